@@ -1,0 +1,1 @@
+"""From connections to measurements: gateway, supervisors and the one door for values. [station]"""

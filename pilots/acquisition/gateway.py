@@ -1,0 +1,184 @@
+"""The field gateway: one asyncio loop in a Celery worker that owns every southbound connection. [station]
+
+Celery hosts, starts, stops and scales it (a bootstep of a worker on queue `field`); a poll is never a task, because a task
+costs forty times a slot in this loop. Leases decide which worker holds which connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import bootsteps
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from pilots.acquisition.ingest import Ingest, ingest
+from pilots.acquisition.link_states import update_link_states
+from pilots.acquisition.old_data import mark_old_data
+from pilots.acquisition.supervisor import Supervisor, in_thread
+from pilots.acquisition.targets import Plan, read_plans
+from pilots.live.hub import hub
+from pilots.models.leases import HeldLease, give_up_lease, take_lease
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 12.0
+TEND_EVERY_S = 1.0
+RENEW_EVERY_S = LEASE_S / 3
+
+
+class Gateway:
+    """Takes leases, runs a supervisor for each, watches configuration, old data and link states."""
+
+    def __init__(self) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
+        self.supervisors: dict[str, Supervisor] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._chores: dict[str, HeldLease] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stop: asyncio.Event | None = None
+        self.tended_at: datetime | None = None
+
+    def start(self) -> None:
+        """The loop runs in a thread of its own."""
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="gateway", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Connections are closed, leases given back, everything read is stored."""
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        ingest().stop()
+
+    def wake(self, connection: str) -> None:
+        """Called from any thread: set-points wait for this connection."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake, connection)
+
+    def _wake(self, connection: str) -> None:
+        for supervisor in self.supervisors.values():
+            if connection in supervisor.plan.connections:
+                supervisor.wake()
+
+    async def _run(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        hub(settings.REDIS_URL).on_wake(self.wake)
+        values = ingest()
+        renewed = -RENEW_EVERY_S
+        while not self._stop.is_set():
+            try:
+                if self._loop.time() - renewed >= RENEW_EVERY_S:
+                    await self._renew()
+                    renewed = self._loop.time()
+                await self._tend(values)
+            except DatabaseError as error:
+                log.warning("gateway waits for the database: %s", error)
+                await in_thread(close_old_connections)()
+            await self._pause()
+        await self._drain()
+
+    async def _pause(self) -> None:
+        assert self._stop is not None
+        try:
+            async with asyncio.timeout(TEND_EVERY_S):
+                await self._stop.wait()
+        except TimeoutError:
+            pass
+
+    async def _tend(self, values: Ingest) -> None:
+        """What is configured and ours runs; what is not, does not."""
+        plans = {plan.resource: plan for plan in await in_thread(read_plans)()}
+        for resource in list(self.supervisors):
+            supervisor, plan = self.supervisors[resource], plans.get(resource)
+            if plan is None or plan.fingerprint != supervisor.plan.fingerprint or not supervisor.lease.usable:
+                await self._end(resource, give_up=plan is None)
+        for resource, plan in plans.items():
+            if resource not in self.supervisors:
+                await self._begin(plan, values)
+        await self._chore("old-data", lambda: mark_old_data(values, datetime.now(UTC)))
+        await self._chore("link-states", lambda: update_link_states(datetime.now(UTC)))
+        self.tended_at = datetime.now(UTC)
+
+    async def _begin(self, plan: Plan, values: Ingest) -> None:
+        lease = await in_thread(take_lease)(plan.resource, self.owner, ttl_s=LEASE_S, now=datetime.now(UTC))
+        if lease is None:
+            return
+        supervisor = self.supervisors[plan.resource] = Supervisor(plan, lease, values)
+        self._tasks[plan.resource] = asyncio.create_task(self._supervise(supervisor), name=plan.resource)
+
+    async def _supervise(self, supervisor: Supervisor) -> None:
+        try:
+            await supervisor.run()
+        except Exception:  # the outermost loop of a connection: one broken driver must not stop the others
+            log.exception("%s: supervisor ended", supervisor.plan.target.name)
+            self._tasks.pop(supervisor.plan.resource, None)
+            self.supervisors.pop(supervisor.plan.resource, None)
+
+    async def _end(self, resource: str, *, give_up: bool) -> None:
+        supervisor, task = self.supervisors.pop(resource), self._tasks.pop(resource, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if give_up:
+            await in_thread(give_up_lease)(supervisor.lease, now=datetime.now(UTC))
+
+    async def _renew(self) -> None:
+        for resource, supervisor in list(self.supervisors.items()):
+            lease = await in_thread(take_lease)(resource, self.owner, ttl_s=LEASE_S, now=datetime.now(UTC))
+            if lease is None or lease.epoch != supervisor.lease.epoch:
+                await self._end(resource, give_up=False)
+            else:
+                supervisor.lease.ends_monotonic = lease.ends_monotonic
+
+    async def _chore(self, name: str, work: Callable[[], Any]) -> None:
+        """Work that one gateway of the installation does for all."""
+        lease = self._chores.get(name)
+        if lease is None or not lease.usable:
+            lease = await in_thread(take_lease)(name, self.owner, ttl_s=LEASE_S, now=datetime.now(UTC))
+            if lease is None:
+                self._chores.pop(name, None)
+                return
+            self._chores[name] = lease
+        await in_thread(work)()
+
+    async def _drain(self) -> None:
+        await asyncio.gather(*(self._end(resource, give_up=True) for resource in list(self.supervisors)))
+        for lease in self._chores.values():
+            await in_thread(give_up_lease)(lease, now=datetime.now(UTC))
+
+
+_gateway: Gateway | None = None
+
+
+def gateway() -> Gateway | None:
+    """The gateway of this process, when it runs one."""
+    return _gateway
+
+
+class FieldGateway(bootsteps.StartStopStep):
+    """Starts and stops the gateway with the Celery worker that hosts it (only workers on queue `field`)."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def include_if(self, parent: Any) -> bool:
+        return "field" in {queue.name for queue in parent.app.amqp.queues.consume_from.values()}
+
+    def start(self, parent: Any) -> None:
+        global _gateway
+        _gateway = Gateway()
+        _gateway.start()
+
+    def stop(self, parent: Any) -> None:
+        if _gateway is not None:
+            _gateway.stop()

@@ -1,0 +1,36 @@
+"""What every view of the API has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from django.http import HttpResponseBase
+from django.views.decorators.gzip import gzip_page
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from pilots.api.authentication import Client, client_of
+from pilots.api.permissions import ScopeRequired
+
+
+class ApiView(APIView):
+    """A view that names the scope of each method; what it does not name is 405, and nothing is open by default.
+
+    Answers are compressed here and not for the whole site: pages carry secrets (CSRF) beside reflected input, these do not.
+    """
+
+    access: ClassVar[str] = "api"
+    scopes: ClassVar[Mapping[str, str]] = {}
+    permission_classes = (ScopeRequired,)
+    http_method_names: ClassVar[list[str]] = ["get", "head", "post"]
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        view = gzip_page(super().as_view(**initkwargs))
+        view.access = "api"  # type: ignore[attr-defined]
+        return view
+
+    @staticmethod
+    def client(request: Request) -> Client:
+        return client_of(request)

@@ -1,0 +1,174 @@
+"""The same key and the same body get the same first answer, however often and however fast they come (docs/api.md).
+
+Two ways, because a transaction must not wait for another thread's transaction: `answer_in_transaction` keeps key, work and
+answer in one, so that a crash leaves all or nothing and a concurrent repeat waits on the database; `answer_around` claims the
+key first, for work that commits elsewhere and may be done again without harm (measurements).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.http import HttpResponseBase
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from pilots.api.authentication import client_of
+from pilots.api.errors import Problem, problem_answer
+from pilots.models import IdempotencyKey
+
+KEPT_FOR = timedelta(hours=48)
+LONGEST_KEY = 200
+#: A concurrent repeat of a measurement message waits so long for the first one's answer.
+PATIENCE_S = 15.0
+#: A claim without an answer for so long belongs to a process that died.
+CLAIM_LASTS = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a keyed POST was answered: kept, and given again to its repeats."""
+
+    status: int
+    body: dict[str, Any]
+    location: str = ""
+
+    def response(self) -> HttpResponseBase:
+        """The HTTP answer, a problem document for a refusal."""
+        if self.status >= 400:
+            again = Problem(self.status, self.body["code"], self.body["detail"], field=self.body.get("field", ""))
+            return problem_answer(again)
+        headers = {"Location": self.location} if self.location else None
+        return Response(self.body, status=self.status, headers=headers)
+
+
+def key_of(request: Request, *, mandatory: bool) -> str:
+    """The request's Idempotency-Key, "" when it has none and needs none. Raises Problem 400."""
+    key = str(request.headers.get("Idempotency-Key", ""))
+    if not key and mandatory:
+        raise Problem(400, "idempotency_key_missing", "The header Idempotency-Key is missing.", field="Idempotency-Key")
+    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise Problem(400, "invalid_field", f"Idempotency-Key is up to {LONGEST_KEY} printable ASCII characters.", field="Idempotency-Key")
+    return key
+
+
+def answer_in_transaction(request: Request, key: str, work: Callable[[], Answer]) -> HttpResponseBase:
+    """The first answer of this key. `work` runs at most once, in the transaction that keeps its answer.
+
+    Raises Problem 409 when the key was used for another body. A Problem raised by `work` is an answer too, and kept.
+    """
+    if not key:
+        return _answer_of(work).response()
+    body_sha256 = _body_digest(request)
+    with transaction.atomic():
+        row = _claim(request, key, body_sha256)
+        if row is not None:
+            answer = _answer_of(work)
+            _keep(row, answer)
+            return answer.response()
+    return _repeat(_existing(request, key), body_sha256).response()
+
+
+def answer_around(request: Request, key: str, work: Callable[[], Answer]) -> HttpResponseBase:
+    """The first answer of this key. `work` commits by itself; when it fails for our own reasons, the key is free again.
+
+    Raises Problem 409 when the key was used for another body, or its first request does not end.
+    """
+    if not key:
+        return _answer_of(work).response()
+    body_sha256 = _body_digest(request)
+    row = _claim(request, key, body_sha256) or _taken_over(request, key, body_sha256)
+    if row is None:
+        return _wait_for_answer(request, key, body_sha256).response()
+    try:
+        answer = _answer_of(work)
+    except BaseException:
+        row.delete()
+        raise
+    _keep(row, answer)
+    return answer.response()
+
+
+def forget_old_keys() -> int:
+    """Keys older than 48 h are deleted; how many there were."""
+    return IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()[0]
+
+
+def _answer_of(work: Callable[[], Answer]) -> Answer:
+    try:
+        return work()
+    except Problem as problem:
+        if problem.status_code >= 500:
+            raise
+        return Answer(problem.status_code, problem.body())
+
+
+def _claim(request: Request, key: str, body_sha256: str) -> IdempotencyKey | None:
+    now = timezone.now()
+    source = _source(request)
+    IdempotencyKey.objects.filter(source=source, key=key, created_at__lt=now - KEPT_FOR).delete()
+    try:
+        with transaction.atomic():
+            return IdempotencyKey.objects.create(source=source, key=key, body_sha256=body_sha256, created_at=now)
+    except IntegrityError:
+        # On PostgreSQL the INSERT waited for the other transaction, on SQLite the write lock did: it has ended.
+        return None
+
+
+def _taken_over(request: Request, key: str, body_sha256: str) -> IdempotencyKey | None:
+    """The claim of a process that died, now ours; None when its owner may still live or has answered."""
+    now = timezone.now()
+    abandoned = IdempotencyKey.objects.filter(
+        source=_source(request), key=key, body_sha256=body_sha256, status=None, created_at__lt=now - CLAIM_LASTS
+    )
+    return _existing(request, key) if abandoned.update(created_at=now) else None
+
+
+def _existing(request: Request, key: str) -> IdempotencyKey:
+    found = IdempotencyKey.objects.filter(source=_source(request), key=key).first()
+    if found is None:
+        raise _in_progress()  # its first request failed this moment
+    return found
+
+
+def _repeat(row: IdempotencyKey, body_sha256: str) -> Answer:
+    if row.body_sha256 != body_sha256:
+        raise Problem(409, "idempotency_conflict", "This Idempotency-Key was used for another request.", field="Idempotency-Key")
+    if row.status is None:
+        raise _in_progress()
+    return Answer(row.status, row.answer, row.location)
+
+
+def _wait_for_answer(request: Request, key: str, body_sha256: str) -> Answer:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        row = _existing(request, key)
+        if row.status is not None or row.body_sha256 != body_sha256 or time.monotonic() >= deadline:
+            return _repeat(row, body_sha256)
+        time.sleep(0.05)
+
+
+def _keep(row: IdempotencyKey, answer: Answer) -> None:
+    row.status, row.answer, row.location = answer.status, answer.body, answer.location
+    row.save(update_fields=["status", "answer", "location"])
+
+
+def _in_progress() -> Problem:
+    return Problem(409, "idempotency_in_progress", "The first request with this key has not ended yet.", wait_s=1)
+
+
+def _source(request: Request) -> str:
+    return f"token:{client_of(request).name}"
+
+
+def _body_digest(request: Request) -> str:
+    canonical = json.dumps(request.data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(f"{request.path}\n{canonical}".encode()).hexdigest()

@@ -1,0 +1,159 @@
+"""The forms in which pilots, devices, points and values leave through the API (docs/api.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pilots.domain.quality import Quality, aged
+from pilots.models import Device, LatestValue, Link, Pilot, Point
+from pilots.northbound.messages import rfc3339
+
+#: Standard counterparts by kind of point: IEC 60870-5-104 monitor and control types (IEC 60870-5-101 7.3).
+IEC104_TYPES = {
+    "measurement": [36, 13],
+    "status": [30, 31],
+    "counter": [37],
+    "setpoint": [50, 63],
+    "command": [45, 46],
+}
+
+
+def pilot_record(pilot: Pilot, devices: int, links: int) -> dict[str, Any]:
+    """A pilot with the number of its devices and links that the client may see."""
+    return {
+        "code": pilot.code,
+        "name": pilot.name,
+        "country": pilot.country,
+        "time_zone": pilot.time_zone,
+        "latitude": pilot.latitude,
+        "longitude": pilot.longitude,
+        "operator": pilot.operator,
+        "summary": pilot.summary,
+        "devices": devices,
+        "links": links,
+        "revision": pilot.revision,
+    }
+
+
+def topology_record(pilot: Pilot, devices: Iterable[Device], links: Iterable[Link]) -> dict[str, Any]:
+    """The communication graph: nodes with their electrical parent, links with their letter and state."""
+    return {
+        "nodes": [
+            {"id": device.code, "kind": device.kind, "sgam": device.sgam, "parent": _code(device.parent)} for device in devices
+        ],
+        "links": [_link_record(link) for link in links],
+        "revision": pilot.revision,
+    }
+
+
+def _link_record(link: Link) -> dict[str, Any]:
+    return {
+        "letter": link.letter,
+        "ends": [link.end_a.code, link.end_b.code],
+        "protocol": link.protocol,
+        "medium": link.medium,
+        "sgam": link.sgam,
+        "role": link.role,
+        "state": link.state,
+        "state_since": _time(link.state_since),
+        "connection": None if link.connection is None else link.connection.name,
+    }
+
+
+def device_record(device: Device) -> dict[str, Any]:
+    """A device with its nameplate and its place in pilot, grid and connections."""
+    return {
+        "id": device.code,
+        "pilot": device.pilot.code,
+        "kind": device.kind,
+        "name": device.name,
+        "sgam": device.sgam,
+        "parent": _code(device.parent),
+        "measured_by": _code(device.measured_by),
+        "operator": device.operator or device.pilot.operator,
+        "location": {"latitude": device.pilot.latitude, "longitude": device.pilot.longitude},
+        "nameplate": device.nameplate,
+        "profile": device.profile,
+        "connection": None if device.connection is None else device.connection.name,
+    }
+
+
+def point_record(point: Point) -> dict[str, Any]:
+    """A point: unit, kind and what may be expected of it."""
+    spec = point.spec
+    return {
+        "pilot": point.device.pilot.code,
+        "device": point.device.code,
+        "point": point.name,
+        "kind": point.kind,
+        "unit": point.unit,
+        "sign": "load",  # IEC load convention: P > 0 is consumption
+        "period_s": point.period_s,
+        "max_interval_s": point.max_interval_s,
+        "max_age_s": spec.max_age_s,
+        "deadband": point.deadband,
+        "low": point.low,
+        "high": point.high,
+        "labels": point.labels,
+        "writable": spec.kind.writable and spec.capability is not None,
+        "feedback": point.feedback or None,
+        "iec104_types": IEC104_TYPES.get(point.kind, []),
+    }
+
+
+def capability_record(point: Point) -> dict[str, Any] | None:
+    """What a set-point or command of this point may ask, None when it takes none."""
+    spec = point.spec
+    if spec.capability is None or not spec.kind.writable:
+        return None
+    capability = spec.capability
+    return {
+        "point": point.name,
+        "kind": point.kind,
+        "unit": point.unit,
+        "minimum": capability.minimum,
+        "maximum": capability.maximum,
+        "step": capability.step,
+        "ramp": None,
+        "min_duration_s": None,
+        "response_time_s": capability.response_time_s,
+        "tolerance": capability.tolerance_or_default,
+        "modes": list(capability.modes),
+        "labels": point.labels,
+        "feedback": point.feedback or None,
+        "schedules": False,
+    }
+
+
+def latest_record(latest: LatestValue, now: datetime) -> dict[str, Any]:
+    """The newest value of a point with the quality it has now: what was not renewed in time is old."""
+    point = latest.point
+    quality = aged(latest.unpacked_quality, received=latest.received_time, max_age_s=point.spec.max_age_s, now=now)
+    form = value_record(point, latest.source_time, latest.received_time, latest.value, quality)
+    return form if latest.text is None else form | {"text": latest.text}
+
+
+def value_record(
+    point: Point, source_time: datetime, received_time: datetime, value: float | None, quality: Quality
+) -> dict[str, Any]:
+    """One value, `t` stamped by the device, `received` by us; a missing value is null and its quality says why."""
+    return {
+        "pilot": point.device.pilot.code,
+        "device": point.device.code,
+        "point": point.name,
+        "t": rfc3339(source_time),
+        "received": rfc3339(received_time),
+        "value": value,
+        "unit": point.unit,
+        "quality": quality.as_dict(),
+    }
+
+
+def _code(device: Device | None) -> str | None:
+    return None if device is None else device.code
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)

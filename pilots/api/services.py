@@ -1,0 +1,84 @@
+"""Service tokens: made here, shown once, kept only as a digest."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from pilots.api.authentication import digest
+from pilots.domain.errors import PilotsError
+from pilots.models import AuditEvent, Device, Pilot, Scope, ServiceToken
+
+
+class TokenError(PilotsError):
+    """A token cannot be made as asked; the sentence says why."""
+
+    code = "token"
+
+
+def create_token(
+    *,
+    name: str,
+    scopes: Collection[str],
+    pilots: Sequence[str],
+    devices: Sequence[str] = (),
+    days: int | None = None,
+    replace: bool = False,
+    actor: str,
+    now: datetime,
+    secret: str | None = None,
+) -> str:
+    """A token of that name is live; returns its secret, which is not kept. `pilots` empty: every pilot, `devices` too.
+
+    `secret` is for an installation that shares it with its simulators beforehand. Raises TokenError.
+    """
+    _check(name, scopes, days)
+    found_pilots, found_devices = _find_pilots(pilots), _find_devices(devices, pilots)
+    secret = secret or secrets.token_urlsafe(32)
+    with transaction.atomic():
+        existing = ServiceToken.objects.select_for_update().filter(name=name).first()
+        if existing is not None and not replace:
+            raise TokenError(f"A token named {name!r} exists; --replace gives it a new secret and new rights.")
+        token = existing or ServiceToken(name=name)
+        token.sha256, token.scopes, token.revoked_at = digest(secret), sorted(set(scopes)), None
+        token.expires_at = None if days is None else now + timedelta(days=days)
+        token.save()
+        token.pilots.set(found_pilots)
+        token.devices.set(found_devices)
+        details = {"scopes": token.scopes, "pilots": list(pilots) or "all", "devices": list(devices) or "all", "days": days}
+        action = "create token" if existing is None else "replace token"
+        AuditEvent.objects.create(at=now, actor=actor, action=action, subject=name, details=details)
+    return secret
+
+
+def _check(name: str, scopes: Collection[str], days: int | None) -> None:
+    if not name or len(name) > 80 or not name.isprintable():
+        raise TokenError("A token's name has 1 to 80 printable characters.")
+    wrong = set(scopes) - set(Scope.values)
+    if wrong or not scopes:
+        raise TokenError(f"Scopes are {', '.join(Scope.values)}, not {', '.join(sorted(wrong)) or 'none'}.")
+    if days is not None and not 1 <= days <= 3650:
+        raise TokenError("A token lives for 1 to 3650 days.")
+
+
+def _find_pilots(codes: Sequence[str]) -> list[Pilot]:
+    found = {pilot.code: pilot for pilot in Pilot.objects.filter(code__in=codes)}
+    unknown = [code for code in codes if code not in found]
+    if unknown:
+        known = ", ".join(Pilot.objects.values_list("code", flat=True)) or "none yet"
+        raise TokenError(f"No pilot {', '.join(unknown)}; commissioned: {known}.")
+    return list(found.values())
+
+
+def _find_devices(codes: Sequence[str], pilots: Sequence[str]) -> list[Device]:
+    rows = Device.objects.filter(code__in=codes)
+    if pilots:
+        rows = rows.filter(pilot__code__in=pilots)
+    found = {device.code: device for device in rows}
+    unknown = [code for code in codes if code not in found]
+    if unknown:
+        raise TokenError(f"No device {', '.join(unknown)} in these pilots.")
+    return list(found.values())

@@ -1,0 +1,283 @@
+"""Shapes of bodies and answers, for the OpenAPI document only: `records`, `setpoint_body` and `message` do the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers as s
+
+from pilots.domain.point import PointKind
+from pilots.domain.quality import Flag, Source, Validity
+from pilots.domain.setpoint import Issuer, SetpointState
+from pilots.domain.topology import DeviceKind, LinkRole, LinkState
+
+
+def _words(enumeration: Any) -> list[str]:
+    return [str(member.name if isinstance(member, int) else member.value).lower() for member in enumeration]
+
+
+# Names for the enumerations of the document: SPECTACULAR_SETTINGS["ENUM_NAME_OVERRIDES"].
+DEVICE_KINDS = _words(DeviceKind)
+POINT_KINDS = _words(PointKind)
+WRITABLE_KINDS = ["setpoint", "command"]
+LINK_STATES = _words(LinkState)
+SETPOINT_STATES = _words(SetpointState)
+MODES = ["absolute", "limit"]
+
+
+class _Shape(s.Serializer[Any]):
+    """Fields only."""
+
+
+class Problem(_Shape):
+    type = s.CharField()
+    title = s.CharField()
+    status = s.IntegerField()
+    code = s.CharField(help_text="The stable word for programs.")
+    detail = s.CharField(help_text="The sentence for people.")
+    field = s.CharField(required=False, help_text="What is at fault, as values[3].t.")
+
+
+class Quality(_Shape):
+    validity = s.ChoiceField(_words(Validity))
+    source = s.ChoiceField(_words(Source))
+    flags = s.ListField(child=s.ChoiceField(_words(flag for flag in Flag if flag)), required=False)
+
+
+class Pilot(_Shape):
+    code = s.CharField()
+    name = s.CharField()
+    country = s.CharField()
+    time_zone = s.CharField()
+    latitude = s.FloatField()
+    longitude = s.FloatField()
+    operator = s.CharField()
+    summary = s.CharField()
+    devices = s.IntegerField(help_text="How many of them this client sees.")
+    links = s.IntegerField()
+    revision = s.IntegerField()
+
+
+class Node(_Shape):
+    id = s.CharField()
+    kind = s.ChoiceField(DEVICE_KINDS)
+    sgam = s.CharField()
+    parent = s.CharField(allow_null=True)
+
+
+class Link(_Shape):
+    letter = s.CharField()
+    ends = s.ListField(child=s.CharField(), min_length=2, max_length=2)
+    protocol = s.CharField()
+    medium = s.CharField()
+    sgam = s.CharField()
+    role = s.ChoiceField(_words(LinkRole))
+    state = s.ChoiceField(LINK_STATES)
+    state_since = s.DateTimeField(allow_null=True)
+    connection = s.CharField(allow_null=True)
+
+
+class Topology(_Shape):
+    nodes = Node(many=True)
+    links = Link(many=True)
+    revision = s.IntegerField()
+
+
+class Location(_Shape):
+    latitude = s.FloatField()
+    longitude = s.FloatField()
+
+
+class Device(_Shape):
+    id = s.CharField()
+    pilot = s.CharField()
+    kind = s.ChoiceField(DEVICE_KINDS)
+    name = s.CharField()
+    sgam = s.CharField()
+    parent = s.CharField(allow_null=True)
+    measured_by = s.CharField(allow_null=True)
+    operator = s.CharField()
+    location = Location()
+    nameplate = s.DictField()
+    profile = s.CharField()
+    connection = s.CharField(allow_null=True)
+
+
+class Capability(_Shape):
+    point = s.CharField()
+    kind = s.ChoiceField(WRITABLE_KINDS)
+    unit = s.CharField()
+    minimum = s.FloatField()
+    maximum = s.FloatField()
+    step = s.FloatField()
+    ramp = s.FloatField(allow_null=True)
+    min_duration_s = s.FloatField(allow_null=True)
+    response_time_s = s.FloatField()
+    tolerance = s.FloatField()
+    modes = s.ListField(child=s.ChoiceField(MODES))
+    labels = s.DictField()
+    feedback = s.CharField(allow_null=True)
+    schedules = s.BooleanField()
+
+
+class Support(_Shape):
+    reactive_power = s.BooleanField()
+    voltage = s.BooleanField()
+    frequency = s.BooleanField()
+
+
+class DeviceCapabilities(_Shape):
+    device = s.CharField()
+    setpoints = Capability(many=True)
+    support = Support()
+    schedules = s.BooleanField()
+
+
+class Point(_Shape):
+    pilot = s.CharField()
+    device = s.CharField()
+    point = s.CharField()
+    kind = s.ChoiceField(POINT_KINDS)
+    unit = s.CharField()
+    sign = s.CharField(help_text="load: P > 0 is consumption, charging, import.")
+    period_s = s.FloatField(allow_null=True)
+    max_interval_s = s.FloatField(allow_null=True)
+    max_age_s = s.FloatField(allow_null=True)
+    deadband = s.FloatField()
+    low = s.FloatField(allow_null=True)
+    high = s.FloatField(allow_null=True)
+    labels = s.DictField()
+    writable = s.BooleanField()
+    feedback = s.CharField(allow_null=True)
+    iec104_types = s.ListField(child=s.IntegerField())
+
+
+class Value(_Shape):
+    pilot = s.CharField()
+    device = s.CharField()
+    point = s.CharField()
+    t = s.DateTimeField(help_text="Source time, or the start of the interval.")
+    received = s.DateTimeField(required=False)
+    value = s.FloatField(allow_null=True, required=False)
+    text = s.CharField(required=False)
+    unit = s.CharField()
+    quality = Quality(required=False)
+    resolution = s.CharField(required=False)
+    mean = s.FloatField(allow_null=True, required=False)
+    min = s.FloatField(allow_null=True, required=False)
+    max = s.FloatField(allow_null=True, required=False)
+    last = s.FloatField(allow_null=True, required=False)
+    count = s.IntegerField(required=False)
+    good_share = s.FloatField(required=False)
+
+
+class MessageValue(_Shape):
+    device = s.CharField()
+    point = s.CharField()
+    t = s.DateTimeField()
+    value = s.FloatField(allow_null=True, required=False)
+    text = s.CharField(required=False)
+    unit = s.CharField(required=False)
+    quality = Quality(required=False)
+
+
+class Message(_Shape):
+    pilot = s.CharField()
+    epoch = s.IntegerField(required=False)
+    sequence = s.IntegerField(required=False)
+    sent_at = s.DateTimeField(required=False)
+    values = MessageValue(many=True)
+
+
+class Refusal(_Shape):
+    index = s.IntegerField()
+    field = s.CharField()
+    code = s.CharField()
+
+
+class Stored(_Shape):
+    stored = s.IntegerField(help_text="Values taken, the late ones included.")
+    late = s.IntegerField(help_text="Of those, older than the newest we had: history only.")
+    repeated = s.IntegerField(help_text="Already here; not stored again.")
+    refused = Refusal(many=True)
+
+
+class SetpointRequest(_Shape):
+    id = s.UUIDField(required=False)
+    device = s.CharField()
+    point = s.CharField()
+    value = s.FloatField()
+    unit = s.CharField()
+    mode = s.ChoiceField(MODES, required=False)
+    valid_from = s.DateTimeField(required=False)
+    valid_until = s.DateTimeField()
+    priority = s.IntegerField(min_value=1, max_value=9, required=False)
+    service = s.CharField(required=False)
+    on_expiry = s.ChoiceField(["release", "hold"], required=False)
+    issued_at = s.DateTimeField(required=False)
+    correlation_id = s.CharField(required=False)
+    reason = s.CharField(required=False)
+
+
+class SetpointEvent(_Shape):
+    state = s.ChoiceField(SETPOINT_STATES)
+    at = s.DateTimeField()
+    actor = s.CharField()
+    code = s.CharField()
+    reason = s.CharField()
+    raw = s.CharField()
+
+
+class Setpoint(_Shape):
+    id = s.UUIDField()
+    state = s.ChoiceField(SETPOINT_STATES)
+    code = s.CharField(help_text="Why not, as a stable word.")
+    reason = s.CharField(help_text="Why not, as a sentence.")
+    pilot = s.CharField()
+    device = s.CharField()
+    point = s.CharField()
+    kind = s.ChoiceField(WRITABLE_KINDS)
+    value = s.FloatField()
+    unit = s.CharField()
+    mode = s.CharField()
+    issuer = s.ChoiceField(_words(Issuer))
+    requested_by = s.CharField()
+    request_reason = s.CharField()
+    service = s.CharField()
+    priority = s.IntegerField()
+    on_expiry = s.CharField()
+    before = s.FloatField(allow_null=True)
+    correlation_id = s.CharField()
+    superseded_by = s.UUIDField(allow_null=True)
+    active = s.BooleanField()
+    valid_from = s.DateTimeField()
+    valid_until = s.DateTimeField()
+    issued_at = s.DateTimeField(allow_null=True)
+    received_at = s.DateTimeField()
+    events = SetpointEvent(many=True)
+
+
+class Cancellation(_Shape):
+    reason = s.CharField(required=False)
+
+
+class ApiCapabilities(_Shape):
+    version = s.CharField()
+    bindings = s.ListField(child=s.CharField())
+    pilots = s.ListField(child=s.CharField())
+    resolutions = s.ListField(child=s.CharField())
+    aggregates = s.ListField(child=s.CharField())
+    limits = s.DictField(child=s.IntegerField())
+    services = s.ListField(child=s.CharField())
+    setpoint_kinds = s.ListField(child=s.CharField())
+    modes = s.ListField(child=s.CharField())
+
+
+class Clock(_Shape):
+    now = s.DateTimeField()
+    tolerance_s = s.IntegerField()
+
+
+class Health(_Shape):
+    status = s.CharField()
+    now = s.DateTimeField()

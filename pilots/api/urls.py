@@ -1,0 +1,31 @@
+"""Routes of `/api/v1/`. Resources end without a slash, pages for people with one."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from pilots.api import measurement_views, plant_views, setpoint_views, system_views, views
+
+app_name = "api"
+
+urlpatterns = [
+    path("capabilities", system_views.ApiCapabilities.as_view(), name="capabilities"),
+    path("clock", system_views.Clock.as_view(), name="clock"),
+    path("health", system_views.Health.as_view(), name="health"),
+    path("pilots", plant_views.Pilots.as_view(), name="pilots"),
+    path("pilots/<str:code>", plant_views.OnePilot.as_view(), name="pilot"),
+    path("pilots/<str:code>/topology", plant_views.Topology.as_view(), name="topology"),
+    path("devices", plant_views.Devices.as_view(), name="devices"),
+    path("devices/<str:device>", plant_views.OneDevice.as_view(), name="device"),
+    path("devices/<str:device>/capabilities", plant_views.Capabilities.as_view(), name="device-capabilities"),
+    path("devices/<str:device>/points", plant_views.DevicePoints.as_view(), name="device-points"),
+    path("points", plant_views.Points.as_view(), name="points"),
+    path("measurements/latest", measurement_views.Latest.as_view(), name="latest"),
+    path("measurements", measurement_views.Measurements.as_view(), name="measurements"),
+    path("setpoints", setpoint_views.Setpoints.as_view(), name="setpoints"),
+    path("setpoints/<str:setpoint>", setpoint_views.OneSetpoint.as_view(), name="setpoint"),
+    path("setpoints/<str:setpoint>/cancel", setpoint_views.CancelSetpoint.as_view(), name="cancel-setpoint"),
+    path("schema/", views.Schema.as_view(), name="schema"),
+    path("docs/", views.Docs.as_view(), name="docs"),
+    re_path(r"^.*$", views.Unknown.as_view(), name="unknown"),
+]

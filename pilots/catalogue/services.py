@@ -1,0 +1,169 @@
+"""A declared pilot becomes rows: all or nothing, and twice is once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.db.models import F, Model
+
+from pilots.catalogue.loader import resolve_points
+from pilots.domain.errors import CatalogueError
+from pilots.domain.point import PointSpec
+from pilots.domain.profile import Profile
+from pilots.domain.topology import DeviceSpec, PilotSpec
+from pilots.models import Connection, Device, Link, Pilot, Point, Setpoint
+
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(slots=True)
+class Commissioned:
+    """What a file changed: rows created, changed and removed."""
+
+    created: int = 0
+    changed: int = 0
+    removed: int = 0
+
+    @property
+    def any(self) -> bool:
+        return bool(self.created or self.changed or self.removed)
+
+
+@transaction.atomic
+def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissioned:
+    """The rows of this pilot are what the file says; history, set-points and states stay.
+
+    Raises CatalogueError when a device that set-points refer to would disappear.
+    """
+    done = Commissioned()
+    pilot = _put(done, Pilot, {"code": spec.code}, _pilot_columns(spec))
+    connections = {c.name: _put(done, Connection, {"name": c.name}, _connection_columns(pilot, c)) for c in spec.connections}
+    devices = {d.id: _put(done, Device, {"code": d.id}, _device_columns(pilot, d, connections, profiles)) for d in spec.devices}
+    for device in spec.devices:
+        relatives = {"parent": devices.get(device.parent), "measured_by": devices.get(device.measured_by)}
+        _put(done, Device, {"code": device.id}, relatives)
+    _put_points(done, spec, devices, profiles)
+    _put_links(done, pilot, spec, devices, connections)
+    _remove_absent(done, pilot, spec)
+    if done.any:
+        note_change(pilot)
+    return done
+
+
+def note_change(pilot: Pilot) -> None:
+    """Gateways and pages notice within seconds that this pilot's configuration changed."""
+    Pilot.objects.filter(pk=pilot.pk).update(revision=F("revision") + 1)
+
+
+def _put(done: Commissioned, model: type[M], key: dict[str, Any], columns: dict[str, Any]) -> M:
+    row = model._default_manager.filter(**key).first()
+    if row is None:
+        done.created += 1
+        row = model(**key, **columns)
+        row.full_clean(exclude=["parent", "measured_by"])
+        row.save(force_insert=True)
+        return row
+    changes = {name: value for name, value in columns.items() if getattr(row, name) != value}
+    if changes:
+        done.changed += 1
+        for name, value in changes.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(changes))
+    return row
+
+
+def _pilot_columns(spec: PilotSpec) -> dict[str, Any]:
+    names = ("name", "country", "time_zone", "latitude", "longitude", "summary", "operator", "source")
+    return {name: getattr(spec, name) for name in names}
+
+
+def _connection_columns(pilot: Pilot, connection: Any) -> dict[str, Any]:
+    columns = {"pilot": pilot, "protocol": connection.protocol.value, "host": connection.host, "port": connection.port}
+    return columns | {"simulated": connection.simulated, "options": dict(connection.options)}
+
+
+def _device_columns(
+    pilot: Pilot, device: DeviceSpec, connections: dict[str, Connection], profiles: dict[str, Profile]
+) -> dict[str, Any]:
+    if Device.objects.filter(code=device.id).exclude(pilot=pilot).exists():
+        raise CatalogueError(f"{device.id} belongs to another pilot already", field="devices")
+    options = dict(profiles[device.profile].options) if device.profile else {}
+    return {
+        "pilot": pilot,
+        "kind": device.kind.value,
+        "name": device.name,
+        "sgam": device.sgam,
+        "connection": connections.get(device.connection),
+        "profile": device.profile,
+        "profile_options": options,
+        "address": dict(device.address),
+        "position": device.position,
+        "operator": device.operator,
+        "nameplate": dict(device.nameplate),
+    }
+
+
+def _put_points(done: Commissioned, spec: PilotSpec, devices: dict[str, Device], profiles: dict[str, Profile]) -> None:
+    connections = {connection.name: connection for connection in spec.connections}
+    for device in spec.devices:
+        if not device.profile:
+            continue
+        points = resolve_points(device, profiles[device.profile], connections[device.connection])
+        existing = {point.name: point for point in devices[device.id].points.all()}
+        new = []
+        for name, point in points.items():
+            columns = _point_columns(point)
+            if name not in existing:
+                new.append(Point(device=devices[device.id], name=name, **columns))
+            elif any(getattr(existing[name], column) != value for column, value in columns.items()):
+                done.changed += 1
+                Point.objects.filter(pk=existing[name].pk).update(**columns)
+        Point.objects.bulk_create(new)
+        done.created += len(new)
+        _remove(done, Point.objects.filter(device=devices[device.id]).exclude(name__in=points), "point")
+
+
+def _point_columns(point: PointSpec) -> dict[str, Any]:
+    names = ("unit", "scale", "offset", "sign", "deadband", "period_s", "max_interval_s", "low", "high", "feedback")
+    columns: dict[str, Any] = {name: getattr(point, name) for name in names}
+    capability = None if point.capability is None else asdict(point.capability)
+    if capability is not None:
+        capability["modes"] = list(capability["modes"])
+    columns |= {"kind": point.kind.value, "address": dict(point.address), "capability": capability}
+    return columns | {"labels": {str(code): label for code, label in point.labels.items()}}
+
+
+def _put_links(
+    done: Commissioned, pilot: Pilot, spec: PilotSpec, devices: dict[str, Device], connections: dict[str, Connection]
+) -> None:
+    wanted = set()
+    for link in spec.links:
+        a, b = (devices[end] for end in link.ends)
+        columns = {"protocol": link.protocol, "medium": link.medium, "sgam": link.sgam, "role": link.role.value}
+        columns |= {"connection": connections.get(link.connection), "alternatives": link.alternatives, "source": link.source}
+        row = _put(done, Link, {"pilot": pilot, "letter": link.letter, "end_a": a, "end_b": b}, columns)
+        wanted.add(row.pk)
+    _remove(done, Link.objects.filter(pilot=pilot).exclude(pk__in=wanted), "link")
+
+
+def _remove_absent(done: Commissioned, pilot: Pilot, spec: PilotSpec) -> None:
+    gone = Device.objects.filter(pilot=pilot).exclude(code__in=[device.id for device in spec.devices])
+    gone.update(parent=None, measured_by=None)
+    Device.objects.filter(pilot=pilot, parent__in=gone).update(parent=None)
+    _remove(done, gone, "device")
+    _remove(done, Connection.objects.filter(pilot=pilot).exclude(name__in=[c.name for c in spec.connections]), "connection")
+
+
+def _remove(done: Commissioned, rows: Any, what: str) -> None:
+    names = list(map(str, rows))
+    if not names:
+        return
+    column = {"point": "point", "device": "point__device"}.get(what)
+    if column is not None and Setpoint.objects.filter(**{f"{column}__in": list(rows)}).exists():
+        listed = ", ".join(names[:5])
+        raise CatalogueError(f"the file no longer names {what} {listed}, but its set-points are kept", field=f"{what}s")
+    done.removed += len(names)
+    rows.delete()

@@ -1,0 +1,1 @@
+"""Set-points: the one door and their life. [operation]"""

@@ -1,0 +1,79 @@
+"""Reads set-points: records for API and pages, holders, what waits for a gateway. [operation]"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from pilots.domain.setpoint import Issuer, SetpointState
+from pilots.models import Device, Point, Setpoint
+from pilots.northbound.messages import rfc3339
+
+OPEN_STATES = [SetpointState.RECEIVED, SetpointState.VALIDATED, SetpointState.DISPATCHED, SetpointState.UNKNOWN]
+
+
+def record(setpoint: Setpoint) -> dict[str, Any]:
+    """The set-point as API, pages and frames show it (docs/api.md)."""
+    device = setpoint.point.device
+    form: dict[str, Any] = {
+        "id": str(setpoint.pk),
+        "state": setpoint.state,
+        "code": setpoint.code,
+        "reason": setpoint.explanation,
+        "pilot": device.pilot.code,
+        "device": device.code,
+        "point": setpoint.point.name,
+        "kind": setpoint.kind,
+        "value": setpoint.value,
+        "unit": setpoint.unit,
+        "mode": setpoint.mode,
+        "issuer": setpoint.issuer,
+        "requested_by": setpoint.requested_by,
+        "request_reason": setpoint.reason,
+        "service": setpoint.service,
+        "priority": setpoint.priority,
+        "on_expiry": setpoint.on_expiry,
+        "before": setpoint.before,
+        "correlation_id": setpoint.correlation_id,
+        "superseded_by": None if setpoint.superseded_by_id is None else str(setpoint.superseded_by_id),
+        "active": setpoint.state == SetpointState.EXECUTED and setpoint.released_at is None,
+    }
+    for name in ("valid_from", "valid_until", "issued_at", "received_at"):
+        moment = getattr(setpoint, name)
+        form[name] = None if moment is None else rfc3339(moment)
+    form["events"] = [
+        {"state": e.state, "at": rfc3339(e.at), "actor": e.actor, "code": e.code, "reason": e.reason, "raw": e.raw}
+        for e in setpoint.events.all()
+    ]
+    return form
+
+
+def with_record_data(setpoints: QuerySet[Setpoint]) -> QuerySet[Setpoint]:
+    """The same rows with everything `record` reads, in two queries."""
+    return setpoints.select_related("point__device__pilot").prefetch_related("events")
+
+
+def recent(of: Point | Device, limit: int = 10) -> list[Setpoint]:
+    """The newest set-points of a point or device, newest first."""
+    where = Q(point=of) if isinstance(of, Point) else Q(point__device=of)
+    return list(with_record_data(Setpoint.objects.filter(where))[:limit])
+
+
+def holder(point: Point, now: datetime) -> Setpoint | None:
+    """The set-point in force, or on its way to be; None when nobody holds the point."""
+    waiting = Q(state__in=[SetpointState.VALIDATED, SetpointState.DISPATCHED, SetpointState.UNKNOWN])
+    active = Q(state=SetpointState.EXECUTED, released_at=None)
+    held = Setpoint.objects.filter(waiting | active, point=point, valid_until__gt=now, valid_from__lte=now)
+    held = held.exclude(issuer=Issuer.FALLBACK)
+    return held.order_by("priority", "-received_at").first()
+
+
+def due_for(connections: Sequence[int], now: datetime) -> list[Setpoint]:
+    """Validated, unclaimed set-points whose time has come, for devices on these connections, oldest first."""
+    waiting = Setpoint.objects.filter(
+        state=SetpointState.VALIDATED, claimed_at=None, valid_from__lte=now, point__device__connection__in=connections
+    )
+    return list(waiting.select_related("point__device__pilot").order_by("received_at"))

@@ -1,0 +1,96 @@
+"""The whole error tree.
+
+PilotsError
+ ├─ CatalogueError          a declared file is wrong (file, line, field)
+ ├─ FieldError              something between us and a device
+ │   ├─ LinkDown            no connection: the request never left
+ │   ├─ AnswerTimeout       the request left, no answer came: outcome unknown
+ │   ├─ ProtocolViolation   the peer spoke, but not the protocol
+ │   └─ DeviceRefused       the device answered no (its own code)
+ ├─ SetpointRejected        a check said no (code of docs/api.md, sentence)
+ └─ NorthboundError         something between us and the INVADE platform
+     ├─ PlatformDown        try again later
+     └─ PlatformRefused     the platform said no to this message
+
+`code` is the stable word for the API, `permanent` tells the one retry rule whether trying again can help.
+"""
+
+from __future__ import annotations
+
+
+class PilotsError(Exception):
+    """Anything this application refuses or fails to do, in a sentence."""
+
+    code = "error"
+    permanent = True
+
+
+class CatalogueError(PilotsError):
+    """A catalogue or pilot file is wrong: says where, down to the line and field."""
+
+    code = "catalogue"
+
+    def __init__(self, message: str, *, file: str = "", line: int | None = None, field: str = "") -> None:
+        self.file, self.line, self.field = file, line, field
+        place = file + (f":{line}" if line else "")
+        super().__init__(": ".join(part for part in (place, field, message) if part))
+
+
+class FieldError(PilotsError):
+    code = "field"
+    permanent = False
+
+
+class LinkDown(FieldError):
+    """There is no connection, so the request did not leave: trying later is safe."""
+
+    code = "link_down"
+
+
+class AnswerTimeout(FieldError):
+    """The request left and no answer came in time: the device may have acted on it."""
+
+    code = "answer_timeout"
+
+
+class ProtocolViolation(FieldError):
+    """The peer sent what the protocol forbids; the frame is dropped and counted."""
+
+    code = "protocol_violation"
+
+
+class DeviceRefused(FieldError):
+    """The device answered with a refusal; `device_code` is its own word for why."""
+
+    code = "device_rejected"
+    permanent = True
+
+    def __init__(self, message: str, *, device_code: str = "") -> None:
+        self.device_code = device_code
+        super().__init__(message)
+
+
+class SetpointRejected(PilotsError):
+    """A set-point failed a check; `code` is one of `domain.setpoint.RejectCode`."""
+
+    def __init__(self, code: str, reason: str, *, field: str = "") -> None:
+        self.code, self.reason, self.field = code, reason, field
+        super().__init__(reason)
+
+
+class NorthboundError(PilotsError):
+    code = "northbound"
+    permanent = False
+
+
+class PlatformDown(NorthboundError):
+    """The platform cannot be reached or is overloaded; everything stays in the outbox."""
+
+    code = "platform_down"
+
+
+class PlatformRefused(NorthboundError):
+    """The platform said no to this message and would say no again."""
+
+    code = "platform_refused"
+    permanent = True

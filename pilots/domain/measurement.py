@@ -1,0 +1,77 @@
+"""From what a driver saw to what everyone else may use. [field -> station]"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pilots.domain.point import PointSpec
+from pilots.domain.quality import GOOD, Flag, Quality, Source, Validity
+
+FUTURE_TOLERANCE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class RawReading:
+    """One value as the driver saw it: unscaled, in the device's own sign.
+
+    `value` None means the device gave none (not implemented, exception): the quality says why, it is never 0.
+    `source_time` None means the device sent no time: the received time stands in.
+    """
+
+    point: str
+    value: float | str | None
+    quality: Quality = GOOD
+    source_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A value in SI unit and IEC load convention with quality and both times (aware UTC).
+
+    Text points carry `text`, everything else `value`; both None means the value is missing.
+    """
+
+    value: float | None
+    quality: Quality
+    source_time: datetime
+    received_time: datetime
+    text: str | None = None
+
+
+def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simulated: bool) -> Measurement:
+    """The measurement of a raw reading: scaled and signed, NaN and infinity turned into a missing value,
+    implausible values marked, device stamps from the future kept but flagged."""
+    quality = reading.quality
+    if simulated and quality.source is Source.PROCESS:
+        quality = Quality(quality.validity, Source.SIMULATED, quality.flags)
+    source_time = reading.source_time or received
+    if source_time - received > FUTURE_TOLERANCE:
+        # A stamp from the future must not pin the latest value for ever: the received time decides instead.
+        source_time = received
+        quality = quality.worse(Validity.QUESTIONABLE, Flag.CLOCK_UNSYNCED)
+    if isinstance(reading.value, str):
+        return Measurement(None, quality, source_time, received, reading.value)
+    if reading.value is None:
+        return Measurement(None, quality.worse(Validity.INVALID), source_time, received)
+    value = spec.from_wire(reading.value)
+    if not math.isfinite(value):
+        return Measurement(None, quality.worse(Validity.INVALID, Flag.NOT_AVAILABLE), source_time, received)
+    if (spec.low is not None and value < spec.low) or (spec.high is not None and value > spec.high):
+        quality = quality.worse(Validity.QUESTIONABLE, Flag.OUT_OF_RANGE)
+    return Measurement(value, quality, source_time, received)
+
+
+def is_significant(new: Measurement, kept: Measurement | None, *, deadband: float, min_interval_s: float) -> bool:
+    """Whether `new` deserves a sample of its own beside the last one kept.
+
+    Always when quality, text or presence changed, when the value left the deadband, or after `min_interval_s`.
+    """
+    if kept is None or new.quality != kept.quality or new.text != kept.text:
+        return True
+    if new.value is None or kept.value is None:
+        return new.value is not kept.value
+    if abs(new.value - kept.value) > deadband:
+        return True
+    return (new.source_time - kept.source_time).total_seconds() >= min_interval_s

@@ -1,0 +1,110 @@
+"""A point: one addressable quantity of a device (IEC 60870-5-104 information object). [zone: field]
+
+Names, units and signs are those of docs/points.md: IEC load convention, P > 0 is consumption, charging, import;
+P < 0 is generation, discharging, export. SI units without prefixes, energy in Wh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class PointKind(StrEnum):
+    """What a point is for; the letters of D7.1's point lists stay in the comments."""
+
+    MEASUREMENT = "measurement"  # M, analogue
+    STATUS = "status"  # S, enumeration or single bit
+    COUNTER = "counter"  # C, rises monotonically
+    SETPOINT = "setpoint"  # SP, analogue wanted value
+    COMMAND = "command"  # K, switching
+    NAMEPLATE = "nameplate"  # N, fixed
+    TEXT = "text"  # S, words: session ids, serial numbers
+
+    @property
+    def writable(self) -> bool:
+        return self in (PointKind.SETPOINT, PointKind.COMMAND)
+
+
+class PollClass(StrEnum):
+    """How often a cyclically asked point is asked; seconds in `PERIOD_S`."""
+
+    F = "F"
+    N = "N"
+    S = "S"
+    E = "E"
+
+
+PERIOD_S: dict[PollClass, float] = {PollClass.F: 1.0, PollClass.N: 10.0, PollClass.S: 60.0, PollClass.E: 900.0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capability:
+    """What a writable point can take, in the point's unit. `response_time_s`: until the feedback must show it."""
+
+    minimum: float
+    maximum: float
+    step: float = 0.0
+    response_time_s: float = 5.0
+    tolerance: float | None = None  # None: max(2 % of the range's larger end, one step)
+    modes: tuple[str, ...] = ("absolute",)  # "absolute" target or "limit" ceiling
+
+    @property
+    def tolerance_or_default(self) -> float:
+        if self.tolerance is not None:
+            return self.tolerance
+        return max(0.02 * max(abs(self.minimum), abs(self.maximum)), self.step)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointSpec:
+    """A point as its profile declares it.
+
+    `address` is the protocol's own (register, IOA, measurand) and only the driver reads it. A wire value becomes
+    `sign * (wire * scale + offset)` in `unit`; writing inverts that. `period_s` is how often it is polled; points that
+    report by themselves have `max_interval_s`, the longest silence their device promises. `poll` is the class that the
+    period comes from; `shares` names the numbers a profile declares as shares of a device's rated power (0.5 = 50 %):
+    `catalogue.loader.resolve_points` puts watts in their place.
+    """
+
+    name: str
+    kind: PointKind
+    unit: str = ""
+    address: Mapping[str, Any] = field(default_factory=dict)
+    scale: float = 1.0
+    offset: float = 0.0
+    sign: int = 1
+    deadband: float = 0.0  # change below which no sample is kept, in unit
+    poll: PollClass | None = None
+    period_s: float | None = None
+    max_interval_s: float | None = None
+    low: float | None = None  # plausible range: outside it the value is out_of_range
+    high: float | None = None
+    labels: Mapping[int, str] = field(default_factory=dict)
+    feedback: str = ""  # for a set-point or command: name of the point that shows what it did
+    capability: Capability | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)  # scale, low, high, deadband, minimum, maximum, step, tolerance
+
+    @property
+    def max_age_s(self) -> float | None:
+        """Seconds after which an unrenewed value is old data: three poll periods or three promised intervals."""
+        interval = self.max_interval_s or self.period_s
+        return None if interval is None else 3.0 * interval
+
+    def from_wire(self, wire: float) -> float:
+        """The engineering value of a wire value.
+
+        >>> PointSpec(name="p", kind=PointKind.MEASUREMENT, scale=10, sign=-1).from_wire(5)
+        -50.0
+        """
+        return self.sign * (wire * self.scale + self.offset)
+
+    def to_wire(self, value: float) -> float:
+        """The wire value of an engineering value, before any rounding the protocol needs.
+
+        >>> PointSpec(name="p", kind=PointKind.SETPOINT, scale=10, sign=-1).to_wire(-50)
+        5.0
+        """
+        return (self.sign * value - self.offset) / self.scale

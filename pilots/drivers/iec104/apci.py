@@ -1,0 +1,369 @@
+"""Framing and link layer of IEC 60870-5-104, controlling station: STARTDT, STOPDT, TESTFR, t1-t3, k, w. [zone: field]
+
+Source: IEC 60870-5-104:2006, 5 (APCI, sequence numbers, timers) and 9.6 (parameters). The one thing that differs from the
+usual master: N(R), in S- and I-frames alike, acknowledges a received I-frame only after `commit` has returned for it, so
+that a peer keeps in its own buffer whatever we have not stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from pilots.domain.errors import AnswerTimeout, FieldError, LinkDown, ProtocolViolation
+from pilots.drivers.base import Traffic
+
+logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
+
+START = 0x68
+MAX_LENGTH = 253
+MODULUS = 1 << 15
+STARTDT_ACT, STARTDT_CON, STOPDT_ACT, STOPDT_CON, TESTFR_ACT, TESTFR_CON = 0x07, 0x0B, 0x13, 0x23, 0x43, 0x83
+FUNCTION_NAMES = {STARTDT_CON: "STARTDT", STOPDT_CON: "STOPDT", TESTFR_CON: "TESTFR"}
+CLOSE_PATIENCE_S = 1.0  # for STOPDT con, for the last commit and for the socket
+TIMER_SLACK_S = 0.001  # the loop may wake that much before the asked time
+MAX_UNCOMMITTED = 1024  # I-frames: beyond that the socket is not read, a peer that ignores k waits in TCP
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkParameters:
+    """Timers in seconds and windows in I-frames; defaults of IEC 60870-5-104, 9.6."""
+
+    t0: float = 30.0  # connection establishment
+    t1: float = 15.0  # our frame must be acknowledged or answered within it, else the link is closed
+    t2: float = 10.0  # longest wait before we acknowledge; below t1
+    t3: float = 20.0  # silence after which the link is tested
+    k: int = 12  # most I-frames of ours without acknowledgement
+    w: int = 8  # acknowledge at the latest after so many received
+
+    def __post_init__(self) -> None:
+        if not (0 < self.t2 < self.t1 and self.t0 > 0 and self.t3 > 0 and 0 < self.k < MODULUS and 0 < self.w < MODULUS):
+            raise ValueError("IEC 104 needs t2 < t1, timers above 0 and 1 <= k, w <= 32767")
+
+
+def u_frame(function: int) -> bytes:
+    return bytes((START, 4, function, 0, 0, 0))
+
+
+def s_frame(receive_number: int) -> bytes:
+    return bytes((START, 4, 1, 0)) + (receive_number << 1).to_bytes(2, "little")
+
+
+def i_frame(send_number: int, receive_number: int, asdu: bytes) -> bytes:
+    control = (send_number << 1).to_bytes(2, "little") + (receive_number << 1).to_bytes(2, "little")
+    return bytes((START, 4 + len(asdu))) + control + asdu
+
+
+def split_frames(buffer: bytearray) -> Iterator[bytes]:
+    """Takes each complete APDU (without start and length octet) off `buffer`. Raises ProtocolViolation at garbage."""
+    position = 0
+    try:
+        while len(buffer) - position >= 2:
+            length = buffer[position + 1]
+            if buffer[position] != START or not 4 <= length <= MAX_LENGTH:
+                raise ProtocolViolation(f"no APDU starts with {bytes(buffer[position : position + 2]).hex(' ')}")
+            if len(buffer) - position < 2 + length:
+                return
+            yield bytes(buffer[position + 2 : position + 2 + length])
+            position += 2 + length
+        if len(buffer) > position and buffer[position] != START:
+            raise ProtocolViolation(f"no APDU starts with {buffer[position]:02x}")
+    finally:
+        del buffer[:position]
+
+
+class Link(asyncio.Protocol, Generic[Item]):
+    """One connection as controlling station; lives in one event loop.
+
+    `receive(asdu)` is called for each I-frame as it arrives and must not wait; it may raise ProtocolViolation.
+    `commit(items)` is awaited with what `receive` returned, in order, everything that came in the meantime at once;
+    only one commit runs at a time. `on_closed()` is called once, when the connection is gone for whatever reason;
+    `failure` then says why (None after our own `close`).
+    """
+
+    def __init__(
+        self,
+        parameters: LinkParameters,
+        receive: Callable[[bytes], Item],
+        commit: Callable[[list[Item]], Awaitable[None]],
+        on_closed: Callable[[], None],
+        traffic: Traffic,
+    ) -> None:
+        self.parameters, self.traffic = parameters, traffic
+        self.failure: FieldError | None = None
+        self.ended = False
+        self._receive, self._commit, self._on_closed = receive, commit, on_closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard = self._loop.time()
+        self._disconnected = asyncio.Event()
+        # Ours: V(S) counts on, `_sent` holds when each I-frame without acknowledgement left, oldest first.
+        self._send_count = 0
+        self._sent: deque[float] = deque()
+        self._room = asyncio.Event()
+        # Theirs: received >= committed >= acknowledged; `_arrivals` holds when each unacknowledged one came.
+        self._received = self._committed = self._acknowledged = 0
+        self._arrivals: deque[float] = deque()
+        self._batch: list[Item] = []
+        self._arrived = asyncio.Event()
+        self._reading_paused = False
+        self._committer: asyncio.Task[None] | None = None
+        # U-frame confirmations we wait for: function -> deadline, and who waits.
+        self._expected: dict[int, tuple[float, float]] = {}
+        self._answers: dict[int, asyncio.Future[None]] = {}
+
+    # ---------------------------------------------------------------- life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # other loops' transports are no subclass of it
+        self._heard = self._loop.time()
+        self._committer = self._loop.create_task(self._commit_forever(), name="iec104 commits")
+        self._arm(self._heard + self.parameters.t3)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnected.set()
+        self._end(LinkDown(f"the peer closed the connection{f': {exc}' if exc else ''}"))
+
+    async def start(self) -> None:
+        """Data transfer is started. Raises AnswerTimeout after t1, LinkDown when the peer hangs up instead."""
+        await self._ask(STARTDT_ACT, STARTDT_CON)
+
+    async def close(self) -> None:
+        """STOPDT (best effort), socket closed, last commit awaited for a moment. Never raises; twice is once."""
+        if not self.ended:
+            self._acknowledge()
+            with contextlib.suppress(FieldError, TimeoutError):
+                await asyncio.wait_for(self._ask(STOPDT_ACT, STOPDT_CON), min(self.parameters.t1, CLOSE_PATIENCE_S))
+        self._end(None)
+        if self._transport is not None:
+            self._transport.close()
+            await _wait(self._loop.create_task(self._disconnected.wait()))
+            self._transport.abort()
+        if self._committer is not None:
+            await _wait(self._committer)
+
+    def _end(self, failure: FieldError | None) -> None:
+        """The link takes part in nothing any more; whoever waits for it learns why. What came in is still committed."""
+        if self.ended:
+            return
+        self.ended, self.failure = True, failure
+        if self._timer is not None:
+            self._timer.cancel()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(failure or LinkDown("the connection was closed"))
+        self._room.set()
+        self._arrived.set()
+        self._on_closed()
+
+    def _fail(self, failure: FieldError) -> None:
+        if self.ended:
+            return
+        self.traffic.violations += isinstance(failure, ProtocolViolation)
+        self.traffic.timeouts += isinstance(failure, AnswerTimeout)
+        self._end(failure)
+        if self._transport is not None:
+            self._transport.abort()  # not close(): a dead peer never lets the send buffer drain
+
+    # ---------------------------------------------------------------- sending
+
+    async def send(self, asdu: bytes) -> None:
+        """The ASDU left in an I-frame. Waits while k are unacknowledged. Raises LinkDown: it did not leave."""
+        while not self.ended and len(self._sent) >= self.parameters.k:
+            self._room.clear()
+            await self._room.wait()
+        if self.ended:
+            raise LinkDown("the connection is down")
+        now = self._loop.time()
+        self._write(i_frame(self._send_count % MODULUS, self._committed % MODULUS, asdu))
+        self._note_acknowledged()
+        self._send_count += 1
+        self._sent.append(now)
+        self._arm(now + self.parameters.t1)
+
+    async def _ask(self, activation: int, confirmation: int) -> None:
+        if self.ended:
+            raise self.failure or LinkDown("the connection is down")
+        answer = self._answers[confirmation] = self._loop.create_future()
+        self._expect(activation, confirmation)
+        try:
+            await answer
+        finally:
+            del self._answers[confirmation]
+
+    def _expect(self, activation: int, confirmation: int) -> None:
+        now = self._loop.time()
+        self._expected[confirmation] = (now, now + self.parameters.t1)
+        self._write(u_frame(activation))
+        self._arm(now + self.parameters.t1)
+
+    def _write(self, frame: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
+            self.traffic.sent += 1
+
+    # ---------------------------------------------------------------- receiving
+
+    def data_received(self, data: bytes) -> None:
+        if self.ended:
+            return
+        self._heard = self._loop.time()
+        self._buffer += data
+        try:
+            for frame in split_frames(self._buffer):
+                self.traffic.received += 1
+                self._take(frame)
+        except ProtocolViolation as violation:
+            self._fail(violation)
+            return
+        if self._batch and len(self._batch) >= MAX_UNCOMMITTED and not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _take(self, frame: bytes) -> None:
+        control = frame[0]
+        if control & 0x01 == 0:
+            self._take_i(frame)
+        elif len(frame) != 4:
+            raise ProtocolViolation(f"an S- or U-frame of {len(frame)} octets")
+        elif control == 0x01:
+            self._take_acknowledgement(int.from_bytes(frame[2:4], "little"))
+        else:
+            self._take_u(control)
+
+    def _take_i(self, frame: bytes) -> None:
+        number = int.from_bytes(frame[0:2], "little") >> 1
+        if number != self._received % MODULUS:
+            raise ProtocolViolation(f"I-frame {number} came, {self._received % MODULUS} was due")
+        self._take_acknowledgement(int.from_bytes(frame[2:4], "little"))
+        self._batch.append(self._receive(frame[4:]))
+        self._received += 1
+        self._arrivals.append(self._heard)
+        self._arrived.set()
+
+    def _take_acknowledgement(self, field: int) -> None:
+        oldest = self._send_count - len(self._sent)
+        count = ((field >> 1) - oldest) % MODULUS
+        if count > len(self._sent):
+            raise ProtocolViolation(f"N(R) {field >> 1} acknowledges I-frames that were never sent")
+        for _ in range(count):
+            self._sent.popleft()
+        if count:
+            self._room.set()
+
+    def _take_u(self, function: int) -> None:
+        if function == TESTFR_ACT:
+            self._write(u_frame(TESTFR_CON))
+            return
+        if function not in FUNCTION_NAMES:
+            raise ProtocolViolation(f"U-frame {function:02x} is not one a controlled station sends")
+        asked = self._expected.pop(function, None)
+        if asked is None:
+            return  # a second confirmation of the same activation harms nobody
+        self.traffic.note_round_trip(self._heard - asked[0])
+        self._arm(self._heard + self.parameters.t3)  # while the test ran the timer stood at t1
+        answer = self._answers.get(function)
+        if answer is not None and not answer.done():
+            answer.set_result(None)
+
+    # ---------------------------------------------------------------- committing and acknowledging
+
+    async def _commit_forever(self) -> None:
+        """Outermost loop of the receiving side: one commit after the other until the link has ended and all is stored."""
+        while not (self.ended and not self._batch):
+            await self._arrived.wait()
+            self._arrived.clear()
+            batch, self._batch = self._batch, []
+            self._resume_reading()
+            if not batch:
+                continue
+            try:
+                await self._commit(batch)
+            except asyncio.CancelledError:
+                self._fail(LinkDown("storing the received values was given up"))
+                raise
+            except Exception as error:
+                logger.exception("received ASDUs could not be stored, the link is closed without acknowledging them")
+                self._fail(LinkDown(f"received values could not be stored: {error}"))
+                return
+            self._committed += len(batch)
+            self._acknowledge_if_due()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and not self.ended and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _acknowledge_if_due(self) -> None:
+        """S-frame when w committed ones wait or the oldest waits since t2; else the timer sees to it."""
+        waiting = self._committed - self._acknowledged
+        if self.ended or not waiting:
+            return
+        due = self._arrivals[0] + self.parameters.t2
+        if waiting >= self.parameters.w or due <= self._loop.time() + TIMER_SLACK_S:
+            self._acknowledge()
+        else:
+            self._arm(due)
+
+    def _acknowledge(self) -> None:
+        if self._committed > self._acknowledged:
+            self._write(s_frame(self._committed % MODULUS))
+            self._note_acknowledged()
+
+    def _note_acknowledged(self) -> None:
+        for _ in range(self._committed - self._acknowledged):
+            self._arrivals.popleft()
+        self._acknowledged = self._committed
+
+    # ---------------------------------------------------------------- timers
+
+    def _arm(self, deadline: float) -> None:
+        """The tick comes at `deadline` at the latest."""
+        if self.ended:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._loop.time() + TIMER_SLACK_S
+        for function, (_, deadline) in self._expected.items():
+            if deadline <= now:
+                self._fail(AnswerTimeout(f"{FUNCTION_NAMES[function]} is not answered within {self.parameters.t1:g} s"))
+                return
+        if self._sent and self._sent[0] + self.parameters.t1 <= now:
+            self._fail(AnswerTimeout(f"an I-frame is not acknowledged within {self.parameters.t1:g} s"))
+            return
+        self._acknowledge_if_due()
+        if self._heard + self.parameters.t3 <= now and TESTFR_CON not in self._expected:
+            self._expect(TESTFR_ACT, TESTFR_CON)
+        self._arm(min(self._deadlines()))
+
+    def _deadlines(self) -> Iterator[float]:
+        for _, deadline in self._expected.values():
+            yield deadline
+        if self._sent:
+            yield self._sent[0] + self.parameters.t1
+        if self._committed > self._acknowledged:
+            yield self._arrivals[0] + self.parameters.t2
+        if TESTFR_CON not in self._expected:
+            yield self._heard + self.parameters.t3
+
+
+async def _wait(task: asyncio.Task[object] | asyncio.Task[None]) -> None:
+    """The task is done or cancelled within CLOSE_PATIENCE_S."""
+    await asyncio.wait((task,), timeout=CLOSE_PATIENCE_S)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=CLOSE_PATIENCE_S)

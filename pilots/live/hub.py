@@ -1,0 +1,161 @@
+"""One place where changes of all processes meet and leave as numbered frames, encoded once for everyone. [operation]
+
+Publishers (field, worker) call `publish` after their commit; each web process numbers its own frames per pilot with an
+`epoch` of its own. Within one process the hub is a plain object; with Redis every process has one and they share a
+channel. Push is a hint: who misses a number asks for a snapshot. Wake-ups of field workers travel the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import redis
+
+from pilots.live.frames import Change, encode_frame
+
+log = logging.getLogger(__name__)
+CHANNEL = "invade.live"
+#: Called from any thread with (frame number, encoded frame, whether numbers before it were lost); must not block.
+Listener = Callable[[int, str, bool], None]
+
+
+class Hub:
+    """Hands each pilot's frames to its listeners in order, and wake-ups to the gateway."""
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex(4)
+        self._lock = threading.RLock()
+        self._listeners: dict[str, set[Listener]] = defaultdict(set)
+        self._wakers: set[Callable[[str], None]] = set()
+        self._numbers: dict[str, int] = defaultdict(int)
+
+    def subscribe(self, pilot: str, listener: Listener) -> int:
+        """`listener` gets every frame after the returned number."""
+        with self._lock:
+            self._listeners[pilot].add(listener)
+            return self._numbers[pilot]
+
+    def unsubscribe(self, pilot: str, listener: Listener) -> None:
+        with self._lock:
+            self._listeners[pilot].discard(listener)
+
+    def number(self, pilot: str) -> int:
+        """The newest frame's number."""
+        with self._lock:
+            return self._numbers[pilot]
+
+    def on_wake(self, waker: Callable[[str], None]) -> None:
+        """`waker(resource)` is called when a set-point waits for the holder of that lease resource."""
+        with self._lock:
+            self._wakers.add(waker)
+
+    def publish(self, changes: Iterable[Change]) -> None:
+        """Every listener of these pilots, here and in other processes, is handed the changes."""
+        for change in changes:
+            self._deliver(change, gap=False)
+
+    def wake(self, resource: str) -> None:
+        """Whoever holds `resource` looks at its set-points now; a lost wake-up costs a second, not the set-point."""
+        with self._lock:
+            wakers = list(self._wakers)
+        for waker in wakers:
+            waker(resource)
+
+    def close(self) -> None:
+        """Nothing is delivered any more."""
+
+    def _deliver(self, change: Change, *, gap: bool) -> None:
+        # Under the lock, so that every listener sees the numbers in order whatever thread publishes.
+        with self._lock:
+            self._numbers[change.pilot] += 1
+            listeners = self._listeners[change.pilot]
+            if not listeners:
+                return
+            n = self._numbers[change.pilot]
+            text = encode_frame(change, epoch=self.epoch, n=n, now=datetime.now(UTC))
+            for listener in listeners:
+                listener(n, text, gap)
+
+
+class RedisHub(Hub):
+    """The same between processes: one Redis channel, one subscription a process.
+
+    Redis may lose messages: publishers number theirs, and a gap makes every page of the pilot ask for a snapshot.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        self._publisher = secrets.token_hex(4)
+        self._sent = 0
+        self._heard: dict[str, int] = {}
+        self._stopping = threading.Event()
+        threading.Thread(target=self._listen, name="live-hub", daemon=True).start()
+
+    def publish(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            body = {"pilot": change.pilot, "points": change.points, "links": change.links, "setpoints": change.setpoints}
+            self._send(body)
+
+    def wake(self, resource: str) -> None:
+        self._send({"wake": resource})
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._redis.close()
+
+    def _send(self, body: dict[str, Any]) -> None:
+        with self._lock:
+            self._sent += 1
+            body |= {"publisher": self._publisher, "k": self._sent}
+        try:
+            self._redis.publish(CHANNEL, orjson.dumps(body, default=str))
+        except redis.RedisError as error:
+            # The database has it; pages fetch what they missed when the numbers go on.
+            log.warning("live channel: %s", error)
+
+    def _listen(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._receive()
+            except redis.RedisError as error:
+                log.warning("live channel lost: %s", error)
+                self._stopping.wait(1.0)
+
+    def _receive(self) -> None:
+        subscription = self._redis.pubsub(ignore_subscribe_messages=True)
+        subscription.subscribe(CHANNEL)
+        while not self._stopping.is_set():
+            message = subscription.get_message(timeout=1.0)
+            if message is not None:
+                self._take(orjson.loads(message["data"]))
+
+    def _take(self, body: dict[str, Any]) -> None:
+        publisher, k = body["publisher"], body["k"]
+        gap = publisher in self._heard and k != self._heard[publisher] + 1
+        self._heard[publisher] = k
+        if "wake" in body:
+            super().wake(body["wake"])
+            return
+        change = Change(body["pilot"], body["points"], body["links"], body["setpoints"])
+        self._deliver(change, gap=gap)
+
+
+_hub: Hub | None = None
+_hub_lock = threading.Lock()
+
+
+def hub(redis_url: str | None = None) -> Hub:
+    """This process's hub; the first caller decides whether it speaks over Redis."""
+    global _hub
+    with _hub_lock:
+        if _hub is None:
+            _hub = RedisHub(redis_url) if redis_url else Hub()
+        return _hub

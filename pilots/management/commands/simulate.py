@@ -1,0 +1,38 @@
+"""`simulate [PILOT...]`: the simulated field and platform, real peers on real sockets, in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from pilots.catalogue.loader import load_pilots
+from pilots.management.first_run import prepare_simulators
+
+
+class Command(BaseCommand):
+    help = "Runs the simulated devices, charge points, head-end systems and the INVADE platform until stopped."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("pilots", nargs="*", metavar="PILOT")
+        parser.add_argument("--seed", type=int, default=731148)
+
+    def handle(self, *args: Any, pilots: list[str], seed: int, **options: Any) -> None:
+        # c104 writes the process's local time onto the wire, so the process lives in UTC; it must be set before its import.
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+        from pilots.simulators.runner import run
+
+        known = load_pilots()
+        unknown = [code for code in pilots if code not in known]
+        if unknown:
+            raise CommandError(f"unknown pilot {', '.join(unknown)}; there are {', '.join(known)}")
+        prepare_simulators()
+        connections.close_all()
+        chosen = [spec for code, spec in known.items() if not pilots or code in pilots]
+        run(chosen, data_dir=settings.DATA_DIR, first_port=settings.SIM_PORT, seed=seed)

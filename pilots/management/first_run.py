@@ -1,0 +1,101 @@
+"""What a fresh installation needs before anybody can use it: tables, pilots, a first user, the simulators' secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import transaction
+
+from invade_scada import env
+from pilots.catalogue.loader import load_pilots, profiles_of
+from pilots.catalogue.services import commission_pilot
+from pilots.domain.topology import DeviceKind, Protocol
+from pilots.history.services import ensure_partitions
+from pilots.models import AuditEvent, Device, Pilot, Scope, ServiceToken, User
+
+SECRETS_FILE = "simulator_secrets.json"
+PUSHING_KINDS = [DeviceKind.HEAD_END_SYSTEM, DeviceKind.WEATHER_SOURCE]
+
+
+def prepare_database() -> None:
+    """Tables and this week's partitions stand."""
+    call_command("migrate", interactive=False, verbosity=0)
+    ensure_partitions(datetime.now(UTC))
+
+
+def prepare_pilots() -> int:
+    """The five built-in pilots stand, unless somebody has commissioned pilots already. Returns how many are new."""
+    if Pilot.objects.exists():
+        return 0
+    pilots = load_pilots()
+    for spec in pilots.values():
+        commission_pilot(spec, profiles_of(spec))
+    return len(pilots)
+
+
+def prepare_admin() -> str | None:
+    """A first user `admin` with every role, when there is no user yet; returns the password if it was made up here."""
+    if User.objects.exists():
+        return None
+    given = env.text("INVADE_ADMIN_PASSWORD")
+    password = given or secrets.token_urlsafe(12)
+    User.objects.create_superuser("admin", password=password)
+    AuditEvent.objects.create(at=datetime.now(UTC), actor="first run", action="create user", subject="admin")
+    return None if given else password
+
+
+@transaction.atomic
+def prepare_simulators() -> None:
+    """Every simulated charge point has a key and every simulated head-end a token, in a file only its owner reads."""
+    path = settings.DATA_DIR / SECRETS_FILE
+    known = json.loads(path.read_text()) if path.exists() else {}
+    form = {"tokens": known.get("tokens", {}), "charge_points": known.get("charge_points", {})}
+    form["platform_push"] = known.get("platform_push") or secrets.token_urlsafe(32)
+    form["platform_control"] = _token("simulated INVADE platform", [Scope.READ, Scope.CONTROL], known.get("platform_control"))
+    for pilot in Pilot.objects.filter(connections__simulated=True).distinct():
+        _prepare_charge_points(pilot, form["charge_points"])
+        _prepare_head_ends(pilot, form["tokens"])
+    if form != known:
+        _write_secret(path, form)
+
+
+def _prepare_charge_points(pilot: Pilot, keys: dict[str, str]) -> None:
+    stations = Device.objects.filter(pilot=pilot, connection__protocol=Protocol.OCPP16, connection__simulated=True)
+    for device in stations:
+        identity = device.address.get("identity", device.code)
+        key = keys.setdefault(identity, secrets.token_urlsafe(24))
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        if device.key_sha256 != digest:
+            Device.objects.filter(pk=device.pk).update(key_sha256=digest)
+
+
+def _prepare_head_ends(pilot: Pilot, tokens: dict[str, str]) -> None:
+    pushed = Device.objects.filter(pilot=pilot, connection__protocol=Protocol.PUSH, connection__simulated=True)
+    if not pushed.exists():
+        return
+    for pusher in Device.objects.filter(pilot=pilot, kind__in=PUSHING_KINDS):
+        tokens[pusher.code] = _token(f"simulated {pusher.code}", [Scope.INGEST], tokens.get(pusher.code), pilot)
+    # A pilot whose meters push by themselves (D7.1 3.1.5 g) has no head-end: one token under the pilot's code serves them.
+    tokens[pilot.code] = _token(f"simulated {pilot.code}", [Scope.INGEST], tokens.get(pilot.code), pilot)
+
+
+def _token(name: str, scopes: list[Scope], known: str | None, pilot: Pilot | None = None) -> str:
+    token = known or secrets.token_urlsafe(32)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    row, _ = ServiceToken.objects.update_or_create(name=name, defaults={"sha256": digest, "scopes": [str(s) for s in scopes]})
+    row.pilots.set([] if pilot is None else [pilot])
+    return token
+
+
+def _write_secret(path: Path, form: dict[str, object]) -> None:
+    draft = path.with_suffix(".new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(form, file, indent=1)
+    os.replace(draft, path)

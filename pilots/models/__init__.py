@@ -1,0 +1,28 @@
+"""Everything the database keeps. Samples are no model: `pilots.history` writes and reads them as arrays."""
+
+from pilots.models.access import AuditEvent, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
+from pilots.models.outbox import OutboxMessage, OutboxState
+from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
+from pilots.models.setpoints import Setpoint, SetpointEvent
+from pilots.models.values import LatestValue
+
+__all__ = [
+    "AuditEvent",
+    "Connection",
+    "Device",
+    "IdempotencyKey",
+    "LatestValue",
+    "Lease",
+    "Link",
+    "OutboxMessage",
+    "OutboxState",
+    "Pilot",
+    "Point",
+    "Role",
+    "RoleGrant",
+    "Scope",
+    "ServiceToken",
+    "Setpoint",
+    "SetpointEvent",
+    "User",
+]

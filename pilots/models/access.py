@@ -1,0 +1,151 @@
+"""Who may do what, and who did: users, role grants, service tokens, audit events.
+
+Role names are those of IEC 62351-8, each granted for one pilot or all.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from pilots.models.plant import Device, Pilot
+
+LANGUAGES = [("en", "English"), ("bg", "Български"), ("es", "Español"), ("ca", "Català"), ("nl", "Nederlands")]
+LANGUAGES += [("nb", "Norsk bokmål"), ("de", "Deutsch")]
+
+
+class User(AbstractUser):
+    """A person. Rights come from role grants, not from flags; `is_superuser` is for the first installation only."""
+
+    language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, help_text=_("empty: the pilot's"))
+
+    def visible_pilots(self) -> models.QuerySet[Pilot]:
+        """The pilots where this person may see values; none without a grant."""
+        if not self.is_active:
+            return Pilot.objects.none()
+        if self.is_superuser or self.grants.filter(pilot=None, role__in=SEEING).exists():
+            return Pilot.objects.all()
+        return Pilot.objects.filter(rolegrant__user=self, rolegrant__role__in=SEEING).distinct()
+
+    def has_role(self, role: Role, pilot: Pilot | None = None) -> bool:
+        """Whether this person acts as `role` at `pilot` (None: at every pilot)."""
+        if not self.is_active:
+            return False
+        if self.is_superuser:
+            return True
+        grants = self.grants.filter(role=role)
+        everywhere = models.Q(pilot=None)
+        return grants.filter(everywhere if pilot is None else everywhere | models.Q(pilot=pilot)).exists()
+
+
+class Role(models.TextChoices):
+    """Roles of IEC 62351-8. First light enforces viewer, operator and engineer."""
+
+    VIEWER = "viewer", _("viewer")
+    OPERATOR = "operator", _("operator")
+    ENGINEER = "engineer", _("engineer")
+    INSTALLER = "installer", _("installer")
+    SECADM = "secadm", _("security administrator")
+    SECAUD = "secaud", _("security auditor")
+    RBACMNT = "rbacmnt", _("role administrator")
+
+
+#: Who sees values and diagrams (IEC 62351-8 rights, docs/admins.md).
+SEEING = [Role.VIEWER, Role.OPERATOR, Role.ENGINEER, Role.INSTALLER]
+
+
+class RoleGrant(models.Model):
+    """`user` acts as `role` at `pilot`, or at every pilot where it is empty."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="grants", verbose_name=_("user"))
+    pilot = models.ForeignKey(
+        Pilot, models.CASCADE, null=True, blank=True, verbose_name=_("pilot"), help_text=_("empty: every pilot")
+    )
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices)
+
+    class Meta:
+        verbose_name = _("role grant")
+        verbose_name_plural = _("role grants")
+        constraints = [
+            models.UniqueConstraint(fields=["user", "pilot", "role"], name="one_grant", nulls_distinct=False),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.role} @ {self.pilot or 'all'}"
+
+
+class Scope(models.TextChoices):
+    """What a service token may do."""
+
+    READ = "read", _("read")
+    CONTROL = "control", _("control")
+    INGEST = "ingest", _("ingest")
+    ADMIN = "admin", _("admin")
+
+
+class ServiceToken(models.Model):
+    """A machine's key. Only the SHA-256 of the 256-bit random token is kept: a fast hash is right for a random key."""
+
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.JSONField(_("scopes"), default=list)
+    pilots = models.ManyToManyField(Pilot, blank=True, verbose_name=_("pilots"), help_text=_("empty: every pilot"))
+    devices = models.ManyToManyField(
+        Device, blank=True, verbose_name=_("devices"), help_text=_("for ingest; empty: every device of the pilots")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("service token")
+        verbose_name_plural = _("service tokens")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_live(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+class IdempotencyKey(models.Model):
+    """The first answer to a keyed POST, kept 48 h: a repeat gets it again, another body under the same key gets 409."""
+
+    source = models.CharField(max_length=120)
+    key = models.CharField(max_length=200)
+    body_sha256 = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True)
+    location = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "key"], name="one_answer_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.key}"
+
+
+class AuditEvent(models.Model):
+    """Who did what, when and why. Rows are only ever added."""
+
+    at = models.DateTimeField(_("time"), db_index=True)
+    actor = models.CharField(_("actor"), max_length=120)
+    action = models.CharField(_("action"), max_length=64)
+    pilot = models.CharField(_("pilot"), max_length=16, blank=True)
+    subject = models.CharField(_("subject"), max_length=200, blank=True)
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    details = models.JSONField(_("details"), default=dict, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("audit event")
+        verbose_name_plural = _("audit events")
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {self.actor} {self.action} {self.subject}"

@@ -1,0 +1,41 @@
+"""The INVADE platform as a peer: one method per message. [towards enterprise]"""
+
+from __future__ import annotations
+
+import httpx
+
+from pilots.domain.errors import PlatformDown, PlatformRefused
+
+_TRY_LATER = {401, 403, 408, 425, 429}
+
+
+class InvadeClient:
+    """Posts messages to the platform's web service (D7.1 2.3.1). Closes with its `with` block."""
+
+    def __init__(self, base_url: str, token: str, *, timeout_s: float = 10.0) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # No redirects: credentials never follow one to another host.
+        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout_s, follow_redirects=False)
+
+    def __enter__(self) -> InvadeClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def post_measurements(self, body: bytes, *, key: str) -> None:
+        """The platform has the message (or had it already under this key).
+
+        Raises PlatformDown when trying again can help, PlatformRefused when this message is the problem.
+        """
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        try:
+            answer = self._http.post("measurements", content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise PlatformDown(f"The platform does not answer: {error or type(error).__name__}.") from error
+        if answer.is_success:
+            return
+        sentence = f"The platform answered {answer.status_code}: {answer.text[:200]}"
+        if answer.status_code >= 500 or answer.status_code in _TRY_LATER or answer.is_redirect:
+            raise PlatformDown(sentence)
+        raise PlatformRefused(sentence)

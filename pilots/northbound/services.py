@@ -1,0 +1,127 @@
+"""Empties the outbox towards the platform: in order per pilot, at least once. [towards enterprise]"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from invade_scada.ports import read_ports
+from pilots.domain.errors import PlatformDown, PlatformRefused
+from pilots.models import OutboxMessage, OutboxState, Pilot
+from pilots.models.leases import HeldLease, give_up_lease, take_lease
+from pilots.northbound.client import InvadeClient
+from pilots.northbound.messages import rfc3339
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 30.0
+PAGE = 50
+RUN_S = 20.0
+LONGEST_PAUSE_S = 60.0
+
+
+def platform_address() -> tuple[str, str] | None:
+    """Base URL and token of the platform: from the settings, else our simulator's; None when there is no platform."""
+    if settings.PLATFORM_URL:
+        return settings.PLATFORM_URL.rstrip("/") + "/", settings.PLATFORM_TOKEN
+    port = read_ports(settings.DATA_DIR).get("platform")
+    secrets = settings.DATA_DIR / "simulator_secrets.json"
+    if port is None or not secrets.exists():
+        return None
+    return f"http://127.0.0.1:{port}/", json.loads(secrets.read_text())["platform_push"]
+
+
+def forward_outbox(*, owner: str, now: datetime) -> int:
+    """What waits and is due has been offered to the platform; returns how many messages it took."""
+    address = platform_address()
+    if address is None:
+        return 0
+    accepted = 0
+    with InvadeClient(*address) as client:
+        for state in _due(now):
+            lease = take_lease(f"outbox:{state.pilot.code}", owner, ttl_s=LEASE_S, now=now)
+            if lease is not None:
+                accepted += _forward_pilot(client, state, lease)
+                give_up_lease(lease, now=datetime.now(UTC))
+    return accepted
+
+
+def _due(now: datetime) -> Iterator[OutboxState]:
+    for state in OutboxState.objects.select_related("pilot"):
+        if state.retry_at is None or state.retry_at <= now:
+            yield state
+
+
+def _forward_pilot(client: InvadeClient, state: OutboxState, lease: HeldLease) -> int:
+    accepted, started = 0, time.monotonic()
+    while time.monotonic() - started < RUN_S and lease.usable:
+        waiting = OutboxMessage.objects.filter(pilot=state.pilot, refused_at=None).order_by("epoch", "sequence")
+        page = list(waiting[:PAGE])
+        if not page:
+            break
+        done = _offer(client, state, page, lease)
+        accepted += done
+        if done < len(page):
+            break
+    return accepted
+
+
+def _offer(client: InvadeClient, state: OutboxState, page: list[OutboxMessage], lease: HeldLease) -> int:
+    """Offers a page in order; stops at the first message the platform cannot take now. Returns how many are done."""
+    done: list[OutboxMessage] = []
+    trouble = ""
+    for message in page:
+        if not lease.usable:
+            break
+        try:
+            client.post_measurements(_body(state.pilot, message), key=message_key(state.pilot.code, message))
+            done.append(message)
+        except PlatformRefused as error:
+            _set_aside(message, str(error))
+            done.append(message)
+        except PlatformDown as error:
+            trouble = str(error)
+            break
+    _note(state, done, trouble)
+    return len(done)
+
+
+def message_key(pilot: str, message: OutboxMessage) -> str:
+    """The message's Idempotency-Key: the same at every try."""
+    return f"{settings.INSTALLATION}:{pilot}:{message.epoch}:{message.sequence}"
+
+
+def _body(pilot: Pilot, message: OutboxMessage) -> bytes:
+    # `sent_at` is the message's birth, so that every try of it has the same body under the same key.
+    head = {"pilot": pilot.code, "epoch": message.epoch, "sequence": message.sequence, "sent_at": rfc3339(message.created_at)}
+    return (json.dumps(head)[:-1] + ', "values": ' + message.values_json + "}").encode()
+
+
+def _set_aside(message: OutboxMessage, reason: str) -> None:
+    """A message the platform will never take is kept apart for an engineer; the ones behind it go on."""
+    log.error("outbox message %s set aside: %s", message.pk, reason)
+    OutboxMessage.objects.filter(pk=message.pk).update(refused_at=datetime.now(UTC), refusal=reason[:300])
+
+
+@transaction.atomic
+def _note(state: OutboxState, done: list[OutboxMessage], trouble: str) -> None:
+    now = datetime.now(UTC)
+    OutboxMessage.objects.filter(pk__in=[message.pk for message in done], refused_at=None).delete()
+    states = OutboxState.objects.filter(pk=state.pk)
+    if done:
+        states.update(accepted_sequence=done[-1].sequence, accepted_at=now, attempts=0, retry_at=None, last_error="")
+        state.attempts = 0
+    if trouble:
+        if not state.last_error:
+            log.warning("platform: %s", trouble)
+        # Full jitter: many pilots and workers must not come back in step.
+        pause_s = random.uniform(0.5, min(LONGEST_PAUSE_S, 2.0 ** min(state.attempts, 6)))  # noqa: S311  no secret
+        retry_at = now + timedelta(seconds=pause_s)
+        states.update(attempts=state.attempts + 1, retry_at=retry_at, last_error=trouble[:300])

@@ -1,0 +1,9 @@
+"""Websocket routes."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from pilots.ui.consumers import PilotConsumer
+
+websocket_urlpatterns = [path("ws/pilots/<slug:code>/", PilotConsumer.as_asgi())]

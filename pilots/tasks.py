@@ -1,0 +1,43 @@
+"""Every Celery task: fetch, call a service, handle retry. Values and set-points never travel through here."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+
+from celery import shared_task
+from django.conf import settings
+
+from pilots.api import idempotency
+from pilots.control import services as control
+from pilots.history import services as history
+from pilots.northbound import services as northbound
+
+OWNER = f"{socket.gethostname()}:{os.getpid()}"
+
+
+@shared_task
+def forward_outbox() -> int:
+    """What waits for INVADE is offered to it; the next beat is the retry."""
+    return northbound.forward_outbox(owner=OWNER, now=datetime.now(UTC))
+
+
+@shared_task
+def expire_setpoints() -> int:
+    """Set-points whose time is over have their end."""
+    return control.expire_setpoints(now=datetime.now(UTC))
+
+
+@shared_task
+def maintain_history() -> int:
+    """Partitions stand ready for the coming week, samples beyond the retention are gone."""
+    now = datetime.now(UTC)
+    history.ensure_partitions(now)
+    return history.forget_samples(now - timedelta(days=settings.HISTORY_DAYS))
+
+
+@shared_task
+def forget_old_keys() -> int:
+    """Idempotency keys older than 48 h are gone."""
+    return idempotency.forget_old_keys()

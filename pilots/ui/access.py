@@ -1,0 +1,72 @@
+"""Who may use which view. Every view declares it; a view that does not is refused (`middleware.DenyByDefaultMiddleware`).
+
+Own views carry a marker (`public`, `signed_in`, `requires`), API views the class attribute `access = "api"` (their DRF
+permission classes decide), and what other packages bring is listed in `FOREIGN` by the namespace of its route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pilots.models import Role
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Door(StrEnum):
+    """How a view is guarded."""
+
+    PUBLIC = "public"  # anybody, also without a session
+    SIGNED_IN = "signed_in"  # any session
+    ROLE = "role"  # a session with a role at the pilot of the URL
+    STAFF = "staff"  # the Django admin: a session of staff
+    API = "api"  # DRF authenticates and permits
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A declaration; `role` stands beside `Door.ROLE` only."""
+
+    door: Door
+    role: Role | None = None
+
+
+#: Route namespaces of other packages.
+FOREIGN: dict[str, Access] = {"admin": Access(Door.STAFF)}
+
+
+def public(view: View) -> View:
+    """Anybody may use this view, without a session too."""
+    return _declare(view, Access(Door.PUBLIC))
+
+
+def signed_in(view: View) -> View:
+    """Everybody with a session may use this view; what it shows is its own business."""
+    return _declare(view, Access(Door.SIGNED_IN))
+
+
+def requires(role: Role) -> Callable[[View], View]:
+    """Only who has `role` at the pilot named by the URL's `code` may use this view.
+
+    `Role.VIEWER` asks for any role that sees values. A pilot that may not be seen does not exist: 404.
+    """
+    return lambda view: _declare(view, Access(Door.ROLE, role))
+
+
+def _declare(view: View, access: Access) -> View:
+    view.access = access  # type: ignore[attr-defined]
+    return view
+
+
+def declared_access(view: Callable[..., Any], namespaces: list[str]) -> Access | None:
+    """What a view (or its class) declares, or the table for its namespace; None when nobody said anything."""
+    for carrier in (view, getattr(view, "view_class", None), getattr(view, "cls", None)):
+        declared = getattr(carrier, "access", None)
+        if isinstance(declared, Access):
+            return declared
+        if isinstance(declared, str):
+            return Access(Door(declared))
+    return next((FOREIGN[name] for name in namespaces if name in FOREIGN), None)

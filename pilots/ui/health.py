@@ -1,0 +1,81 @@
+"""`/healthz`, `/readyz` and `/metrics`: for supervisors and Prometheus, not for people."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+from django.db import DatabaseError
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+
+from pilots.domain.topology import LinkState, Protocol
+from pilots.models import Connection, Lease, OutboxMessage, Scope, ServiceToken, Setpoint
+from pilots.ui.access import public
+
+REQUIRED_ROLES = ("web", "field", "worker", "beat")
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+@public
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 while this process answers."""
+    return JsonResponse({"status": "up"})
+
+
+@public
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 once every role is up and every reachable connection has been read, else 503 with what is missing."""
+    try:
+        missing = [*_missing_roles(datetime.now(UTC)), *_unread_connections()]
+    except DatabaseError:
+        missing = ["the database"]
+    return JsonResponse({"status": "waiting" if missing else "ready", "waiting_for": missing}, status=503 if missing else 200)
+
+
+def _missing_roles(now: datetime) -> list[str]:
+    live = Lease.objects.filter(resource__startswith="role:", until__gt=now).values_list("resource", flat=True)
+    up = {resource.split(":")[1] for resource in live}
+    return [f"role {role}" for role in REQUIRED_ROLES if role not in up]
+
+
+def _unread_connections() -> list[str]:
+    asked = Connection.objects.filter(enabled=True).exclude(protocol=Protocol.PUSH)
+    waiting = asked.filter(state=LinkState.UNKNOWN) | asked.filter(state=LinkState.UP, last_frame_at=None)
+    return [f"connection {name}" for name in waiting.values_list("name", flat=True)]
+
+
+@public
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus text, from loopback or with a token of scope read; anybody else gets 403."""
+    if request.META.get("REMOTE_ADDR") not in LOOPBACK and not _has_token(request):
+        return HttpResponse("metrics are for loopback or a token of scope read\n", status=403, content_type="text/plain")
+    lines = [f"{name} {value}" for name, value in _gauges()]
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
+
+
+def _has_token(request: HttpRequest) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    row = ServiceToken.objects.filter(sha256=digest).first() if scheme == "Bearer" else None
+    return row is not None and row.is_live(datetime.now(UTC)) and Scope.READ in row.scopes
+
+
+def _gauges() -> list[tuple[str, float]]:
+    gauges: list[tuple[str, float]] = [("invade_outbox_messages", OutboxMessage.objects.filter(refused_at=None).count())]
+    gauges.append(("invade_outbox_set_aside", OutboxMessage.objects.exclude(refused_at=None).count()))
+    for state, count in Setpoint.objects.values_list("state").annotate(Count("pk")):
+        gauges.append((f'invade_setpoints{{state="{state}"}}', count))
+    for connection in Connection.objects.all():
+        labels = f'{{connection="{connection.name}"}}'
+        gauges.append((f"invade_connection_up{labels}", int(connection.state == LinkState.UP)))
+        gauges += [
+            (f"invade_connection_{name}{labels}", value)
+            for name, value in connection.statistics.items()
+            if isinstance(value, int | float)
+        ]
+    return gauges
+
+
+urlpatterns = [path("healthz", healthz), path("readyz", readyz), path("metrics", metrics)]

@@ -1,0 +1,307 @@
+"""Where everything of a single-line diagram stands: pure arithmetic from the topology, same input, same numbers.
+
+The head (infeed, switches, transformers) stands upright in columns. What hangs on a busbar is a feeder: one slot wide, a
+ladder of rows downwards, filled from the left in the order of `position`; a full busbar goes on in a section below. So a
+feeder added at the end moves nothing. All lengths are pixels at full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pilots.domain.topology import DeviceKind, DeviceSpec
+from pilots.ui.topology import Topology
+
+K = DeviceKind
+HEAD_KINDS = frozenset({K.GRID_INFEED, K.SWITCH, K.TRANSFORMER})
+#: Nodes of the communication column; the other communication devices stand beside what they serve.
+NODE_KINDS = frozenset({K.PLATFORM, K.SCADA, K.HEAD_END_SYSTEM, K.WEATHER_SOURCE, K.RTU})
+GUEST_KINDS = frozenset({K.GATEWAY, K.LOCAL_CONTROLLER, K.BATTERY_MANAGEMENT_SYSTEM})
+
+SLOT, SLOTS = 250, 4
+WIDTH = SLOT * SLOTS
+SPINE = 30
+INDENT = 30
+ROW, TALL_ROW = 46, 64
+HEAD_ROW, HEAD_TOP, HEAD_PITCH = 74, 44, 210
+SECTION_GAP = 40
+HALF = 15  # half a ladder symbol
+TEXT_GAP = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle that belongs to one device: its symbol or its text slot."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    owner: str
+
+    def overlaps(self, other: Box) -> bool:
+        beside = self.x + self.width <= other.x or other.x + other.width <= self.x
+        return not (beside or self.y + self.height <= other.y or other.y + other.height <= self.y)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One device: centre of its symbol, its text slot, and whether it stands in the head, on a ladder or as a guest."""
+
+    device: DeviceSpec
+    x: float
+    y: float
+    text: Box
+    role: str  # head, rung, guest, node
+    region: int
+
+    @property
+    def symbol(self) -> Box:
+        half = 20 if self.role == "head" else HALF
+        return Box(self.x - half, self.y - half, 2 * half, 2 * half, self.device.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Conductor:
+    """A line of the power network in one electrical region; `flow` names the device whose power the triangle shows."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    region: int
+    flow: str = ""
+    kind: str = "con"  # con, bus, wire
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Everything joined without a switch between; `switch` leads to the region nearer the grid."""
+
+    number: int
+    parent: int | None
+    switch: str
+
+
+@dataclass
+class Drawing:
+    """The finished arrangement."""
+
+    width: float = WIDTH
+    height: float = 0
+    places: list[Place] = field(default_factory=list)
+    conductors: list[Conductor] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)
+    head_bottom: float = 0
+    column: Box = field(default_factory=lambda: Box(0, 0, 0, 0, ""))
+
+    def boxes(self) -> list[Box]:
+        return [box for place in self.places for box in (place.symbol, place.text)]
+
+
+def arrange(topology: Topology, column_height: float) -> Drawing:
+    """The drawing of a topology beside a communication column of that height."""
+    return _Arranger(topology, column_height).run()
+
+
+def electrical_roots(topology: Topology) -> list[DeviceSpec]:
+    """Where the power network begins: devices without a parent that are no communication devices."""
+    return [root for root in topology.children("") if root.kind not in NODE_KINDS | GUEST_KINDS]
+
+
+def guests_of(topology: Topology) -> dict[str, list[DeviceSpec]]:
+    """Gateways, controllers and battery managers by the device they serve: the first one a link of theirs names."""
+    found: dict[str, list[DeviceSpec]] = {}
+    for device in topology.children(""):
+        if device.kind in GUEST_KINDS:
+            found.setdefault(_host(topology, device), []).append(device)
+    return found
+
+
+def _host(topology: Topology, guest: DeviceSpec) -> str:
+    for link in topology.links:
+        if guest.id in link.ends:
+            other = link.ends[0] if link.ends[1] == guest.id else link.ends[1]
+            host = topology.by_id.get(other)
+            if host is not None and host.kind not in NODE_KINDS | GUEST_KINDS:
+                return host.id
+    return ""
+
+
+class _Arranger:
+    def __init__(self, topology: Topology, column_height: float) -> None:
+        self.topology = topology
+        self.drawing = Drawing()
+        self.guests = guests_of(topology)
+        self.column_height = column_height
+        self.columns = 0
+        self.bearers: list[tuple[Place, int]] = []
+        self.many = False
+
+    def run(self) -> Drawing:
+        roots = electrical_roots(self.topology)
+        heads = [root for root in roots if root.kind in HEAD_KINDS]
+        loose = [root for root in roots if root.kind not in HEAD_KINDS]
+        self.many = sum(1 for head in heads for _ in self._feeder_bearers(head)) + bool(loose) > 1
+        for head in heads:
+            self._head(head, self._new_column(), 0, self._region(None, ""))
+        self._strips()
+        if loose:
+            self._loose(loose)
+        drawing = self.drawing
+        drawing.column = Box(0, 0, SLOT, self.column_height, "")
+        lowest = max((box.y + box.height for box in drawing.boxes()), default=0)
+        drawing.height = max(lowest, self.column_height) + 16
+        drawing.width = max(WIDTH, *(box.x + box.width for box in drawing.boxes())) if drawing.places else WIDTH
+        return drawing
+
+    # Head: one column a path, the first child straight below, further children in new columns to the right.
+
+    def _feeder_bearers(self, device: DeviceSpec) -> Iterator[DeviceSpec]:
+        children = self.topology.children(device.id)
+        if any(child.kind not in HEAD_KINDS for child in children):
+            yield device
+        for child in children:
+            if child.kind in HEAD_KINDS:
+                yield from self._feeder_bearers(child)
+
+    def _new_column(self) -> int:
+        self.columns += 1
+        return self.columns - 1
+
+    def _column_x(self, column: int) -> float:
+        return SLOT * (1 + column) + SPINE if self.many else SLOT + 50 + HEAD_PITCH * column
+
+    def _region(self, parent: int | None, switch: str) -> int:
+        self.drawing.regions.append(Region(len(self.drawing.regions), parent, switch))
+        return len(self.drawing.regions) - 1
+
+    def _head(self, device: DeviceSpec, column: int, depth: int, region: int) -> Place:
+        x, y = self._column_x(column), HEAD_TOP + HEAD_ROW * depth
+        text = Box(x + 26, y - 24, (SLOT - SPINE if self.many else HEAD_PITCH) - 60, 50, device.id)
+        place = Place(device, x, y, text, "head", region)
+        self.drawing.places.append(place)
+        below = self._region(region, device.id) if device.kind is K.SWITCH else region
+        children = self.topology.children(device.id)
+        feeders = [child for child in children if child.kind not in HEAD_KINDS]
+        if feeders:
+            self.bearers.append((place, below))
+        self._head_children(place, [child for child in children if child.kind in HEAD_KINDS], column, depth, below)
+        self.drawing.head_bottom = max(self.drawing.head_bottom, y + HEAD_ROW / 2)
+        return place
+
+    def _head_children(self, place: Place, children: list[DeviceSpec], column: int, depth: int, region: int) -> None:
+        bears = any(bearer is place for bearer, _ in self.bearers)
+        placed = []
+        for number, child in enumerate(children):
+            # A head that bears feeders goes straight down into its busbar, so its other children start new columns.
+            straight = number == 0 and not bears
+            placed.append(self._head(child, column if straight else self._new_column(), depth + 1, region))
+        if not placed:
+            return
+        bus_y = place.y + HEAD_ROW / 2
+        self._line(place.x, place.y, place.x, bus_y, region)
+        for child in placed:
+            self._line(child.x, bus_y, child.x, child.y, region, flow=child.device.id)
+        if len(placed) > 1 or bears:
+            right = max(child.x for child in placed) + 24
+            self._line(place.x - 24, bus_y, right, bus_y, region, kind="bus")
+
+    # Strips: the busbars of one feeder-bearing head, with their feeders.
+
+    def _strips(self) -> None:
+        top = self.drawing.head_bottom + 16
+        for place, region in self.bearers:
+            if self.many:
+                self._strip(place, region, place.x - SPINE, 1, top)
+            else:
+                self._strip(place, region, 0, SLOTS, max(top, self.column_height + 16))
+
+    def _strip(self, head: Place, region: int, x0: float, slots: int, bus_y: float) -> None:
+        feeders = [child for child in self.topology.children(head.device.id) if child.kind not in HEAD_KINDS]
+        self._line(head.x, head.y, head.x, bus_y, region, flow=head.device.id if head.device.kind is not K.SWITCH else "")
+        self._sections(feeders, region, x0, slots, bus_y)
+        if slots > 1:
+            # The head may meet the busbar beyond its last feeder.
+            self._line(x0 + 6, bus_y, x0 + slots * SLOT - 10, bus_y, region, kind="bus")
+
+    def _sections(self, feeders: list[DeviceSpec], region: int, x0: float, slots: int, bus_y: float) -> None:
+        for start in range(0, len(feeders), slots):
+            group = feeders[start : start + slots]
+            bottom = bus_y
+            for number, feeder in enumerate(group):
+                bottom = max(bottom, self._ladder(feeder, x0 + number * SLOT, bus_y, region))
+            if start or slots == 1:
+                self._line(x0 + 6, bus_y, x0 + (slots * SLOT if slots > 1 else SLOT) - 10, bus_y, region, kind="bus")
+            following = bottom + SECTION_GAP
+            if start + slots < len(feeders):
+                # The next section is the same busbar: joined at the left edge.
+                self._line(x0 + 6, bus_y, x0 + 6, following, region, kind="bus")
+            bus_y = following
+
+    def _loose(self, devices: list[DeviceSpec]) -> None:
+        """Power devices that no infeed reaches stand below, on a busbar of their own whose supply is unknown."""
+        lowest = max((box.y + box.height for box in self.drawing.boxes()), default=self.column_height)
+        self._sections(devices, self._region(None, "?"), 0, SLOTS, max(lowest, self.column_height) + SECTION_GAP)
+
+    # Ladders
+
+    def _ladder(self, feeder: DeviceSpec, x0: float, bus_y: float, region: int) -> float:
+        """Places a feeder below the busbar; returns where it ends."""
+        cursor = _Cursor(bus_y + 18)
+        x = x0 + SPINE
+        first = self._rung(feeder, x, x0, cursor, region)
+        self._line(x, bus_y, x, first.y, region, flow=feeder.id)
+        for guest in self._guests_below(feeder):
+            place = self._place(guest, x + INDENT, x0, cursor, first.region, "guest")
+            self.drawing.conductors.append(Conductor(place.x - HALF - 14, place.y, place.x - HALF, place.y, -1, kind="wire"))
+        return cursor.y
+
+    def _guests_below(self, device: DeviceSpec) -> Iterable[DeviceSpec]:
+        yield from self.guests.get(device.id, [])
+        for child in self.topology.children(device.id):
+            yield from self._guests_below(child)
+
+    def _rung(self, device: DeviceSpec, x: float, x0: float, cursor: _Cursor, region: int) -> Place:
+        place = self._place(device, x, x0, cursor, region, "rung")
+        below = self._region(region, device.id) if device.kind is K.SWITCH else region
+        children = self.topology.children(device.id)
+        if len(children) == 1:
+            child = self._rung(children[0], x, x0, cursor, below)
+            self._line(x, place.y, x, child.y, below, flow=child.device.id)
+            return place
+        for child_spec in children:
+            child = self._rung(child_spec, x + INDENT, x0, cursor, below)
+            self._line(x, child.y, child.x, child.y, below, flow=child_spec.id)
+            spine_end = child.y
+        if children:
+            self._line(x, place.y, x, spine_end, below)
+        return place
+
+    def _place(self, device: DeviceSpec, x: float, x0: float, cursor: _Cursor, region: int, role: str) -> Place:
+        height = TALL_ROW if device.kind is K.STORAGE_UNIT else ROW
+        y = cursor.take(height)
+        left = x + HALF + TEXT_GAP
+        text = Box(left, y - 18, x0 + SLOT - 12 - left, height - 6, device.id)
+        place = Place(device, x, y, text, role, region)
+        self.drawing.places.append(place)
+        return place
+
+    def _line(
+        self, x1: float, y1: float, x2: float, y2: float, region: int, *, flow: str = "", kind: str = "con"
+    ) -> None:
+        self.drawing.conductors.append(Conductor(x1, y1, x2, y2, region, flow, kind))
+
+
+class _Cursor:
+    """How far down a ladder is filled."""
+
+    def __init__(self, y: float) -> None:
+        self.y = y
+
+    def take(self, height: float) -> float:
+        """The symbol's centre in the next row of that height."""
+        centre = self.y + ROW / 2
+        self.y += height
+        return centre

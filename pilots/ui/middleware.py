@@ -1,0 +1,125 @@
+"""Language and zone of the reader, and the one door before every view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+
+from pilots.models import Role, User
+from pilots.ui.access import Access, Door, declared_access
+
+Next = Callable[[HttpRequest], HttpResponse]
+
+
+class UserLocaleMiddleware:
+    """Each request speaks its user's language and zone; without a session, the browser's language and UTC."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        translation.activate(language_of(request))
+        _activate_zone(getattr(request.user, "time_zone", ""))
+        try:
+            response = self.get_response(request)
+        finally:
+            timezone.deactivate()
+        response.headers.setdefault("Content-Language", translation.get_language() or settings.LANGUAGE_CODE)
+        patch_vary_headers(response, ["Accept-Language", "Cookie"])
+        return response
+
+
+def language_of(request: HttpRequest) -> str:
+    """The user's stored language, else the best of Accept-Language."""
+    stored = getattr(request.user, "language", "")
+    if stored in dict(settings.LANGUAGES):
+        return str(stored)
+    return translation.get_language_from_request(request)
+
+
+def _activate_zone(name: str) -> None:
+    try:
+        timezone.activate(ZoneInfo(name or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        timezone.activate(ZoneInfo("UTC"))
+
+
+class DenyByDefaultMiddleware:
+    """No view runs before its declaration of `pilots.ui.access` is met. `request.pilot` is set for pilot pages."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> HttpResponseBase | None:
+        match = request.resolver_match
+        if match is not None and match.view_name == "admin:login":
+            return _one_login_page(request)
+        access = declared_access(view, match.namespaces if match is not None else [])
+        if access is None:
+            raise PermissionDenied(_("Nobody has said who may open this page, so nobody may."))
+        if access.door in (Door.PUBLIC, Door.API):
+            return None
+        if not request.user.is_authenticated:
+            return _ask_to_log_in(request)
+        return self._let_in(request, access, kwargs)
+
+    def _let_in(self, request: HttpRequest, access: Access, kwargs: dict[str, Any]) -> HttpResponseBase | None:
+        user = request.user
+        if not isinstance(user, User):
+            raise PermissionDenied
+        if access.door is Door.STAFF and not user.is_staff:
+            raise PermissionDenied(_("Your account does not open the configuration pages."))
+        if access.door is Door.ROLE:
+            return _check_role(request, user, access.role, str(kwargs.get("code", "")))
+        return None
+
+
+def _check_role(request: HttpRequest, user: User, role: Role | None, code: str) -> HttpResponseBase | None:
+    pilot = user.visible_pilots().filter(code=code).first()
+    if pilot is None:
+        raise Http404
+    request.pilot = pilot  # type: ignore[attr-defined]
+    if not user.time_zone:
+        _activate_zone(pilot.time_zone)
+    if role in (None, Role.VIEWER) or user.has_role(Role(role), pilot):
+        return None
+    reason = _("You may look at %(pilot)s, not switch there. Ask the pilot's lead.") % {"pilot": pilot.name}
+    if wants_json(request):
+        return JsonResponse({"code": "not_authorised", "reason": reason, "field": ""}, status=403)
+    raise PermissionDenied(reason)
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether the caller is one of our own scripts rather than a person's address bar."""
+    return request.accepts("application/json") and not request.accepts("text/html")
+
+
+def _ask_to_log_in(request: HttpRequest) -> HttpResponseBase:
+    if wants_json(request):
+        reason = _("Your session has ended. Log in again.")
+        return JsonResponse({"code": "not_logged_in", "reason": reason, "field": ""}, status=401)
+    return redirect_to_login(request.get_full_path())
+
+
+def _one_login_page(request: HttpRequest) -> HttpResponseBase:
+    """The admin's own login form never shows: there is one login page with one rate limit."""
+    if request.user.is_authenticated:
+        if not getattr(request.user, "is_staff", False):
+            raise PermissionDenied(_("Your account does not open the configuration pages."))
+        return HttpResponseRedirect(reverse("admin:index"))
+    return redirect_to_login(request.GET.get("next") or reverse("admin:index"))

@@ -1,0 +1,296 @@
+"""One accessible SVG of a pilot: power network and communication column. [SGAM component and communication layers]
+
+Drawn on the server from the topology alone, so the bytes depend on nothing else. Values, positions and link states are
+placeholders that look unknown until the live frames fill them (static/js/live.js). No colours here: classes only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from pilots.domain.topology import DeviceKind, DeviceSpec, LinkSpec
+from pilots.ui.comm_column import LetterRow, NodeRow, Row, column_height, column_rows
+from pilots.ui.layout import Conductor, Drawing, Place, Region, arrange
+from pilots.ui.single_line_symbols import symbol
+from pilots.ui.topology import Topology
+from pilots.ui.words import KIND_NAMES, direction_role
+
+K = DeviceKind
+#: Width of a character at 12 px in the widest fallback font, times 1.1: text is cut to fit it.
+CHARACTER = 7.2
+#: Further points a kind shows under its power, where its profile has them.
+EXTRAS: dict[DeviceKind, tuple[str, ...]] = {K.STORAGE_UNIT: ("soc",), K.TRANSFORMER: ("loading", "oil_temperature")}
+NODE_X, NODE_INDENT = 28, 36
+
+
+def fit(text: str, width: float) -> str:
+    """The text, cut in its middle when it is wider than `width` px.
+
+    >>> fit("es-EVSE01", 100), fit("a very long name of a device", 80)
+    ('es-EVSE01', 'a ver…evice')
+    """
+    room = int(width / CHARACTER)
+    if len(text) <= room:
+        return text
+    half = max((room - 1) // 2, 1)
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def tag(name: str, content: str = "", **attributes: object) -> str:
+    """An element; `class_` becomes class, `data_x` data-x; None leaves an attribute out."""
+    parts = [name]
+    for key, value in attributes.items():
+        if value is not None:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(text)}"')
+    return f"<{' '.join(parts)}>{content}</{name}>"
+
+
+def draw(topology: Topology) -> str:
+    """The SVG element of a pilot."""
+    rows = column_rows(topology)
+    drawing = arrange(topology, column_height(rows))
+    writer = _Writer(topology)
+    parts = [
+        tag("g", "".join(writer.column(rows)), class_="column"),
+        tag("g", "".join(map(writer.conductor, drawing.conductors)), class_="conductors"),
+        tag("g", "".join(map(writer.flow, drawing.conductors)), class_="flows"),
+        *map(writer.device, drawing.places),
+    ]
+    size = {"width": drawing.width, "height": drawing.height}
+    return tag(
+        "svg",
+        "".join(parts),
+        class_="diagram",
+        role="group",
+        aria_label=_("Single-line diagram of %(pilot)s") % {"pilot": topology.code.upper()},
+        viewBox=f"0 0 {drawing.width:g} {drawing.height:g}",
+        **size,
+    )
+
+
+def supply_regions(topology: Topology) -> list[dict[str, Any]]:
+    """What live.js needs to tell energised from unknown: each region's switch and the readings that prove a voltage."""
+    drawing: Drawing = arrange(topology, 0)
+    return [_region(topology, region, drawing) for region in drawing.regions]
+
+
+def _region(topology: Topology, region: Region, drawing: Drawing) -> dict[str, Any]:
+    evidence: list[str] = []
+    for place in drawing.places:
+        if place.region == region.number and place.role != "guest":
+            for point in ("voltage", "active_power"):
+                reference = topology.measuring(place.device, point)
+                evidence += [reference] if reference and reference not in evidence else []
+    switch = f"{region.switch}/position" if "position" in topology.points.get(region.switch, ()) else region.switch
+    return {"parent": region.parent, "switch": switch, "evidence": evidence}
+
+
+class _Writer:
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+
+    # Power network
+
+    def conductor(self, line: Conductor) -> str:
+        path = f"M{line.x1:g} {line.y1:g}L{line.x2:g} {line.y2:g}"
+        if line.kind == "wire":
+            return tag("path", class_="wire", d=path)
+        return tag("path", class_=f"{line.kind} unknown", d=path, data_region=line.region)
+
+    def flow(self, line: Conductor) -> str:
+        """A triangle in the middle of the line, pointing away from the grid; turned by a class when power flows back."""
+        device = self.topology.by_id.get(line.flow)
+        reference = self._power(device) if device is not None else ""
+        if not reference or device is None:
+            return ""
+        turn = 0 if line.y1 != line.y2 else -90
+        x, y = (line.x1 + line.x2) / 2, (line.y1 + line.y2) / 2
+        if turn and line.x2 > line.x1:
+            x = line.x1 + 9
+        elif not turn:
+            y = max(line.y1 + 10, line.y2 - 26) if abs(line.y2 - line.y1) > 30 else y - 4
+        triangle = tag("path", class_="flow", d="M-6-4.5H6L0 6Z")
+        inner = tag("g", triangle, class_="turn")
+        return tag("g", inner, class_="flowing none", data_flow=reference, transform=f"translate({x:g} {y:g}) rotate({turn})")
+
+    def device(self, place: Place) -> str:
+        device = place.device
+        scale = "" if place.role == "head" else " scale(.75)"
+        picture = tag("g", symbol(device.kind, device.name), class_="sym", transform=scale.strip() or None)
+        count = device.nameplate.get("households")
+        if count:
+            picture += tag("text", str(count), class_="count", y=6.0)
+        hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
+        text = self._head_text(place) if place.role == "head" else self._ladder_text(place)
+        button = tag("g", hit + picture, transform=f"translate({place.x:g} {place.y:g})")
+        return tag("g", button + text, class_=self._device_class(place), **self._button(device))
+
+    def _button(self, device: DeviceSpec) -> dict[str, object]:
+        label = f"{KIND_NAMES[device.kind]} {device.id}" + (f", {device.name}" if device.name else "")
+        position = f"{device.id}/position" if "position" in self.topology.points.get(device.id, ()) else None
+        return {
+            "role": "button",
+            "tabindex": 0,
+            "aria_label": label,
+            "aria_pressed": "false",
+            "data_device": device.id,
+            "data_label": label,
+            "data_position": position if device.kind is K.SWITCH else None,
+        }
+
+    def _device_class(self, place: Place) -> str:
+        words = ["device", place.role]
+        if place.device.kind is K.SWITCH:
+            words.append("switch unknown")
+        return " ".join(words)
+
+    def _head_text(self, place: Place) -> str:
+        box, device = place.text, place.device
+        parts = [tag("text", escape(fit(device.id, box.width - 44)), class_="name", x=box.x, y=place.y - 8)]
+        parts += self._chips(device, box.x + 12 + CHARACTER * len(fit(device.id, box.width - 44)), place.y - 12)
+        if device.kind is K.SWITCH:
+            parts.append(tag("text", escape(_("position unknown")), class_="word strong", data_word_position="", x=box.x, y=place.y + 9))
+            return "".join(parts)
+        reference = self._power(device)
+        if reference:
+            parts.append(self._value(reference, box.x + 68, place.y + 11))
+            parts.append(self._word(device, reference, box.x + 78, place.y + 11, "start"))
+        extras = self._extras(device)
+        parts += [self._value(extra, box.x + 50 + 70 * n, place.y + 26, "small") for n, extra in enumerate(extras)]
+        return "".join(parts)
+
+    def _ladder_text(self, place: Place) -> str:
+        box, device = place.text, place.device
+        right = box.x + box.width
+        reference = "" if place.role == "guest" else self._power(device)
+        room = box.width - (78 if reference else 0)
+        parts = [tag("text", escape(fit(device.id, room)), class_="name", x=box.x, y=place.y - 3)]
+        if reference:
+            parts.append(self._value(reference, right, place.y - 3))
+            parts.append(self._word(device, reference, right, place.y + 13, "end"))
+        parts += self._chips(device, box.x, place.y + 3)
+        for number, extra in enumerate(self._extras(device)):
+            parts.append(tag("text", escape(_("charge")), class_="word", x=box.x, y=place.y + 31 + 16 * number))
+            parts.append(self._value(extra, right, place.y + 31 + 16 * number, "small"))
+        return "".join(parts)
+
+    def _power(self, device: DeviceSpec) -> str:
+        return self.topology.measuring(device, "active_power")
+
+    def _extras(self, device: DeviceSpec) -> list[str]:
+        own = self.topology.points.get(device.id, {})
+        return [f"{device.id}/{point}" for point in EXTRAS.get(device.kind, ()) if point in own]
+
+    def _unit(self, reference: str) -> str:
+        device, _slash, point = reference.partition("/")
+        return self.topology.points.get(device, {}).get(point, "")
+
+    def _value(self, reference: str, right: float, y: float, size: str = "") -> str:
+        box = tag("rect", class_="oldbox", x=-70.0 if not size else -56.0, y=-15.0, width=74.0 if not size else 60.0, height=20.0)
+        digits = tag("tspan", "–", class_="n") + tag("tspan", "", class_="u", dx=3)
+        text = tag("text", digits, class_="num", text_anchor="end")
+        return tag(
+            "g",
+            box + text + tag("text", "", class_="mark", x=5.0, y=-4.0),
+            class_=f"v never {size}".strip(),
+            data_ref=reference,
+            data_unit=self._unit(reference),
+            transform=f"translate({right:g} {y:g})",
+        )
+
+    def _word(self, device: DeviceSpec, reference: str, x: float, y: float, anchor: str) -> str:
+        role = direction_role(device.kind)
+        return tag("text", escape(_("never received")), class_="word", x=x, y=y, text_anchor=anchor, data_word=reference, data_role=role)
+
+    def _chips(self, device: DeviceSpec, x: float, y: float) -> list[str]:
+        """Letters of the links that end at the device, at most three."""
+        letters: dict[str, list[LinkSpec]] = {}
+        for link in self.topology.links:
+            if device.id in link.ends:
+                letters.setdefault(link.letter, []).append(link)
+        ordered = sorted(letters, key=lambda letter: (letter[0], len(letter)))[:3]
+        return [self._chip(letter, letters[letter], x + 8 + 19 * n, y + 8, "small") for n, letter in enumerate(ordered)]
+
+    # Communication column
+
+    def column(self, rows: list[Row]) -> Iterable[str]:
+        yield from (self._spine(row) for row in rows if row.parent_y is not None)
+        for row in rows:
+            yield self._node(row) if isinstance(row, NodeRow) else self._letter(row)
+
+    def _spine(self, row: Row) -> str:
+        x = NODE_X + NODE_INDENT * (row.depth - 1)
+        reach = x + NODE_INDENT - 15 if isinstance(row, NodeRow) else x
+        path = f"M{x:g} {row.parent_y:g}V{row.y:g}H{reach:g}"
+        return tag("path", class_="wire unknown", d=path, data_links=_link_keys(row.links))
+
+    def _node(self, row: NodeRow) -> str:
+        x = NODE_X + NODE_INDENT * row.depth
+        device = row.device
+        picture = tag("g", symbol(device.kind, device.name), class_="sym", transform="scale(.75)")
+        hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
+        room = 244 - x - 22
+        about = fit(device.name or str(KIND_NAMES[device.kind]), room)
+        words = _carrier(row.links) if row.links else about
+        texts = tag("text", escape(fit(device.id, room)), class_="name strong", x=x + 22, y=row.y - 3)
+        texts += tag("text", escape(fit(words, room)), class_="word", x=x + 22, y=row.y + 12, **_link_word(row.links, fit(words, room)))
+        button = tag("g", hit + picture, transform=f"translate({x:g} {row.y:g})")
+        whole = tag("g", button + texts, class_="device node", **self._button(device))
+        letter = row.links[0].letter if row.links else ""
+        # Two letters may join the same two nodes (Bulgaria's b and b'): both chips stand on the wire.
+        chips = ""
+        for number, letter in enumerate(sorted({link.letter for link in row.links}, key=lambda each: (each[0], len(each)))):
+            same = [link for link in row.links if link.letter == letter]
+            chips += self._chip(letter, same, x - NODE_INDENT, row.y - 19 * number)
+        return whole + chips
+
+    def _letter(self, row: LetterRow) -> str:
+        x = NODE_X + NODE_INDENT * max(row.depth - 1, 0)
+        room = 244 - x - 16
+        first = fit(_ends(row.ends), room)
+        carrier = fit(_carrier(row.links), room)
+        texts = tag("text", escape(first), class_="name", x=x + 16, y=row.y - 3)
+        texts += tag("text", escape(carrier), class_="word", x=x + 16, y=row.y + 11, **_link_word(row.links, carrier))
+        return self._chip(row.letter, row.links, x, row.y) + texts
+
+    def _chip(self, letter: str, links: Iterable[LinkSpec], x: float, y: float, size: str = "") -> str:
+        half = 8 if size else 9
+        box = tag("rect", x=-half, y=-half, width=2 * half, height=2 * half)
+        name = tag("text", escape(letter.replace("'", "′")), y=4.5, text_anchor="middle")
+        cross = tag("path", class_="cut", d=f"M{-half} {-half}L{half} {half}M{half} {-half}L{-half} {half}")
+        title = tag("title", escape(_("Link %(letter)s") % {"letter": letter}))
+        return tag(
+            "g", title + box + name + cross, class_=f"chip unknown {size}".strip(), data_letter=letter,
+            data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
+        )  # fmt: skip
+
+
+def _link_keys(links: Iterable[LinkSpec]) -> str:
+    """The edges as live frames name them: `letter|end|end`, separated by blanks."""
+    return " ".join(f"{link.letter}|{link.ends[0]}|{link.ends[1]}" for link in links)
+
+
+def _link_word(links: Iterable[LinkSpec], words: str) -> dict[str, object]:
+    keys = _link_keys(links)
+    return {"data_link_word": keys, "data_text": words} if keys else {}
+
+
+def _carrier(links: Iterable[LinkSpec]) -> str:
+    first = next(iter(links))
+    return f"{first.protocol}, {first.medium}"
+
+
+def _ends(ends: tuple[str, ...]) -> str:
+    if len(ends) <= 2:
+        return ", ".join(ends)
+    return _("%(first)s and %(count)s more") % {"first": ends[0], "count": len(ends) - 1}
+
+
+def regions_json(topology: Topology) -> str:
+    return json.dumps(supply_regions(topology))

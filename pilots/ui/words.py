@@ -1,0 +1,127 @@
+"""Every word the pages' scripts may say, and the names of kinds: one place, translated on the server."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from pilots.domain.topology import DeviceKind
+
+K = DeviceKind
+
+KIND_NAMES = {
+    K.GRID_INFEED: gettext_lazy("Grid infeed"),
+    K.TRANSFORMER: gettext_lazy("Transformer"),
+    K.SWITCH: gettext_lazy("Switch"),
+    K.METER: gettext_lazy("Meter"),
+    K.SMART_METER: gettext_lazy("Smart meter"),
+    K.RTU: gettext_lazy("RTU"),
+    K.SCADA: gettext_lazy("SCADA"),
+    K.STORAGE_UNIT: gettext_lazy("Battery"),
+    K.BATTERY_MANAGEMENT_SYSTEM: gettext_lazy("Battery management"),
+    K.POWER_ELECTRONICS: gettext_lazy("Power electronics"),
+    K.INVERTER: gettext_lazy("Inverter"),
+    K.GENERATING_UNIT: gettext_lazy("PV"),
+    K.CHARGE_POINT: gettext_lazy("Charge point"),
+    K.HOUSEHOLD: gettext_lazy("Household"),
+    K.HOTEL: gettext_lazy("Hotel"),
+    K.BOILER: gettext_lazy("Boiler"),
+    K.LOCAL_CONTROLLER: gettext_lazy("Local controller"),
+    K.GATEWAY: gettext_lazy("Gateway"),
+    K.HEAD_END_SYSTEM: gettext_lazy("Head-end system"),
+    K.WEATHER_SOURCE: gettext_lazy("Weather source"),
+    K.PLATFORM: gettext_lazy("INVADE platform"),
+}
+
+#: Which pair of direction words a kind speaks.
+_DIRECTIONS = {
+    K.GRID_INFEED: "infeed",
+    K.STORAGE_UNIT: "storage",
+    K.CHARGE_POINT: "storage",
+    K.POWER_ELECTRONICS: "storage",
+    K.GENERATING_UNIT: "generator",
+    K.INVERTER: "generator",
+}
+
+
+def direction_role(kind: DeviceKind) -> str:
+    """infeed, storage, generator or load: the key of `direction` in `page_words`."""
+    return _DIRECTIONS.get(kind, "load")
+
+
+def page_words() -> dict[str, object]:
+    """What live.js and the others say; `%` marks are filled by the page."""
+    return {
+        "direction": {
+            "infeed": [_("into the grid"), _("balanced"), _("from the grid")],
+            "storage": [_("discharging"), _("idle"), _("charging")],
+            "generator": [_("generating"), _("no generation"), _("consuming")],
+            "load": [_("feeding back"), _("no load"), _("consuming")],
+        },
+        "position": [_("in between"), _("open"), _("closed"), _("bad position")],
+        "positionUnknown": _("position unknown"),
+        "lastKnown": _("last known %s"),
+        "link": {"up": _("up"), "degraded": _("weak"), "down": _("down"), "unknown": _("unknown")},
+        "linkSince": _("%s for %s"),
+        "allUp": _("all up"),
+        "never": _("never received"),
+        "old": _("%s old"),
+        "missing": _("%s missing"),
+        "ago": _("%s ago"),
+        "day": _("%s d"),
+        "hour": _("%s h"),
+        "minute": _("%s min"),
+        "second": _("%s s"),
+        "live": _("Live"),
+        "connecting": _("Connecting"),
+        "stateLine": _("%s of %s points good, newest %s, oldest %s"),
+        "stateShort": _("%s of %s points good"),
+        "lost": _("This page lost its server %s ago. Nothing here is live. Trying again in %s s."),
+        "lostTrying": _("This page lost its server %s ago. Nothing here is live. Trying again now."),
+        "ended": _("Your session has ended. Log in again."),
+        "refusedSocket": _("You may not see this pilot any more."),
+        "lag": _("live, %s"),
+        "notLive": _("not live"),
+        "validity": [_("good"), _("questionable"), _("invalid")],
+        "source": [_("process"), _("substituted"), _("estimated"), _("simulated"), _("forecast")],
+        "unavailable": _("not available"),
+        "setpoint": setpoint_words(),
+        "trends": {
+            "none": _("Choose a point on the right: up to 12 curves fit."),
+            "loading": _("Reading history"),
+            "empty": _("No values in this window. The profile's points keep a sample when they change."),
+            "failed": _("History cannot be read now. Try again in a moment."),
+            "offline": _("The server cannot be reached. Nothing was changed."),
+            "tooMany": _("Twelve curves are shown at most. Take one away first."),
+        },
+    }
+
+
+def setpoint_words() -> dict[str, object]:
+    return {
+        "state": {
+            "received": _("received"),
+            "validated": _("validated, waiting to be sent"),
+            "dispatched": _("dispatched, not proved yet"),
+            "executed": _("executed"),
+            "rejected": _("refused"),
+            "expired": _("expired"),
+            "failed": _("failed"),
+            "cancelled": _("cancelled"),
+            "unknown": _("We do not know whether the device took it. Reading it back; do not send again."),
+        },
+        "steps": [_("received"), _("validated"), _("dispatched"), _("executed")],
+        "in": _("executed in %s"),
+        "charge": _("Charge %s until %s"),
+        "discharge": _("Discharge %s until %s"),
+        "stop": _("Stop at 0 until %s"),
+        "limit": _("Limit to %s until %s"),
+        "set": _("Set %s until %s"),
+        "fill": _("Give a value first"),
+        "range": _("Outside the limits: %s to %s."),
+        "sending": _("Sending"),
+        "notSent": _("Not sent: the server cannot be reached. Nothing will be sent later."),
+        "current": _("now %s"),
+        "cancel": _("Cancel"),
+        "none": _("No set-points yet. New ones come from here, the schedule or INVADE."),
+    }
