@@ -42,14 +42,10 @@ def make_point(device: Device, name: str = "active_power", **fields: Any) -> Poi
 def make_latest(point: Point, value: float | None = 1.0, *, at: datetime | None = None, quality: Quality = GOOD) -> LatestValue:
     """The newest value of a point, measured and received at `at` (now)."""
     moment = at or datetime.now(UTC)
-    return LatestValue.objects.create(
-        point=point, value=value, quality=quality.pack(), source_time=moment, received_time=moment
-    )
+    return LatestValue.objects.create(point=point, value=value, quality=quality.pack(), source_time=moment, received_time=moment)
 
 
-def make_token(
-    *scopes: str, name: str = "", pilots: Sequence[Pilot] = (), devices: Sequence[Device] = (), **fields: Any
-) -> str:
+def make_token(*scopes: str, name: str = "", pilots: Sequence[Pilot] = (), devices: Sequence[Device] = (), **fields: Any) -> str:
     """The secret of a live token with these scopes (read); no pilots: all of them."""
     secret = secrets.token_urlsafe(32)
     token = ServiceToken.objects.create(

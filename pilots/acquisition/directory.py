@@ -23,6 +23,7 @@ class PointEntry:
     reference: str
     device: str
     pilot: str
+    pilot_id: int
     simulated: bool
     spec: PointSpec
 
@@ -66,6 +67,7 @@ class Directory:
                 reference=f"{device.code}/{point.name}",
                 device=device.code,
                 pilot=device.pilot.code,
+                pilot_id=device.pilot_id,
                 simulated=device.connection is not None and device.connection.simulated,
                 spec=point.spec,
             )

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, close_old_connections, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
 from pilots.acquisition.directory import Directory, PointEntry
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
@@ -47,14 +47,33 @@ class IngestFull(FieldError):
     code = "overloaded"
 
 
+class Unstorable(FieldError):
+    """The database will never take these values: they were set aside and counted, sending them again is useless."""
+
+    code = "unstorable"
+    permanent = True
+
+
 @dataclass(slots=True)
 class Entry:
-    """What one `put` or `mark_old` brought, with the acknowledgement its sender awaits."""
+    """What one `put` or `mark_old` brought, with the acknowledgement its sender awaits.
+
+    `unknown` are readings of points that nobody had heard of yet when they came: the flush looks again.
+    """
 
     items: list[tuple[PointEntry, Measurement]]
-    done: Future[None]
+    done: Future[None] = field(default_factory=Future)
+    unknown: list[tuple[str, RawReading, datetime]] = field(default_factory=list)
     urgent: bool = False
     marks_old: bool = False
+
+    def __post_init__(self) -> None:
+        # A sender that stops waiting must not cancel what the writer is going to answer.
+        self.done.set_running_or_notify_cancel()
+
+    @property
+    def size(self) -> int:
+        return len(self.items) + len(self.unknown)
 
 
 @dataclass(slots=True)
@@ -81,6 +100,9 @@ class Batch:
     kept: dict[int, Measurement] = field(default_factory=dict)
     samples: list[tuple[PointEntry, Measurement]] = field(default_factory=list)
     changed: list[tuple[PointEntry, Measurement]] = field(default_factory=list)
+    setpoints: list[Change] = field(default_factory=list)
+    late: int = 0
+    repeated: int = 0
 
 
 class Ingest:
@@ -97,12 +119,14 @@ class Ingest:
         self._urgent = False
         self._pending: frozenset[int] = frozenset()
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """The writer runs; a second call changes nothing."""
         with self._wake:
             if self._thread is None:
                 self._stopping = False
+                self._ended.clear()
                 self._thread = threading.Thread(target=self._write_forever, name="ingest", daemon=True)
                 self._thread.start()
 
@@ -110,6 +134,7 @@ class Ingest:
         """Everything queued is written, then the writer ends."""
         with self._wake:
             self._stopping = True
+            self._ended.set()
             self._wake.notify_all()
             thread, self._thread = self._thread, None
         if thread is not None:
@@ -123,17 +148,18 @@ class Ingest:
     def put(self, device: str, readings: Sequence[RawReading], received: datetime) -> Future[None]:
         """Queued; the future is done once the readings are committed. Points the device does not have are counted.
 
+        The future's exception: Unstorable, or a DatabaseError when the writer ended before the database came back.
         Raises IngestFull when the queue is at its bound.
         """
         points = self.directory.device(device)
-        items = []
+        entry = Entry([])
         for reading in readings:
-            entry = points.get(reading.point)
-            if entry is None:
-                self.counters.unknown += 1
-                continue
-            items.append((entry, normalise(reading, entry.spec, received=received, simulated=entry.simulated)))
-        return self._enqueue(Entry(items, Future()))
+            point = points.get(reading.point)
+            if point is None:
+                entry.unknown.append((device, reading, received))
+            else:
+                entry.items.append((point, _normalised(reading, point, received)))
+        return self._enqueue(entry)
 
     def mark_old(self, newest: Mapping[int, Measurement]) -> Future[None]:
         """These newest values by point become questionable and old; a point renewed meanwhile stays as it is."""
@@ -143,23 +169,23 @@ class Ingest:
             if entry is not None and Flag.OLD not in measurement.quality.flags:
                 quality = measurement.quality.worse(Validity.QUESTIONABLE, Flag.OLD)
                 items.append((entry, replace(measurement, quality=quality)))
-        return self._enqueue(Entry(items, Future(), marks_old=True))
+        return self._enqueue(Entry(items, marks_old=True))
 
     def note_pending_setpoint(self) -> None:
         """Feedback is awaited: from now on it never waits for a batch."""
         self._pending = frozenset(pending_points())
 
     def _enqueue(self, entry: Entry) -> Future[None]:
-        if not entry.items:
+        if not entry.size:
             entry.done.set_result(None)
             return entry.done
         entry.urgent = any(point.id in self._pending for point, _ in entry.items)
         with self._wake:
-            if self._queued + len(entry.items) > QUEUE_BOUND:
-                self.counters.refused += len(entry.items)
+            if self._queued + entry.size > QUEUE_BOUND:
+                self.counters.refused += entry.size
                 raise IngestFull("The database does not take values just now: the queue is full.")
             self._queue.append(entry)
-            self._queued += len(entry.items)
+            self._queued += entry.size
             self._urgent = self._urgent or entry.urgent
             self._wake.notify_all()
         return entry.done
@@ -175,7 +201,7 @@ class Ingest:
                 break
             last_flush = time.monotonic()
             self._flush_until_written(entries)
-        close_old_connections()
+        connections.close_all()
 
     def _load(self) -> None:
         while not self._stopping:
@@ -187,7 +213,7 @@ class Ingest:
             except DatabaseError as error:
                 log.warning("ingest waits for the database: %s", error)
                 close_old_connections()
-                time.sleep(1.0)
+                self._ended.wait(1.0)
 
     def _take(self, last_flush: float) -> list[Entry]:
         with self._wake:
@@ -201,7 +227,7 @@ class Ingest:
             taken, size = [], 0
             while self._queue and size < FLUSH_BOUND:
                 taken.append(self._queue.popleft())
-                size += len(taken[-1].items)
+                size += taken[-1].size
             self._queued -= size
             self._urgent = any(entry.urgent for entry in self._queue)
             return taken
@@ -210,8 +236,7 @@ class Ingest:
         pause_s = 0.2
         while True:
             try:
-                self._flush(entries)
-                return
+                batch = self._flush(entries)
             except (OperationalError, InterfaceError) as error:
                 # The database is away: keep everything, nothing is acknowledged, try again until it is back.
                 if self._stopping:
@@ -219,64 +244,96 @@ class Ingest:
                     return
                 log.warning("flush waits for the database: %s", error)
                 close_old_connections()
-                time.sleep(pause_s)
+                self._ended.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
-            except DatabaseError as error:
+            except Exception as error:  # the outermost loop of the writer: no value may end it
                 self._isolate(entries, error)
                 return
+            else:
+                self._release(entries, batch)
+                return
 
-    def _isolate(self, entries: list[Entry], error: DatabaseError) -> None:
-        """One bad entry must not take the others with it: halve until it stands alone, then refuse and count it."""
-        self.directory.refresh(force=True)
-        if len(entries) == 1:
-            self.counters.poisoned += len(entries[0].items)
-            log.error("a value could not be stored: %s", error)
-            self._fail(entries, error)
+    def _isolate(self, entries: list[Entry], error: Exception) -> None:
+        """One bad value must not take the others with it: halve until it stands alone, then set it aside and count it."""
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            self._flush_until_written(entries[:middle])
+            self._flush_until_written(entries[middle:])
             return
-        middle = len(entries) // 2
-        self._flush_until_written(entries[:middle])
-        self._flush_until_written(entries[middle:])
+        (entry,) = entries
+        if len(entry.items) < 2:
+            self.counters.poisoned += entry.size
+            log.error("%s could not be stored: %s", entry.items[0][0].reference if entry.items else "a reading", error)
+            self._fail(entries, Unstorable(f"The database refuses this value: {error}"))
+            return
+        middle = len(entry.items) // 2
+        parts = [Entry(items, marks_old=entry.marks_old) for items in (entry.items[:middle], entry.items[middle:])]
+        for part in parts:
+            self._flush_until_written([part])
+        # The sender hears of a failure only if nothing at all was stored: sending the good half again helps nobody.
+        errors = [part.done.exception() for part in parts]
+        if all(errors):
+            entry.done.set_exception(errors[0])
+        else:
+            entry.done.set_result(None)
 
     def _fail(self, entries: list[Entry], error: Exception) -> None:
         for entry in entries:
             entry.done.set_exception(error)
 
-    def _flush(self, entries: list[Entry]) -> None:
+    def _flush(self, entries: list[Entry]) -> Batch:
+        """One transaction. Whatever it raises, nothing was written and nothing of this object has changed."""
         started = time.perf_counter()
         if self.directory.refresh():
             self.image.forget_unknown(self.directory)
+        self._look_again(entries)
         batch = self._sort(entries)
         now = datetime.now(UTC)
         with transaction.atomic():
             write_latest_values(batch.latest)
             record_samples([_sample(entry, measurement) for entry, measurement in batch.samples])
-            setpoints = check_feedback(batch.latest, now=now)
+            batch.setpoints = check_feedback(batch.latest, now=now)
             enqueue_measurements([_outgoing(entry, measurement) for entry, measurement in batch.samples], now=now)
+        self.counters.flush_seconds += time.perf_counter() - started
+        return batch
+
+    def _look_again(self, entries: list[Entry]) -> None:
+        """Readings that came before their point was known here (at the start, after a change) find it now or are counted."""
+        for entry in entries:
+            for device, reading, received in entry.unknown:
+                point = self.directory.device(device).get(reading.point)
+                if point is None:
+                    self.counters.unknown += 1
+                else:
+                    entry.items.append((point, _normalised(reading, point, received)))
+            entry.unknown = []
+
+    def _release(self, entries: list[Entry], batch: Batch) -> None:
+        """After the commit: memory follows, senders hear that it is stored, browsers see it."""
         self.image.update(batch.latest, batch.kept)
         for entry in entries:
             entry.done.set_result(None)
-        hub(settings.REDIS_URL).publish(_changes(batch.changed) + setpoints)
-        if setpoints:
-            self.note_pending_setpoint()
-        self._count(batch, time.perf_counter() - started)
-
-    def _count(self, batch: Batch, seconds: float) -> None:
         self.counters.flushes += 1
-        self.counters.flush_seconds += seconds
+        self.counters.readings += sum(len(entry.items) for entry in entries)
         self.counters.samples += len(batch.samples)
+        self.counters.late += batch.late
+        self.counters.repeated += batch.repeated
+        hub(settings.REDIS_URL).publish(_changes(batch.changed) + batch.setpoints)
+        if batch.setpoints:
+            proven = {key for key in self._pending if key in batch.latest}
+            self._pending -= proven
 
     def _sort(self, entries: list[Entry]) -> Batch:
         """Decides for each measurement what it is: newer, late, repeated or old data, and whether history keeps it."""
         batch = Batch()
         for entry in entries:
-            self.counters.readings += len(entry.items)
             for point, measurement in entry.items:
                 newest = batch.latest.get(point.id) or self.image.newest(point.id)
                 if entry.marks_old:
                     self._sort_old(batch, point, measurement, newest)
                 elif newest is not None and measurement.source_time < newest.source_time:
                     # Source time decides: a late spontaneous report goes to history only, never over a newer value.
-                    self.counters.late += 1
+                    batch.late += 1
                     batch.samples.append((point, measurement))
                 else:
                     self._sort_new(batch, point, measurement, newest)
@@ -284,8 +341,10 @@ class Ingest:
 
     def _sort_new(self, batch: Batch, point: PointEntry, measurement: Measurement, newest: Measurement | None) -> None:
         if newest is not None and _same(measurement, newest):
-            self.counters.repeated += 1
+            # No news for the history, but renewed: pages must not let it grow old.
+            batch.repeated += 1
             batch.latest[point.id] = measurement
+            batch.changed.append((point, measurement))
             return
         kept = batch.kept.get(point.id) or self.image.kept(point.id)
         batch.latest[point.id] = measurement
@@ -305,6 +364,10 @@ class Ingest:
         batch.kept[point.id] = marked
 
 
+def _normalised(reading: RawReading, point: PointEntry, received: datetime) -> Measurement:
+    return normalise(reading, point.spec, received=received, simulated=point.simulated)
+
+
 def _same(new: Measurement, old: Measurement) -> bool:
     return (new.source_time, new.value, new.quality, new.text) == (old.source_time, old.value, old.quality, old.text)
 
@@ -320,7 +383,7 @@ def _sample(entry: PointEntry, measurement: Measurement) -> NewSample:
 
 
 def _outgoing(entry: PointEntry, measurement: Measurement) -> OutgoingValue:
-    return OutgoingValue(entry.pilot, entry.device, entry.spec.name, entry.spec.unit, measurement)
+    return OutgoingValue(entry.pilot_id, entry.device, entry.spec.name, entry.spec.unit, measurement)
 
 
 def _changes(changed: list[tuple[PointEntry, Measurement]]) -> list[Change]:

@@ -44,6 +44,11 @@ def read_plans() -> list[Plan]:
     return [_plan(resource, connections) for resource, connections in groups.items()]
 
 
+def read_plan(connection: Connection) -> Plan:
+    """What a supervisor of this connection alone would work from, enabled or not. Not for `push`."""
+    return _plan(_resource(connection), [connection])
+
+
 def _resource(connection: Connection) -> str:
     # Charge points of all pilots come to one listener: its connections share port, process and lease.
     if DRIVERS[Protocol(connection.protocol)].listener:

@@ -56,9 +56,10 @@ class Client:
 
 def client_of(request: Request) -> Client:
     """The authenticated caller. Raises Problem 401 when there is none."""
-    if not isinstance(request.user, Client):
+    client: object = request.user
+    if not isinstance(client, Client):
         raise Problem(401, "not_authenticated", "A bearer token or a login is needed.")
-    return request.user
+    return client
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -122,4 +123,3 @@ def _client_of_token(token: ServiceToken) -> Client:
 def _note_use(token: ServiceToken, now: datetime) -> None:
     if token.last_used_at is None or now - token.last_used_at >= USE_RESOLUTION:
         ServiceToken.objects.filter(pk=token.pk).update(last_used_at=now)
-

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from django.http import HttpResponseBase
 from django.views.decorators.gzip import gzip_page
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -22,11 +22,11 @@ class ApiView(APIView):
 
     access: ClassVar[str] = "api"
     scopes: ClassVar[Mapping[str, str]] = {}
-    permission_classes = (ScopeRequired,)
-    http_method_names: ClassVar[list[str]] = ["get", "head", "post"]
+    permission_classes: Sequence[type[BasePermission]] = (ScopeRequired,)
+    http_method_names = ["get", "head", "post"]
 
     @classmethod
-    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+    def as_view(cls, **initkwargs: Any) -> Any:
         view = gzip_page(super().as_view(**initkwargs))
         view.access = "api"  # type: ignore[attr-defined]
         return view

@@ -1,4 +1,4 @@
-"""Every refusal of the API as `application/problem+json` (RFC 9457) with a stable `code` and, where one is at fault, a `field`."""
+"""Every refusal of the API as `application/problem+json` (RFC 9457) with a stable `code` and the `field` at fault."""
 
 from __future__ import annotations
 
@@ -68,12 +68,20 @@ def invalid(field: str, sentence: str) -> Problem:
 
 def not_found(what: str, field: str = "") -> Problem:
     """What is not there and what this client may not see look the same."""
-    return Problem(404, f"unknown_{what}" if what in ("device", "point", "pilot") else "not_found", f"No such {what}.", field=field)
+    return Problem(
+        404, f"unknown_{what}" if what in ("device", "point", "pilot") else "not_found", f"No such {what}.", field=field
+    )
 
 
 def problem_body(status_code: int, code: str, sentence: str, field: str = "") -> dict[str, Any]:
     """The members of a problem document; `type` stays about:blank, `code` is what programs read."""
-    body = {"type": "about:blank", "title": TITLES.get(status_code, "Error"), "status": status_code, "code": code, "detail": sentence}
+    body = {
+        "type": "about:blank",
+        "title": TITLES.get(status_code, "Error"),
+        "status": status_code,
+        "code": code,
+        "detail": sentence,
+    }
     return body | {"field": field} if field else body
 
 

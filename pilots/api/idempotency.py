@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from django.db import IntegrityError, transaction
 from django.http import HttpResponseBase
 from django.utils import timezone
@@ -47,7 +48,9 @@ class Answer:
             again = Problem(self.status, self.body["code"], self.body["detail"], field=self.body.get("field", ""))
             return problem_answer(again)
         headers = {"Location": self.location} if self.location else None
-        return Response(self.body, status=self.status, headers=headers)
+        # PostgreSQL keeps JSON in an order of its own: sorted, the first answer and its repeats are the same bytes.
+        body = orjson.loads(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS))
+        return Response(body, status=self.status, headers=headers)
 
 
 def key_of(request: Request, *, mandatory: bool) -> str:
@@ -56,7 +59,9 @@ def key_of(request: Request, *, mandatory: bool) -> str:
     if not key and mandatory:
         raise Problem(400, "idempotency_key_missing", "The header Idempotency-Key is missing.", field="Idempotency-Key")
     if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-        raise Problem(400, "invalid_field", f"Idempotency-Key is up to {LONGEST_KEY} printable ASCII characters.", field="Idempotency-Key")
+        raise Problem(
+            400, "invalid_field", f"Idempotency-Key is up to {LONGEST_KEY} printable ASCII characters.", field="Idempotency-Key"
+        )
     return key
 
 
@@ -144,7 +149,7 @@ def _repeat(row: IdempotencyKey, body_sha256: str) -> Answer:
         raise Problem(409, "idempotency_conflict", "This Idempotency-Key was used for another request.", field="Idempotency-Key")
     if row.status is None:
         raise _in_progress()
-    return Answer(row.status, row.answer, row.location)
+    return Answer(row.status, dict(row.answer or {}), row.location)
 
 
 def _wait_for_answer(request: Request, key: str, body_sha256: str) -> Answer:

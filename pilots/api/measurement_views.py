@@ -18,7 +18,7 @@ from pilots.api.base import ApiView
 from pilots.api.errors import invalid, missing, not_found
 from pilots.api.idempotency import Answer, answer_around, key_of
 from pilots.api.message import read_message
-from pilots.api.paging import cursor_of, limit_of, page, page_by_key
+from pilots.api.paging import cursor_of, key_part, limit_of, moment_part, page, page_by_key
 from pilots.api.plant_views import find_device, find_pilot, visible_points
 from pilots.api.pushing import store
 from pilots.api.records import latest_record, value_record
@@ -98,14 +98,21 @@ def find_points(client: Client, references: Sequence[str]) -> list[Point]:
         raise missing("point")
     if len(references) > MAX_POINTS:
         raise invalid("point", f"At most {MAX_POINTS} points in one request.")
-    parts = [tuple(reference.split("/")) for reference in dict.fromkeys(references)]
-    if any(len(part) != 3 or "\0" in "".join(part) for part in parts):
-        raise invalid("point", "point must be a reference pilot/device/point.")
-    rows = visible_points(client).filter(device__code__in={device for _, device, _ in parts}, name__in={name for *_, name in parts})
+    parts = [_parts(reference) for reference in dict.fromkeys(references)]
+    rows = visible_points(client).filter(
+        device__code__in={device for _, device, _ in parts}, name__in={name for *_, name in parts}
+    )
     found = {(point.device.pilot.code, point.device.code, point.name): point for point in rows}
     if any(part not in found for part in parts):
         raise not_found("point", "point")
     return [found[part] for part in parts]
+
+
+def _parts(reference: str) -> tuple[str, str, str]:
+    words = reference.split("/")
+    if len(words) != 3 or "\0" in reference:
+        raise invalid("point", "point must be a reference pilot/device/point.")
+    return words[0], words[1], words[2]
 
 
 def _window(form: dict[str, str]) -> tuple[datetime, datetime]:
@@ -144,7 +151,7 @@ def _intervals(
     request: Request, points: list[Point], start: datetime, end: datetime, resolution_s: int, words: list[str]
 ) -> Response:
     """Whole instants only: a page ends where the next would not fit with all its points."""
-    start = cursor_of(request, lambda parts: datetime.fromisoformat(parts[0])) or start
+    start = cursor_of(request, lambda parts: moment_part(parts[0])) or start
     instants = max(1, limit_of(request) // len(points))
     stop = min(end, start + timedelta(seconds=instants * resolution_s))
     per_point = [aggregate(point, start, stop, resolution_s) for point in points]
@@ -175,9 +182,4 @@ def _on_grid(start: datetime, resolution_s: int) -> datetime:
 
 
 def _position(parts: list[Any]) -> tuple[datetime, int]:
-    position, point_id = datetime.fromisoformat(parts[0]), parts[1]
-    if position.tzinfo is None or not isinstance(point_id, int):
-        raise ValueError("not a position")
-    return position, point_id
-
-
+    return moment_part(parts[0]), key_part(parts[1])

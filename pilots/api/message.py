@@ -116,6 +116,7 @@ def _values(form: dict[str, Any]) -> list[Any]:
 def _known_points(client: Client, pilot: Pilot, values: Iterable[Any]) -> dict[str, dict[str, Known]]:
     """The client's points by device and name, of the devices that the message names."""
     named = {value["device"] for value in values if isinstance(value, dict) and isinstance(value.get("device"), str)}
+    named = {code for code in named if "\0" not in code}  # PostgreSQL has no such text
     rows: QuerySet[Point] = Point.objects.filter(client.reach("device__"), device__pilot=pilot, device__code__in=named)
     known: dict[str, dict[str, Known]] = {}
     for point in rows.select_related("device"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -50,12 +51,10 @@ def page(request: Request, rows: Iterable[Any], following: list[Any] | None) -> 
     return Response({"results": list(rows), "next": url})
 
 
-def page_by_key(
-    request: Request, rows: QuerySet[M], form: Callable[[M], dict[str, Any]], key: str = "pk"
-) -> Response:
+def page_by_key(request: Request, rows: QuerySet[M], form: Callable[[M], dict[str, Any]], key: str = "pk") -> Response:
     """One page of rows in the order of a unique whole-number `key`."""
     limit = limit_of(request)
-    after = cursor_of(request, lambda parts: _whole(parts[0]))
+    after = cursor_of(request, lambda parts: key_part(parts[0]))
     if after is not None:
         rows = rows.filter(Q(**{f"{key}__gt": after}))
     found = list(rows.order_by(key)[: limit + 1])
@@ -63,8 +62,18 @@ def page_by_key(
     return page(request, map(form, found[:limit]), [found[limit - 1].pk] if more else None)
 
 
-def _whole(part: Any) -> int:
+def key_part(part: Any) -> int:
+    """A database key of a cursor. Raises TypeError or ValueError."""
     if isinstance(part, bool) or not isinstance(part, int):
         raise TypeError("not a key")
+    if not 0 <= part < 2**63:
+        raise ValueError("not a key")
     return part
 
+
+def moment_part(part: Any) -> datetime:
+    """An aware time of a cursor. Raises TypeError or ValueError."""
+    moment = datetime.fromisoformat(part)
+    if moment.tzinfo is None:
+        raise ValueError("not a time of ours")
+    return moment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models import Count, QuerySet
 from drf_spectacular.utils import extend_schema
@@ -31,9 +31,12 @@ class Pilots(ReadView):
     def get(self, request: Request) -> Response:
         """The pilots of this client."""
         client = self.client(request)
-        rows = client.pilots.annotate(seen=Count("devices", filter=client.reach("devices__")))
-        links = _link_counts(client)
-        return page_by_key(request, rows, lambda pilot: pilot_record(pilot, pilot.seen, links.get(pilot.pk, 0)))
+        devices, links = _counts(client.devices), _counts(visible_links(client))
+
+        def form(pilot: Pilot) -> dict[str, Any]:
+            return pilot_record(pilot, devices.get(pilot.pk, 0), links.get(pilot.pk, 0))
+
+        return page_by_key(request, client.pilots, form)
 
 
 class OnePilot(ReadView):
@@ -124,7 +127,7 @@ class DevicePoints(ReadView):
 
 def find_pilot(client: Client, code: str, field: str = "") -> Pilot:
     """The pilot of that code. Raises Problem 404 when there is none or the client may not see it."""
-    found = client.pilots.filter(code=code).first()
+    found = None if "\0" in code else client.pilots.filter(code=code).first()
     if found is None:
         raise not_found("pilot", field)
     return found
@@ -132,7 +135,7 @@ def find_pilot(client: Client, code: str, field: str = "") -> Pilot:
 
 def find_device(client: Client, code: str, field: str = "") -> Device:
     """The device of that id. Raises Problem 404 when there is none or the client may not see it."""
-    found = with_device_data(client.devices).filter(code=code).first()
+    found = None if "\0" in code else with_device_data(client.devices).filter(code=code).first()
     if found is None:
         raise not_found("device", field)
     return found
@@ -153,8 +156,6 @@ def with_device_data(devices: QuerySet[Device]) -> QuerySet[Device]:
     return devices.select_related("pilot", "parent", "measured_by", "connection")
 
 
-def _link_counts(client: Client) -> dict[int, int]:
-    rows = visible_links(client).order_by().values("pilot_id").annotate(links=Count("pk"))
-    return {row["pilot_id"]: row["links"] for row in rows}
-
-
+def _counts(rows: QuerySet[Any]) -> dict[int, int]:
+    """How many rows each pilot has."""
+    return dict(rows.order_by().values_list("pilot_id").annotate(Count("pk")))

@@ -111,5 +111,4 @@ def _path_of_constant(node: Any, path: str = "") -> str | None:
 
 
 def _malformed(sentence: str, field: str = "") -> Problem:
-    return Problem(400, "malformed_json", sentence, field=field)
-
+    return Problem(400, "malformed_json", sentence, field=field.encode(errors="replace").decode())

@@ -54,6 +54,15 @@ def create_token(
     return secret
 
 
+@transaction.atomic
+def revoke_token(token: ServiceToken, *, actor: str, now: datetime) -> bool:
+    """The token opens nothing from now on. Returns whether it did until now."""
+    if not ServiceToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now):
+        return False
+    AuditEvent.objects.create(at=now, actor=actor, action="revoke token", subject=token.name)
+    return True
+
+
 def _check(name: str, scopes: Collection[str], days: int | None) -> None:
     if not name or len(name) > 80 or not name.isprintable():
         raise TokenError("A token's name has 1 to 80 printable characters.")

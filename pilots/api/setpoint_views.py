@@ -19,7 +19,7 @@ from pilots.api.authentication import Client
 from pilots.api.base import ApiView
 from pilots.api.errors import Problem, as_problem, invalid, not_found
 from pilots.api.idempotency import Answer, answer_in_transaction, key_of
-from pilots.api.paging import cursor_of, limit_of, page
+from pilots.api.paging import cursor_of, limit_of, moment_part, page
 from pilots.api.plant_views import find_device, find_pilot
 from pilots.api.setpoint_body import SetpointBody, check_against_point, read_setpoint
 from pilots.control.selectors import record, with_record_data
@@ -220,6 +220,4 @@ def _chosen(request: Request, client: Client) -> QuerySet[Setpoint]:
 
 
 def _position(parts: list[Any]) -> tuple[datetime, UUID]:
-    return datetime.fromisoformat(parts[0]), UUID(parts[1])
-
-
+    return moment_part(parts[0]), UUID(parts[1])

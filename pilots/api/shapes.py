@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework import serializers as s
@@ -12,8 +13,9 @@ from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.domain.topology import DeviceKind, LinkRole, LinkState
 
 
-def _words(enumeration: Any) -> list[str]:
-    return [str(member.name if isinstance(member, int) else member.value).lower() for member in enumeration]
+def _words(enumeration: Iterable[Any]) -> list[str]:
+    """The API's words of an enumeration: its values, or its names in lower case where the values are numbers."""
+    return [str(member) if isinstance(member, str) else member.name.lower() for member in enumeration]
 
 
 # Names for the enumerations of the document: SPECTACULAR_SETTINGS["ENUM_NAME_OVERRIDES"].
@@ -40,7 +42,7 @@ class Problem(_Shape):
 
 class Quality(_Shape):
     validity = s.ChoiceField(_words(Validity))
-    source = s.ChoiceField(_words(Source))
+    source = s.ChoiceField(_words(Source))  # type: ignore[assignment]  # the base class keeps its own `source`
     flags = s.ListField(child=s.ChoiceField(_words(flag for flag in Flag if flag)), required=False)
 
 
@@ -62,7 +64,7 @@ class Node(_Shape):
     id = s.CharField()
     kind = s.ChoiceField(DEVICE_KINDS)
     sgam = s.CharField()
-    parent = s.CharField(allow_null=True)
+    parent = s.CharField(allow_null=True)  # type: ignore[assignment]
 
 
 class Link(_Shape):
@@ -94,7 +96,7 @@ class Device(_Shape):
     kind = s.ChoiceField(DEVICE_KINDS)
     name = s.CharField()
     sgam = s.CharField()
-    parent = s.CharField(allow_null=True)
+    parent = s.CharField(allow_null=True)  # type: ignore[assignment]
     measured_by = s.CharField(allow_null=True)
     operator = s.CharField()
     location = Location()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.http import HttpResponseBase
-from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 
 from pilots.api.base import ApiView
 from pilots.api.errors import Problem
@@ -18,14 +19,11 @@ from pilots.models import Scope
 class Unknown(ApiView):
     """Every other path under `/api/v1/`, those with a trailing slash too: 404 for everybody, never a redirect."""
 
-    authentication_classes = ()
+    authentication_classes: Sequence[type[BaseAuthentication]] = ()
     permission_classes = ()
-    throttle_classes = ()
+    throttle_classes: Sequence[type[BaseThrottle]] = ()
 
-    @extend_schema(exclude=True)
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.http_method_names = [str(request.method).lower()]
-        return super().dispatch(request, *args, **kwargs)
+    schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         raise Problem(404, "not_found", "No such resource.")
@@ -45,4 +43,5 @@ class Docs(SpectacularSwaggerSplitView):
     access: ClassVar[str] = "api"
     scopes: ClassVar[dict[str, str]] = {"GET": Scope.READ}
     permission_classes = (ScopeRequired,)
+    template_name = "api/docs.html"
     url_name = "api:schema"

@@ -99,19 +99,28 @@ def _check_connection(
 
 
 def _check_address(document: Document, index: int, address: Mapping[str, Any], protocol: Protocol) -> None:
+    fault = address_fault(address, protocol)
+    if fault is not None:
+        key, sentence = fault
+        raise document.error(sentence, "devices", index, "address", *([key] if key else []))
+
+
+def address_fault(address: Mapping[str, Any], protocol: Protocol) -> tuple[str, str] | None:
+    """What is wrong with a device's address: the part ("" when one is missing) and a sentence; None when nothing is."""
     known = _ADDRESS[protocol]
     for key in address:
         if key not in known:
-            raise document.error(f"a {protocol} address has no such part", "devices", index, "address", key)
+            return key, f"a {protocol} address has no such part"
     for key, (kind, least, most) in known.items():
         value = address.get(key)
         if value is None:
             if protocol is Protocol.PUSH:
                 continue
-            raise document.error(f"a {protocol} address needs {key}", "devices", index, "address")
+            return "", f"a {protocol} address needs {key}"
         size = len(value) if isinstance(value, str) else value
         if not isinstance(value, kind) or isinstance(value, bool) or not least <= size <= most:
-            raise document.error(f"{value!r} is no {key} ({least} to {most})", "devices", index, "address", key)
+            return key, f"{value!r} is no {key} ({least} to {most})"
+    return None
 
 
 def _check_no_cycle(document: Document, pilot: PilotSpec, devices: Mapping[str, DeviceSpec]) -> None:

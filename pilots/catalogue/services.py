@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -109,24 +110,29 @@ def _device_columns(
 def _put_points(done: Commissioned, spec: PilotSpec, devices: dict[str, Device], profiles: dict[str, Profile]) -> None:
     connections = {connection.name: connection for connection in spec.connections}
     for device in spec.devices:
-        if not device.profile:
-            continue
-        points = resolve_points(device, profiles[device.profile], connections[device.connection])
-        existing = {point.name: point for point in devices[device.id].points.all()}
-        new = []
-        for name, point in points.items():
-            columns = _point_columns(point)
-            if name not in existing:
-                new.append(Point(device=devices[device.id], name=name, **columns))
-            elif any(getattr(existing[name], column) != value for column, value in columns.items()):
-                done.changed += 1
-                Point.objects.filter(pk=existing[name].pk).update(**columns)
-        Point.objects.bulk_create(new)
-        done.created += len(new)
-        _remove(done, Point.objects.filter(device=devices[device.id]).exclude(name__in=points), "point")
+        if device.profile:
+            points = resolve_points(device, profiles[device.profile], connections[device.connection])
+            put_points(devices[device.id], points, done)
 
 
-def _point_columns(point: PointSpec) -> dict[str, Any]:
+def put_points(device: Device, points: Mapping[str, PointSpec], done: Commissioned | None = None) -> None:
+    """The device has these points and no others. Raises CatalogueError when set-points refer to one that would go."""
+    done = done or Commissioned()
+    existing = {point.name: point for point in device.points.all()}
+    new = []
+    for name, point in points.items():
+        columns = point_columns(point)
+        if name not in existing:
+            new.append(Point(device=device, name=name, **columns))
+        elif any(getattr(existing[name], column) != value for column, value in columns.items()):
+            done.changed += 1
+            Point.objects.filter(pk=existing[name].pk).update(**columns)
+    Point.objects.bulk_create(new)
+    done.created += len(new)
+    _remove(done, Point.objects.filter(device=device).exclude(name__in=points), "point")
+
+
+def point_columns(point: PointSpec) -> dict[str, Any]:
     names = ("unit", "scale", "offset", "sign", "deadband", "period_s", "max_interval_s", "low", "high", "feedback")
     columns: dict[str, Any] = {name: getattr(point, name) for name in names}
     capability = None if point.capability is None else asdict(point.capability)

@@ -52,7 +52,7 @@ def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simul
         source_time = received
         quality = quality.worse(Validity.QUESTIONABLE, Flag.CLOCK_UNSYNCED)
     if isinstance(reading.value, str):
-        return Measurement(None, quality, source_time, received, reading.value)
+        return Measurement(None, quality, source_time, received, _storable(reading.value))
     if reading.value is None:
         return Measurement(None, quality.worse(Validity.INVALID), source_time, received)
     value = spec.from_wire(reading.value)
@@ -61,6 +61,15 @@ def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simul
     if (spec.low is not None and value < spec.low) or (spec.high is not None and value > spec.high):
         quality = quality.worse(Validity.QUESTIONABLE, Flag.OUT_OF_RANGE)
     return Measurement(value, quality, source_time, received)
+
+
+def _storable(text: str) -> str:
+    """The text without what no database and no JSON can carry (NUL, lone surrogates).
+
+    >>> _storable("EVSE\\0\\0 \\ud800!")
+    'EVSE ?!'
+    """
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def is_significant(new: Measurement, kept: Measurement | None, *, deadband: float, min_interval_s: float) -> bool:

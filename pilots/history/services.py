@@ -32,6 +32,9 @@ _ROW = np.dtype(
         ("quality", ">i2"),
     ]
 )
+#: The outer bounds let the planner leave out every partition but those of these samples.
+_FORGET_SAME = """DELETE FROM sample USING unnest(%s::integer[], %s::timestamptz[]) AS repeated (point, source_time)
+WHERE sample.source_time BETWEEN %s AND %s AND sample.point = repeated.point AND sample.source_time = repeated.source_time"""
 _INT32_MAX = 2**31 - 1
 PARTITION_DAYS_AHEAD = 7
 
@@ -52,6 +55,11 @@ def microseconds(moment: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
+def moment_of(us: int) -> datetime:
+    """The inverse of `microseconds`."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+
+
 def new_sample(
     point: int, *, source_time: datetime, received_time: datetime, value: float | None, quality: int
 ) -> NewSample:
@@ -62,15 +70,27 @@ def new_sample(
 
 
 def record_samples(samples: Sequence[NewSample]) -> None:
-    """Every sample stands in the history once the caller's transaction commits."""
+    """Every sample stands in the history once the caller's transaction commits.
+
+    A sample of the same point and instant is replaced: devices repeat what they believe was lost.
+    """
     if not samples:
         return
     if connection.vendor == "postgresql":
+        samples = list({(sample.point, sample.source_us): sample for sample in samples}.values())
+        _forget_same(samples)
         _copy(samples)
     else:
         sql = "INSERT OR REPLACE INTO sample (point, source_time, received_ms, value, quality) VALUES (%s, %s, %s, %s, %s)"
         with connection.cursor() as cursor:
             cursor.executemany(sql, samples)
+
+
+def _forget_same(samples: Sequence[NewSample]) -> None:
+    points = [sample.point for sample in samples]
+    moments = [moment_of(sample.source_us) for sample in samples]
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET_SAME, [points, moments, min(moments), max(moments)])
 
 
 def _copy(samples: Sequence[NewSample]) -> None:
@@ -118,7 +138,7 @@ def _create_partition(cursor: object, day: str, next_day: str) -> None:
     if cursor.fetchone()[0] is not None:  # type: ignore[attr-defined]
         return
     cursor.execute(  # type: ignore[attr-defined]
-        "SELECT 1 FROM sample_default WHERE source_time >= %s AND source_time < %s LIMIT 1", [f"{day}T00Z", f"{next_day}T00Z"]
+        "SELECT 1 FROM sample_default WHERE source_time >= %s AND source_time < %s LIMIT 1", [f"{day}T00:00Z", f"{next_day}T00:00Z"]
     )
     if cursor.fetchone() is None:  # type: ignore[attr-defined]
         cursor.execute(  # type: ignore[attr-defined]

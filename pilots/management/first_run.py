@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +17,11 @@ from django.db import transaction
 from invade_scada import env
 from pilots.catalogue.loader import load_pilots, profiles_of
 from pilots.catalogue.services import commission_pilot
-from pilots.domain.topology import DeviceKind, Protocol
+from pilots.domain.topology import Protocol
 from pilots.history.services import ensure_partitions
 from pilots.models import AuditEvent, Device, Pilot, Scope, ServiceToken, User
 
 SECRETS_FILE = "simulator_secrets.json"
-PUSHING_KINDS = [DeviceKind.HEAD_END_SYSTEM, DeviceKind.WEATHER_SOURCE]
 
 
 def prepare_database() -> None:
@@ -77,20 +77,29 @@ def _prepare_charge_points(pilot: Pilot, keys: dict[str, str]) -> None:
 
 
 def _prepare_head_ends(pilot: Pilot, tokens: dict[str, str]) -> None:
+    """A token for each device that pushes, good for the devices it speaks for and no others."""
     pushed = Device.objects.filter(pilot=pilot, connection__protocol=Protocol.PUSH, connection__simulated=True)
-    if not pushed.exists():
-        return
-    for pusher in Device.objects.filter(pilot=pilot, kind__in=PUSHING_KINDS):
-        tokens[pusher.code] = _token(f"simulated {pusher.code}", [Scope.INGEST], tokens.get(pusher.code), pilot)
-    # A pilot whose meters push by themselves (D7.1 3.1.5 g) has no head-end: one token under the pilot's code serves them.
-    tokens[pilot.code] = _token(f"simulated {pilot.code}", [Scope.INGEST], tokens.get(pilot.code), pilot)
+    carried: dict[str, list[Device]] = {}
+    for device in pushed.select_related("connection"):
+        carried.setdefault(_pusher(device), []).append(device)
+    for pusher, devices in carried.items():
+        tokens[pusher] = _token(f"simulated {pusher}", [Scope.INGEST], tokens.get(pusher), pilot, devices)
 
 
-def _token(name: str, scopes: list[Scope], known: str | None, pilot: Pilot | None = None) -> str:
+def _pusher(device: Device) -> str:
+    assert device.connection is not None
+    known = device.connection.options.get("pushers") or [device.connection.name]
+    return str(device.address.get("pusher") or (device.code if device.code in known else known[0]))
+
+
+def _token(
+    name: str, scopes: list[Scope], known: str | None, pilot: Pilot | None = None, devices: Sequence[Device] = ()
+) -> str:
     token = known or secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
     row, _ = ServiceToken.objects.update_or_create(name=name, defaults={"sha256": digest, "scopes": [str(s) for s in scopes]})
     row.pilots.set([] if pilot is None else [pilot])
+    row.devices.set(devices)
     return token
 
 

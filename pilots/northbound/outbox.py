@@ -12,50 +12,51 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from pilots.domain.measurement import Measurement
-from pilots.models import OutboxMessage, OutboxState, Pilot
+from pilots.models import OutboxMessage, OutboxState
 from pilots.northbound.messages import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingValue:
-    """One measurement on its way north, named as the platform knows it."""
+    """One measurement on its way north, named as the platform knows it; `pilot` is the database's key."""
 
-    pilot: str
+    pilot: int
     device: str
     point: str
     unit: str
     measurement: Measurement
 
 
-_pilot_keys: dict[str, int] = {}
-
-
 def enqueue_measurements(values: Sequence[OutgoingValue], *, now: datetime) -> None:
     """One message per pilot waits once the caller's transaction commits."""
-    by_pilot: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_pilot: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for value in values:
         by_pilot[value.pilot].append(_form(value))
-    messages = [_message(code, forms, now) for code, forms in sorted(by_pilot.items())]
+    messages = [_message(pilot, forms, now) for pilot, forms in sorted(by_pilot.items())]
     OutboxMessage.objects.bulk_create(messages)
 
 
-def _message(code: str, forms: list[dict[str, Any]], now: datetime) -> OutboxMessage:
-    pilot = _pilot_key(code)
+def _message(pilot: int, forms: list[dict[str, Any]], now: datetime) -> OutboxMessage:
     # The row lock of this UPDATE makes the numbers gapless and their order the order of commits.
     if not OutboxState.objects.filter(pilot_id=pilot).update(next_sequence=F("next_sequence") + 1):
-        OutboxState.objects.create(pilot_id=pilot, next_sequence=2)
+        _begin_numbering(pilot)
     epoch, following = OutboxState.objects.values_list("epoch", "next_sequence").get(pilot_id=pilot)
     body = orjson.dumps(forms).decode()
     return OutboxMessage(pilot_id=pilot, epoch=epoch, sequence=following - 1, created_at=now, values_json=body)
 
 
-def _pilot_key(code: str) -> int:
-    if code not in _pilot_keys:
-        _pilot_keys[code] = Pilot.objects.values_list("pk", flat=True).get(code=code)
-    return _pilot_keys[code]
+def _begin_numbering(pilot: int) -> None:
+    """The pilot's first message: two writers may meet here, and only one makes the row."""
+    try:
+        with transaction.atomic():
+            OutboxState.objects.create(pilot_id=pilot, next_sequence=2)
+    except IntegrityError:
+        if not OutboxState.objects.filter(pilot_id=pilot).update(next_sequence=F("next_sequence") + 1):
+            raise
 
 
 def _form(value: OutgoingValue) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from invade_scada.ports import read_ports
 from pilots.domain.errors import PlatformDown, PlatformRefused
-from pilots.models import OutboxMessage, OutboxState, Pilot
+from pilots.models import AuditEvent, OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import HeldLease, give_up_lease, take_lease
 from pilots.northbound.client import InvadeClient
 from pilots.northbound.messages import rfc3339
@@ -125,3 +126,20 @@ def _note(state: OutboxState, done: list[OutboxMessage], trouble: str) -> None:
         pause_s = random.uniform(0.5, min(LONGEST_PAUSE_S, 2.0 ** min(state.attempts, 6)))  # noqa: S311  no secret
         retry_at = now + timedelta(seconds=pause_s)
         states.update(attempts=state.attempts + 1, retry_at=retry_at, last_error=trouble[:300])
+
+
+@transaction.atomic
+def offer_again(messages: QuerySet[OutboxMessage], *, actor: str, now: datetime) -> int:
+    """Those of the messages that were set aside wait for their turn again, under their old keys; returns how many."""
+    refused = list(messages.exclude(refused_at=None).select_related("pilot"))
+    OutboxMessage.objects.filter(pk__in=[message.pk for message in refused]).update(refused_at=None, refusal="")
+    for message in refused:
+        AuditEvent.objects.create(
+            at=now,
+            actor=actor,
+            action="offer message again",
+            pilot=message.pilot.code,
+            subject=str(message),
+            details={"refusal": message.refusal},
+        )
+    return len(refused)

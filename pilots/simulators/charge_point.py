@@ -279,7 +279,8 @@ class ChargePoint:
         await asyncio.sleep(0.5)
         transaction = self.transaction
         number = transaction.id if transaction is not None else None
-        await self._send(call.MeterValues(connector_id=self.connector, meter_value=[self.meter_value("Trigger")], transaction_id=number))
+        values = [self.meter_value("Trigger")]
+        await self._send(call.MeterValues(connector_id=self.connector, meter_value=values, transaction_id=number))
 
     async def _send(self, payload: Any) -> None:
         if self.calls is not None:

@@ -6,6 +6,7 @@ TxDefaultProfile for its transaction; between those and the ChargePointMaxProfil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -134,9 +135,11 @@ class ProfileStore:
         ]
         return max(valid)[1] if valid else None
 
-    def composite(self, connector: int, now: datetime, duration_s: int, *, charging: bool, ceiling_w: float) -> list[dict[str, float]]:
+    def composite(
+        self, connector: int, now: datetime, duration_s: int, *, charging: bool, ceiling_w: float
+    ) -> list[dict[str, float]]:
         """`chargingSchedulePeriod` of the coming seconds, in W, one period per change."""
-        edges = sorted({0, *(int(offset) for offset in self._edges(now) if 0 < offset < duration_s)})
+        edges = sorted({0, *(math.ceil(offset) for offset in self._edges(now) if 0 < offset < duration_s)})
         periods: list[dict[str, float]] = []
         for offset in edges:
             limit = self.limit_w(connector, now + timedelta(seconds=offset), charging=charging)

@@ -44,7 +44,9 @@ class Charger(Unit):
     ceiling in force, None for none. `state` is the OCPP word.
     """
 
-    def __init__(self, source: random.Random, *, rated_w: float, pattern: str, keep_busy: bool, v2g: bool, start: datetime) -> None:
+    def __init__(
+        self, source: random.Random, *, rated_w: float, pattern: str, keep_busy: bool, v2g: bool, start: datetime
+    ) -> None:
         super().__init__()
         self._random, self.rated_w, self.pattern, self.v2g = source, rated_w, pattern, v2g
         self.keep_busy, self.single_phase = keep_busy, rated_w < 10000.0 and not v2g
@@ -61,7 +63,7 @@ class Charger(Unit):
         self.now = start
         self._handshake = 0.0
         self._gap_s = 5.0
-        self.mean_import_w = 0.5 * rated_w if keep_busy else 0.12 * rated_w
+        self.mean_import_w = min(rated_w, 11100.0) if keep_busy else 0.12 * rated_w
         if keep_busy or source.random() < 0.35:
             self._arrive()
 
@@ -164,22 +166,20 @@ class Charger(Unit):
 
     def read(self, point: str) -> float | str | None:
         car = self.car
-        if point in ("charging_power", "active_power"):
-            return self.p
-        if point == "connector_state":
-            return self.state
-        if point == "p_limit":
-            return self.rated_w if self.limit_w is None else self.limit_w
-        if point == "charging_power_max":
-            return min(self.rated_w, self.rated_w if self.limit_w is None else self.limit_w)
-        if point == "charging_power_min":
-            return MINIMUM_A * PHASE_VOLTAGE
-        if point in ("session_id", "auth_id"):
-            return self.session_id if point == "session_id" else (self.id_tag if car else "")
-        if point == "enable":
-            return float(self.available)
-        if car is None:
-            return None
+        limit = self.rated_w if self.limit_w is None else self.limit_w
+        always: dict[str, float | str] = {
+            "charging_power": self.p,
+            "active_power": self.p,
+            "connector_state": self.state,
+            "p_limit": limit,
+            "charging_power_max": min(self.rated_w, limit),
+            "charging_power_min": MINIMUM_A * PHASE_VOLTAGE,
+            "session_id": self.session_id,
+            "auth_id": self.id_tag if car else "",
+            "enable": float(self.available),
+        }
+        if car is None or point in always:
+            return always.get(point)
         if point == "departure_time":
             return car.departure.isoformat()
         return {"session_energy": car.charged_wh, "ev_soc": 100 * car.soc, "energy_need": car.need_wh - car.charged_wh}.get(point)

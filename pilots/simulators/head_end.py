@@ -1,4 +1,6 @@
-"""Head-end systems that push measurements into the API by HTTP JSON. [zone: operation, simulated] [D7.1 3.1.3 b, 3.1.4 c, 3.1.5 g]
+"""Head-end systems that push measurements into the API by HTTP JSON. [zone: operation, simulated]
+
+[D7.1 3.1.3 b, 3.1.4 c, 3.1.5 g]
 
 Home automation clouds, smart meters, the CPO's metering and the weather source: each pusher has a token of its own.
 """

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import c104
 
 from pilots.catalogue.points import resolve_points
+from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointSpec
 from pilots.domain.profile import Profile
 from pilots.domain.topology import ConnectionSpec, PilotSpec
@@ -80,7 +81,8 @@ class RemoteTerminalUnit:
         for device, points in self._devices:
             common = int(device.address.get("ca", self._ca))
             station = self._server.get_station(common_address=common) or self._server.add_station(common_address=common)
-            assert station is not None
+            if station is None:
+                raise CatalogueError(f"{device.id}: common address {common} is impossible")
             for spec in points.values():
                 self._add(station, device.id, spec, int(device.address.get("ioa", 0)))
         self._report(spontaneous=False)
@@ -103,14 +105,16 @@ class RemoteTerminalUnit:
         if "command_type" in address:
             mode = c104.CommandMode.SELECT_AND_EXECUTE if address.get("select") else c104.CommandMode.DIRECT
             command = station.add_point(io_address=ioa, type=CONTROL[int(address["command_type"])], command_mode=mode)
-            assert command is not None, f"{device_id} {spec.name}: object address {ioa} is taken"
+            if command is None:
+                raise CatalogueError(f"{device_id} {spec.name}: object address {ioa} is taken")
             command.on_receive(callable=self._on_command)
             self._commands[station.common_address, ioa] = (device_id, spec)
             return
         types = address.get("type", 36)
         type_id = int(types[0] if isinstance(types, list | tuple) else types)
         point = station.add_point(io_address=ioa, type=MONITOR[type_id])
-        assert point is not None, f"{device_id} {spec.name}: object address {ioa} is taken"
+        if point is None:
+            raise CatalogueError(f"{device_id} {spec.name}: object address {ioa} is taken")
         self._monitored.append(Monitored(device_id, spec, type_id, point))
 
     # -- reporting

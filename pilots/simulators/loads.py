@@ -134,7 +134,9 @@ class Boilers(Unit):
 class Household(Unit):
     """One home or a street of them: daily rhythm, appliance pulses and, where fitted, a heat pump or electric heating."""
 
-    def __init__(self, source: random.Random, *, homes: int, yearly_wh: float, heating_ua: float, heating_w: float, cop: bool) -> None:
+    def __init__(
+        self, source: random.Random, *, homes: int, yearly_wh: float, heating_ua: float, heating_w: float, cop: bool
+    ) -> None:
         super().__init__()
         self._random, self.homes, self.cop = source, homes, cop
         self.base_w = max(0.0, yearly_wh / 365.0 - 1600.0) / 24.0

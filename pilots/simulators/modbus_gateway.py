@@ -44,7 +44,7 @@ class ModbusGateway:
             add_chain(image, profile.name, device.id)
         if GATEWAY_UNIT not in self.images:
             gateway = UnitImage(plant, ledger, connection.name)
-            gateway.words = {register: 0 for register in range(10)}
+            gateway.words = dict.fromkeys(range(10), 0)
             self.images[GATEWAY_UNIT] = gateway
         self._server: ModbusTcpServer | None = None
 
@@ -78,9 +78,9 @@ def _device(unit: int, image: UnitImage) -> SimDevice:
     return SimDevice(unit, blocks, action=functools.partial(_answer, image))
 
 
-async def _answer(
+async def _answer(  # noqa: PLR0917 - the library's signature
     image: UnitImage,
-    function_code: int,
+    _function_code: int,
     start_address: int,
     address: int,
     count: int,
@@ -99,7 +99,5 @@ async def _answer(
     return None
 
 
-async def _no_answer(
-    function_code: int, start: int, address: int, count: int, registers: list[int], values: list[int] | list[bool] | None
-) -> ExcCodes | None:
+async def _no_answer(*_request: object) -> ExcCodes | None:
     return ExcCodes.GATEWAY_NO_RESPONSE

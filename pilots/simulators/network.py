@@ -217,7 +217,8 @@ class Network:
     def _form(self, former: Node) -> None:
         """Below an open switch a grid-forming battery carries everything, if it can."""
         battery = former.unit
-        assert isinstance(battery, Battery)
+        if not isinstance(battery, Battery):
+            return
         switch = former.parent
         while switch is not None and switch.position != OPEN:
             switch = switch.parent

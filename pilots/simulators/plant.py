@@ -146,7 +146,7 @@ class Plant:
         spec = self._points.get(node.spec.id, {}).get(point)
         if spec is None:
             return None
-        if point == "rated_power" or point == "p_limit":
+        if point in {"rated_power", "p_limit"}:
             return node.rated_w or None
         if spec.kind is PointKind.TEXT:
             return node.spec.id
@@ -293,7 +293,7 @@ _ELECTRICAL: dict[str, Callable[[Node], float | None]] = {
     "reactive_power": lambda n: n.q,
     "apparent_power": lambda n: math.hypot(n.p, n.q),
     "power_factor": _power_factor,
-    "frequency": lambda n: None,
+    "frequency": lambda _: None,
     "voltage": lambda n: _voltage(n, n.u_ln),
     "voltage_ll": lambda n: _voltage(n, n.u_ll),
     "current": _current,

@@ -48,7 +48,8 @@ class Platform:
         self.counts: Counter[str] = Counter()
         self._server = SmallHttpServer(self._route)
         for entry in self._ledger.entries():
-            self._remember(entry["key"], entry.get("digest", ""), entry["pilot"], entry["epoch"], entry["sequence"], len(entry["values"]))
+            count = len(entry["values"])
+            self._remember(entry["key"], entry["digest"], entry["pilot"], entry["epoch"], entry["sequence"], count)
 
     async def start(self, host: str, port: int) -> int:
         """The port it listens on."""

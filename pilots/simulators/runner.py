@@ -70,7 +70,8 @@ class Simulation:
             await self._start_platform()
         for pilot in self.pilots:
             await self._start_pilot(pilot)
-        self._spawn("plants", self._step())
+        if self.plants:
+            self._spawn("plants", self._step())
 
     async def stop(self) -> None:
         """Nothing of it runs on."""
@@ -107,9 +108,7 @@ class Simulation:
                 self._start_charge_points(pilot, plant, connection)
         for name, devices in pushers_of(pilot).items():
             token = functools.partial(self.secrets.token, name)
-            self.head_ends[name] = HeadEnd(
-                plant, name, devices, profiles, base_url=self.web_url, token=token, seed=self.seed
-            )
+            self.head_ends[name] = HeadEnd(plant, name, devices, profiles, base_url=self.web_url, token=token, seed=self.seed)
             self._spawn(name, self.head_ends[name].run())
 
     def _start_charge_points(self, pilot: PilotSpec, plant: Plant, connection: ConnectionSpec) -> None:
@@ -164,7 +163,13 @@ async def _guarded(name: str, work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.asynccontextmanager
 async def simulating(
-    pilots: Sequence[PilotSpec], *, data_dir: Path, first_port: int, seed: int = 1, web_url: str | None = None, platform: bool = True
+    pilots: Sequence[PilotSpec],
+    *,
+    data_dir: Path,
+    first_port: int,
+    seed: int = 1,
+    web_url: str | None = None,
+    platform: bool = True,
 ) -> AsyncIterator[Simulation]:
     """A running simulation, stopped at the end of the block."""
     simulation = Simulation(pilots, data_dir=data_dir, first_port=first_port, seed=seed, web_url=web_url, platform=platform)

@@ -99,9 +99,7 @@ class StationCalls(Protocol16):  # type: ignore[misc]
         **_: Any,
     ) -> Any:
         station = self.station
-        gone = station.profiles.clear(
-            id=id, connector=connector_id, purpose=charging_profile_purpose, stack_level=stack_level
-        )
+        gone = station.profiles.clear(id=id, connector=connector_id, purpose=charging_profile_purpose, stack_level=stack_level)
         station.apply_limit()
         status = ClearChargingProfileStatus.accepted if gone else ClearChargingProfileStatus.unknown
         return call_result.ClearChargingProfile(status=status)

@@ -79,11 +79,11 @@ def _charger(pilot: PilotSpec, device: DeviceSpec, source: random.Random, *, kee
     )
 
 
-def _hotel(pilot: PilotSpec, device: DeviceSpec, source: random.Random) -> Unit:
+def _hotel(_pilot: PilotSpec, device: DeviceSpec, source: random.Random) -> Unit:
     return Hotel(device.nameplate, source)
 
 
-def _boilers(pilot: PilotSpec, device: DeviceSpec, source: random.Random) -> Unit:
+def _boilers(_pilot: PilotSpec, device: DeviceSpec, source: random.Random) -> Unit:
     """Hotel boiler rooms have several tanks for many guests, a home has one of 200 l."""
     rated = plate(device, "rated_power_w", default=2000.0)
     count = int(plate(device, "boilers", default=8 if rated > 10e3 else 1))
@@ -108,7 +108,7 @@ def _household(pilot: PilotSpec, device: DeviceSpec, source: random.Random) -> U
     return Household(source, homes=homes, yearly_wh=yearly, heating_ua=ua, heating_w=power, cop=True)
 
 
-def _array(pilot: PilotSpec, device: DeviceSpec, source: random.Random) -> Unit:
+def _array(_pilot: PilotSpec, device: DeviceSpec, source: random.Random) -> Unit:
     peak = plate(device, "peak_power_wp", "rated_power_w", default=5000.0)
     return Photovoltaic(source, peak_w=peak, inverter_w=plate(device, "rated_power_w", default=peak))
 

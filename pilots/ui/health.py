@@ -49,10 +49,16 @@ def _unread_connections() -> list[str]:
 @public
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus text, from loopback or with a token of scope read; anybody else gets 403."""
-    if request.META.get("REMOTE_ADDR") not in LOOPBACK and not _has_token(request):
+    if not _is_local(request) and not _has_token(request):
         return HttpResponse("metrics are for loopback or a token of scope read\n", status=403, content_type="text/plain")
     lines = [f"{name} {value}" for name, value in _gauges()]
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
+
+
+def _is_local(request: HttpRequest) -> bool:
+    # Behind a reverse proxy on this machine everybody comes from loopback; the proxy says that it forwards.
+    forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    return request.META.get("REMOTE_ADDR") in LOOPBACK and not forwarded
 
 
 def _has_token(request: HttpRequest) -> bool:

@@ -6,7 +6,6 @@ placeholders that look unknown until the live frames fill them (static/js/live.j
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -122,8 +121,9 @@ class _Writer:
     def device(self, place: Place) -> str:
         device = place.device
         scale = "" if place.role == "head" else " scale(.75)"
-        picture = tag("g", symbol(device.kind, device.name), class_="sym", transform=scale.strip() or None)
         count = device.nameplate.get("households")
+        # A house that stands for many carries their number where one has its door.
+        picture = tag("g", symbol(device.kind, device.name), class_="sym many" if count else "sym", transform=scale.strip() or None)
         if count:
             picture += tag("text", str(count), class_="count", y=6.0)
         hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
@@ -153,7 +153,7 @@ class _Writer:
     def _head_text(self, place: Place) -> str:
         box, device = place.text, place.device
         parts = [tag("text", escape(fit(device.id, box.width - 44)), class_="name", x=box.x, y=place.y - 8)]
-        parts += self._chips(device, box.x + 12 + CHARACTER * len(fit(device.id, box.width - 44)), place.y - 12)
+        parts += self._chips(device, box.x + 12 + CHARACTER * len(fit(device.id, box.width - 44)), place.y - 21)
         if device.kind is K.SWITCH:
             parts.append(tag("text", escape(_("position unknown")), class_="word strong", data_word_position="", x=box.x, y=place.y + 9))
             return "".join(parts)
@@ -236,13 +236,11 @@ class _Writer:
         picture = tag("g", symbol(device.kind, device.name), class_="sym", transform="scale(.75)")
         hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
         room = 244 - x - 22
-        about = fit(device.name or str(KIND_NAMES[device.kind]), room)
-        words = _carrier(row.links) if row.links else about
+        words = _carrier(row.links, room) if row.links else fit(device.name or str(KIND_NAMES[device.kind]), room)
         texts = tag("text", escape(fit(device.id, room)), class_="name strong", x=x + 22, y=row.y - 3)
-        texts += tag("text", escape(fit(words, room)), class_="word", x=x + 22, y=row.y + 12, **_link_word(row.links, fit(words, room)))
+        texts += tag("text", escape(words), class_="word", x=x + 22, y=row.y + 12, **_link_word(row.links, words))
         button = tag("g", hit + picture, transform=f"translate({x:g} {row.y:g})")
         whole = tag("g", button + texts, class_="device node", **self._button(device))
-        letter = row.links[0].letter if row.links else ""
         # Two letters may join the same two nodes (Bulgaria's b and b'): both chips stand on the wire.
         chips = ""
         for number, letter in enumerate(sorted({link.letter for link in row.links}, key=lambda each: (each[0], len(each)))):
@@ -254,7 +252,7 @@ class _Writer:
         x = NODE_X + NODE_INDENT * max(row.depth - 1, 0)
         room = 244 - x - 16
         first = fit(_ends(row.ends), room)
-        carrier = fit(_carrier(row.links), room)
+        carrier = _carrier(row.links, room)
         texts = tag("text", escape(first), class_="name", x=x + 16, y=row.y - 3)
         texts += tag("text", escape(carrier), class_="word", x=x + 16, y=row.y + 11, **_link_word(row.links, carrier))
         return self._chip(row.letter, row.links, x, row.y) + texts
@@ -281,16 +279,14 @@ def _link_word(links: Iterable[LinkSpec], words: str) -> dict[str, object]:
     return {"data_link_word": keys, "data_text": words} if keys else {}
 
 
-def _carrier(links: Iterable[LinkSpec]) -> str:
+def _carrier(links: Iterable[LinkSpec], room: float) -> str:
+    """Protocol and medium of the links, the protocol alone where both do not fit."""
     first = next(iter(links))
-    return f"{first.protocol}, {first.medium}"
+    both = f"{first.protocol}, {first.medium}"
+    return both if fit(both, room) == both else fit(first.protocol.split(",")[0], room)
 
 
 def _ends(ends: tuple[str, ...]) -> str:
-    if len(ends) <= 2:
-        return ", ".join(ends)
-    return _("%(first)s and %(count)s more") % {"first": ends[0], "count": len(ends) - 1}
-
-
-def regions_json(topology: Topology) -> str:
-    return json.dumps(supply_regions(topology))
+    if len(ends) <= 1:
+        return "".join(ends)
+    return f"{ends[0]} +{len(ends) - 1}"

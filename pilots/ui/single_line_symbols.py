@@ -27,7 +27,7 @@ BREAKER = _GAP + '<path class="l" d="M-6-20 6-10M6-20-6-10"/>' + _BLADES
 
 SYMBOLS: dict[DeviceKind, str] = {
     K.GRID_INFEED: '<path class="s" d="M-14-18H14V18H-14Z"/><path class="t" d="M-14 18 14-18M-14 0 0-18M0 18 14 0"/>',
-    K.TRANSFORMER: '<circle class="s" cy="-7" r="12.5"/><circle class="l" cy="7" r="12.5"/>',
+    K.TRANSFORMER: '<circle class="s" cy="-7" r="12.5"/><circle class="s" cy="7" r="12.5"/><circle class="l" cy="-7" r="12.5"/>',
     K.SWITCH: SWITCH,
     K.METER: '<circle class="s" r="15"/><path class="l" d="M-9 0C-6-9-3-9 0 0S6 9 9 0"/>',
     K.SMART_METER: '<rect class="s" x="-16" y="-16" width="32" height="32"/><path class="l" d="M-16-7H16"/>'

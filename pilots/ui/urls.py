@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-
-
 from django.urls import include, path
 
 from pilots.ui import setpoint_views, trend_views, views
@@ -21,6 +19,7 @@ pilot_patterns = [
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("pilots/<slug:code>/", include(pilot_patterns)),
+    path("", include("pilots.ui.health")),
 ]
 
 urlpatterns.append(path("", include("pilots.ui.health")))

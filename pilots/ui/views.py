@@ -2,32 +2,95 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
+from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_safe
 
-from pilots.models import Device, Role
+from pilots.domain.topology import DeviceKind
+from pilots.models import Device, Pilot, Role, User
 from pilots.ui.access import requires, signed_in
-from pilots.ui.topology import topology_of
+from pilots.ui.faceplates import faceplate_context
+from pilots.ui.single_line import draw, supply_regions
+from pilots.ui.topology import Topology, infeed_references, letters, topology_of
+from pilots.ui.words import page_words
+
+
+def pilot_of(request: HttpRequest) -> Pilot:
+    """The pilot that the access check found for this request."""
+    return cast(Pilot, request.pilot)  # type: ignore[attr-defined]
 
 
 @signed_in
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    return render(request, "pilots/overview.html", {"page": "overview"})
+    user = cast(User, request.user)
+    rows = [_overview_row(pilot, topology_of(pilot)) for pilot in user.visible_pilots()]
+    return render(request, "pilots/overview.html", {"page": "overview", "rows": rows, "words": page_words()})
+
+
+def _overview_row(pilot: Pilot, topology: Topology) -> dict[str, Any]:
+    storages = [device for device in topology.devices if device.kind is DeviceKind.STORAGE_UNIT]
+    charges = [
+        # The share of a battery in the pilot's state of charge is its capacity.
+        f"{device.id}/soc={device.nameplate.get('capacity_wh', 1)}"
+        for device in storages
+        if "soc" in topology.points.get(device.id, ())
+    ]
+    return {
+        "pilot": pilot,
+        "infeed": " ".join(infeed_references(topology)),
+        "storages": " ".join(charges),
+        "storage_power": " ".join(topology.sum_of([DeviceKind.STORAGE_UNIT])),
+        "letters": [Letter(letter) for letter in letters(topology)],
+    }
+
+
+class Letter(str):
+    """A link's letter; `shown` has a true prime."""
+
+    @property
+    def shown(self) -> str:
+        return self.replace("'", "′")
 
 
 @requires(Role.VIEWER)
 @require_safe
-def pilot_page(request: HttpRequest, code: str) -> HttpResponse:
-    pilot = request.pilot  # type: ignore[attr-defined]
-    return render(request, "pilots/pilot.html", {"page": "pilot", "pilot": pilot, "topology": topology_of(pilot)})
+def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
+    pilot = pilot_of(request)
+    topology = topology_of(pilot)
+    context = {
+        "page": "pilot",
+        "pilot": pilot,
+        "zone": pilot.time_zone,
+        "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
+        "regions": supply_regions(topology),
+        "first_device": _first_device(topology),
+        "words": page_words(),
+    }
+    return render(request, "pilots/pilot.html", context)
+
+
+def _first_device(topology: Topology) -> str:
+    """The device whose faceplate opens with the page: the first battery that takes a set-point, else the first that does."""
+    takers = [device for device in topology.devices if {"p_set", "p_limit"} & topology.points.get(device.id, {}).keys()]
+    takers.sort(key=lambda device: (device.kind is not DeviceKind.STORAGE_UNIT, device.parent not in _heads(topology), device.id))
+    return takers[0].id if takers else ""
+
+
+def _heads(topology: Topology) -> set[str]:
+    return {device.id for device in topology.devices if device.kind is DeviceKind.TRANSFORMER}
 
 
 @requires(Role.VIEWER)
 @require_safe
-def faceplate(request: HttpRequest, code: str, device: str) -> HttpResponse:
-    row = Device.objects.filter(pilot=request.pilot, code=device).first()  # type: ignore[attr-defined]
+def faceplate(request: HttpRequest, device: str, **_route: str) -> HttpResponse:
+    pilot = pilot_of(request)
+    row = Device.objects.filter(pilot=pilot, code=device).select_related("connection", "measured_by").first()
     if row is None:
         raise Http404
-    return render(request, "pilots/faceplate.html", {"device": row})
+    context = faceplate_context(row, pilot, cast(User, request.user), timezone.now())
+    return render(request, "pilots/faceplate.html", context)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 import pilots.acquisition.ingest as door
+import pilots.northbound.outbox as outbox
 from pilots.api.permissions import RATE_LIMIT
 from pilots.models import Device, Pilot, Point
 from tests.builders import make_connection, make_device, make_pilot, make_point, make_token
@@ -70,6 +70,7 @@ def build_plant() -> Plant:
 def ingesting() -> Iterator[None]:
     """The one door, empty at the start and closed at the end: its memory belongs to this test's rows."""
     door._ingest = None
+    getattr(outbox, "_pilot_keys", {}).clear()
     yield
     if door._ingest is not None:
         door._ingest.stop()
@@ -81,10 +82,10 @@ def api(*scopes: str, **rights: Any) -> Api:
     return Api(make_token(*scopes, **rights))
 
 
-def problem(answer: HttpResponse, status: int, code: str) -> dict[str, Any]:
+def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     """The problem document of an answer that must have this status and code."""
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()  # type: ignore[attr-defined]
+    body: dict[str, Any] = answer.json()
     assert (body["code"], body["status"]) == (code, status), body
     return body

@@ -77,7 +77,9 @@ def test_lists_show_only_the_tokens_pilots(plant: Plant, path: str) -> None:
     assert "nl" not in {row.get("pilot", row.get("code")) for row in api(pilots=[plant.es]).get(path).json()["results"]}
 
 
-@pytest.mark.parametrize("path", ["/devices?pilot=nl", "/points?device=nl-EVSE01", "/setpoints?pilot=nl", "/measurements/latest?pilot=nl"])
+@pytest.mark.parametrize(
+    "path", ["/devices?pilot=nl", "/points?device=nl-EVSE01", "/setpoints?pilot=nl", "/measurements/latest?pilot=nl"]
+)
 def test_filters_do_not_tell_what_is_hidden(plant: Plant, path: str) -> None:
     assert api(pilots=[plant.es]).get(path).status_code == 404
 
@@ -152,7 +154,9 @@ def test_a_post_to_a_wrong_path_is_not_found(plant: Plant, path: str) -> None:
     problem(api("control").post(path, {}), 404, "not_found")
 
 
-@pytest.mark.parametrize(("method", "path"), [("put", "/setpoints"), ("delete", "/devices"), ("options", "/pilots"), ("post", "/clock")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("put", "/setpoints"), ("delete", "/devices"), ("options", "/pilots"), ("post", "/clock")]
+)
 def test_a_wrong_method_is_405_with_the_right_ones(plant: Plant, method: str, path: str) -> None:
     answer: Any = getattr(Api().client, method)(BASE + path, headers={"Authorization": f"Bearer {make_token()}"})
     problem(answer, 405, "method_not_allowed")

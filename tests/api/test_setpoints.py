@@ -50,8 +50,8 @@ def test_unknown_fields_are_ignored(plant: Plant) -> None:
         ("value", 10**400), ("unit", ...), ("unit", 3), ("valid_until", ...), ("valid_until", "2030-01-01T00:00:00"),
         ("valid_until", 5), ("valid_until", "9999-12-31T23:59:59Z"), ("valid_from", "tomorrow"), ("priority", 0),
         ("priority", 1.5), ("priority", True), ("mode", "sideways"), ("mode", ["absolute"]), ("on_expiry", "explode"),
-        ("service", "x"), ("id", "not-a-uuid"), ("id", 5), ("correlation_id", "x" * 65), ("reason", 5), ("issued_at", "2024-01-01"),
-        ("kind", "command"), ("reason", "a\0b"),
+        ("service", "x"), ("id", "not-a-uuid"), ("id", 5), ("correlation_id", "x" * 65), ("reason", 5),
+        ("issued_at", "2024-01-01"), ("kind", "command"), ("reason", "a\0b"),
     ],
 )  # fmt: skip
 def test_an_unreadable_field_is_named_and_only_audited(plant: Plant, field: str, value: Any) -> None:
@@ -73,7 +73,9 @@ def test_an_unreadable_field_is_named_and_only_audited(plant: Plant, field: str,
         ({"on_expiry": "fallback"}, 422, "not_capable", "on_expiry"),
     ],
 )
-def test_what_cannot_be_a_set_point_is_refused_at_once(plant: Plant, change: dict[str, Any], status: int, code: str, field: str) -> None:
+def test_what_cannot_be_a_set_point_is_refused_at_once(
+    plant: Plant, change: dict[str, Any], status: int, code: str, field: str
+) -> None:
     body = problem(api("control").post("/setpoints", wish(**change), key="k"), status, code)
     assert body["field"] == field
     assert Setpoint.objects.count() == 0
@@ -84,8 +86,8 @@ def test_what_cannot_be_a_set_point_is_refused_at_once(plant: Plant, change: dic
     ("raw", "field"),
     [
         (b'{"device":"es-STO01","value":NaN}', "value"), (b'{"value":Infinity}', "value"), (b'{"value":-1e999}', "value"),
-        (b'{"value":1,"value":2}', "value"), (b"{", ""), (b"", "unit"), (b"[]", ""), (b"5", ""), (b"\xff", ""), (b'"\\ud800"', ""),
-        (b"[" * 30 + b"]" * 30, ""), (b"[" * 100_000, ""),
+        (b'{"value":1,"value":2}', "value"), (b"{", ""), (b"", "unit"), (b"[]", ""), (b"5", ""), (b"\xff", ""),
+        (b'"\\ud800"', ""), (b"[" * 30 + b"]" * 30, ""), (b"[" * 100_000, ""), (b'{"\\ud800":1,"\\ud800":2}', "?"),
     ],
 )  # fmt: skip
 def test_what_is_not_strict_json_is_refused(plant: Plant, raw: bytes, field: str) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -38,7 +39,7 @@ def make_driver(protocol: Protocol, port: int, device: DeviceTarget, **options: 
 
 
 def battery(protocol: Protocol) -> DeviceTarget:
-    addresses = {
+    addresses: dict[Protocol, tuple[dict[str, Any], dict[str, Any]]] = {
         Protocol.MODBUS_TCP: ({"unit": 1}, {"register": 10, "type": "int32"}),
         Protocol.IEC104: ({"ca": 1, "ioa": 700}, {"ioa": 11, "command_type": 50}),
         Protocol.OCPP16: ({"identity": DEVICE, "connector": 1}, {"profile": "limit"}),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -17,27 +15,24 @@ from pilots.domain.point import PointKind
 from pilots.domain.quality import Flag, Validity
 from pilots.drivers.modbus import ModbusTcpDriver
 from pilots.drivers.modbus.health import UnitHealth
+from pilots.drivers.modbus.link import POLL, Turnstile
 from tests.drivers.builders import Committed, make_device, make_point, make_target
-from tests.drivers.raw_modbus import RawModbus, Request, raw_modbus
-
-FLOATS = [make_point("a", register=10, type="float32"), make_point("b", register=14, type="float32")]
-SETPOINT = make_point("p_set", PointKind.SETPOINT, register=40, type="int32")
+from tests.drivers.modbus_benches import FLOATS, SETPOINT, opened, peer_with_floats
+from tests.drivers.raw_modbus import Request, raw_modbus
 
 
-@asynccontextmanager
-async def opened(port: int, *devices: Any, **options: Any) -> AsyncIterator[ModbusTcpDriver]:
-    driver = ModbusTcpDriver(make_target(port, *devices, **{"timeout_s": 0.15, **options}), Committed())
-    await driver.open()
-    try:
-        yield driver
-    finally:
-        await driver.close()
-
-
-def peer_with_floats() -> dict[int, int]:
-    peer = RawModbus()
-    peer.load(10, struct.pack(">ffff", 1.5, 0.0, -2.25, 0.0))
-    return peer.registers
+def wrong_answers() -> dict[str, Any]:
+    body = bytes([3, 4]) + struct.pack(">f", 9.0)
+    return {
+        "another unit": lambda r: r.frame(body, unit=9),
+        "another function": lambda r: r.frame(bytes([4]) + body[1:]),
+        "unknown function": lambda r: r.frame(b"\x63" + body[1:]),
+        "too few registers": lambda r: r.frame(bytes([3, 2, 0, 1])),
+        "a lying byte count": lambda r: r.frame(bytes([3, 40, 0, 1])),
+        "transaction id 0": lambda r: r.frame(body, transaction=0),
+        "no Modbus at all": lambda r: b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        "an impossible length": lambda r: struct.pack(">HHHB", r.transaction, 0, 9999, 1) + body,
+    }
 
 
 async def test_a_block_is_read_in_one_request_and_decoded() -> None:
@@ -115,20 +110,6 @@ async def test_a_late_answer_is_never_taken_for_the_next_one() -> None:
         assert not driver.closed.is_set()
 
 
-def wrong_answers() -> dict[str, Any]:
-    body = bytes([3, 4]) + struct.pack(">f", 9.0)
-    return {
-        "another unit": lambda r: r.frame(body, unit=9),
-        "another function": lambda r: r.frame(bytes([4]) + body[1:]),
-        "unknown function": lambda r: r.frame(b"\x63" + body[1:]),
-        "too few registers": lambda r: r.frame(bytes([3, 2, 0, 1])),
-        "a lying byte count": lambda r: r.frame(bytes([3, 40, 0, 1])),
-        "transaction id 0": lambda r: r.frame(body, transaction=0),
-        "no Modbus at all": lambda r: b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        "an impossible length": lambda r: struct.pack(">HHHB", r.transaction, 0, 9999, 1) + body,
-    }
-
-
 @pytest.mark.parametrize("kind", sorted(wrong_answers()))
 async def test_a_wrong_answer_is_a_counted_violation_and_the_next_is_read(kind: str) -> None:
     async with raw_modbus(registers=peer_with_floats()) as peer, opened(peer.port, make_device(*FLOATS)) as driver:
@@ -187,106 +168,12 @@ def test_a_dead_unit_is_asked_again_ever_more_rarely() -> None:
     assert health.up is True and health.may_ask(now)
 
 
-async def test_a_scale_factor_register_is_applied_and_undone() -> None:
-    setpoint = make_point("p_set", PointKind.SETPOINT, register=40, type="int16", scale_register=300)
-    async with raw_modbus(registers={40: 0, 300: 2}) as peer, opened(peer.port, make_device(setpoint)) as driver:
-        await driver.write("bg-M01", "p_set", 1234)
-        assert peer.registers[40] == 12
-        (reading,) = await driver.read("bg-M01", ["p_set"])
-        assert reading.value == 1200
-        await driver.read("bg-M01", ["p_set"])
-        assert sum(r.address == 300 for r in peer.asked) == 2  # once for the write, once for all polls
-
-
 async def test_a_sunspec_point_the_device_lacks_is_missing_not_zero() -> None:
     device = make_device(make_point("q", register=1, type="int16"), sunspec=True)
     async with raw_modbus(registers={1: 0x8000}) as peer, opened(peer.port, device) as driver:
         (reading,) = await driver.read("bg-M01", ["q"])
         assert reading.value is None
         assert reading.quality.flags == Flag.NOT_AVAILABLE
-
-
-async def test_a_sunspec_704_write_sends_time_then_value_then_enable() -> None:
-    setpoint = make_point(
-        "p_set", PointKind.SETPOINT, register=40, type="int32", enable={"register": 50, "value": 1}, reversion_register=60
-    )
-    async with raw_modbus(registers={40: 0, 41: 0}) as peer, opened(peer.port, make_device(setpoint)) as driver:
-        result = await driver.write("bg-M01", "p_set", -5000, valid_for_s=89.2)
-        assert [(r.function, r.address) for r in peer.asked] == [(16, 60), (16, 40), (16, 50), (3, 40)]
-        assert peer.registers[61] == 90 and peer.registers[50] == 1
-        assert "-5000" in result.raw
-
-
-async def test_a_device_that_confirms_and_ignores_is_found_out() -> None:
-    async with (
-        raw_modbus(registers={40: 0, 41: 0}, ignore_writes=True) as peer,
-        opened(peer.port, make_device(SETPOINT)) as driver,
-    ):
-        with pytest.raises(DeviceRefused, match="accepted the write and ignored it"):
-            await driver.write("bg-M01", "p_set", 5)
-
-
-@pytest.mark.parametrize("code", [1, 2, 3, 4, 6])
-async def test_a_write_the_device_refuses_is_refused_with_its_code(code: int) -> None:
-    async def refuse(request: Request) -> bytes:
-        return request.exception(code)
-
-    async with raw_modbus(script=refuse) as peer, opened(peer.port, make_device(SETPOINT)) as driver:
-        with pytest.raises(DeviceRefused) as refusal:
-            await driver.write("bg-M01", "p_set", 5)
-        assert refusal.value.device_code == str(code)
-        assert driver.traffic.refused == 1
-
-
-async def test_single_registers_and_coils_use_their_own_functions() -> None:
-    points = (
-        make_point("mode", PointKind.SETPOINT, register=70, type="uint16", write_function=6),
-        make_point("enable", PointKind.COMMAND, register=3, table="coil"),
-    )
-    async with raw_modbus() as peer, opened(peer.port, make_device(*points)) as driver:
-        await driver.write("bg-M01", "mode", 2)
-        await driver.write("bg-M01", "enable", 1)
-        assert [r.function for r in peer.asked] == [6, 3, 5, 1]
-        (reading,) = await driver.read("bg-M01", ["enable"])
-        assert reading.value == 1
-        assert peer.coils == {3: True}
-
-
-async def test_a_value_beyond_the_register_never_leaves() -> None:
-    point = make_point("p_set", PointKind.SETPOINT, register=40, type="int16")
-    async with raw_modbus() as peer, opened(peer.port, make_device(point)) as driver:
-        with pytest.raises(DeviceRefused, match="does not fit int16"):
-            await driver.write("bg-M01", "p_set", 1e6)
-        assert peer.asked == []
-
-
-async def test_a_silent_write_is_unknown_not_failed() -> None:
-    async def silence(request: Request) -> None:
-        return None
-
-    async with raw_modbus(script=silence) as peer, opened(peer.port, make_device(SETPOINT)) as driver:
-        with pytest.raises(AnswerTimeout):
-            await driver.write("bg-M01", "p_set", 5)
-
-
-async def test_a_command_overtakes_the_polls_that_wait() -> None:
-    async with raw_modbus(registers={40: 0, 41: 0, **peer_with_floats()}) as peer:
-        first, go_on = asyncio.Event(), asyncio.Event()
-
-        async def script(request: Request) -> bytes:
-            first.set()
-            await go_on.wait()
-            return peer.answer(request)
-
-        peer.script = script
-        async with opened(peer.port, make_device(*FLOATS, SETPOINT), timeout_s=2.0) as driver:
-            polls = [asyncio.create_task(driver.read("bg-M01", ["a"])) for _ in range(3)]
-            await first.wait()
-            command = asyncio.create_task(driver.write("bg-M01", "p_set", 5))
-            await asyncio.sleep(0)
-            go_on.set()
-            await asyncio.gather(command, *polls)
-        assert [r.function for r in peer.asked][:2] == [3, 16]
 
 
 async def test_a_cancelled_poll_leaves_the_line_usable() -> None:
@@ -330,60 +217,6 @@ async def test_probe_names_the_device_that_does_not_answer() -> None:
         assert driver.closed.is_set()
 
 
-async def test_a_link_lost_between_value_and_enable_leaves_the_outcome_unknown() -> None:
-    setpoint = make_point("p_set", PointKind.SETPOINT, register=40, type="int16", enable={"register": 50})
-    async with raw_modbus() as peer, opened(peer.port, make_device(setpoint)) as driver:
-
-        async def script(request: Request) -> bytes:
-            if request.address == 50:
-                peer.hang_up()
-            return peer.answer(request)
-
-        peer.script = script
-        with pytest.raises(AnswerTimeout):
-            await driver.write("bg-M01", "p_set", 5)
-        assert peer.registers[40] == 5
-
-
-async def test_a_register_that_can_only_be_written_is_trusted_to_its_confirmation() -> None:
-    async with raw_modbus() as peer, opened(peer.port, make_device(SETPOINT)) as driver:
-
-        async def script(request: Request) -> bytes:
-            return request.exception(2) if request.function == 3 else peer.answer(request)
-
-        peer.script = script
-        assert "cannot be read back" in (await driver.write("bg-M01", "p_set", 5)).raw
-
-
-@pytest.mark.parametrize("function", [5, 6, 16])
-async def test_a_confirmation_of_another_write_is_a_violation(function: int) -> None:
-    points = {
-        5: make_point("x", PointKind.COMMAND, register=40, table="coil"),
-        6: make_point("x", PointKind.SETPOINT, register=40, write_function=6),
-        16: make_point("x", PointKind.SETPOINT, register=40),
-    }
-
-    async def script(request: Request) -> bytes:
-        return request.frame(bytes([request.function, 0, 41]) + request.body[2:4])
-
-    async with raw_modbus(script=script) as peer, opened(peer.port, make_device(points[function])) as driver:
-        with pytest.raises(ProtocolViolation, match="another write"):
-            await driver.write("bg-M01", "x", 1)
-        assert driver.traffic.violations == 1
-
-
-@pytest.mark.parametrize(
-    "address", [{"register": 40, "table": "input"}, {"register": 40, "type": "string", "length": 2}, {"register": 40, "bit": 1}]
-)
-async def test_what_cannot_be_written_never_leaves(address: dict[str, Any]) -> None:
-    point = make_point("x", PointKind.SETPOINT, **address)
-    async with raw_modbus() as peer, opened(peer.port, make_device(point)) as driver:
-        with pytest.raises(DeviceRefused) as refusal:
-            await driver.write("bg-M01", "x", 1)
-        assert refusal.value.device_code == "not_writable"
-        assert peer.asked == []
-
-
 async def test_a_scale_factor_nobody_gives_makes_its_points_invalid_and_unwritable() -> None:
     far = make_point("far", PointKind.SETPOINT, register=40, type="int16", scale_register=900)
     async with raw_modbus(registers={40: 7}) as peer, opened(peer.port, make_device(far)) as driver:
@@ -406,15 +239,43 @@ async def test_a_scale_factor_may_lie_in_another_block_of_the_plan() -> None:
         assert len(peer.asked) == 2
 
 
-async def test_a_coil_that_stays_as_it_was_is_found_out() -> None:
-    point = make_point("enable", PointKind.COMMAND, register=3, table="coil")
-    async with raw_modbus(ignore_writes=True) as peer, opened(peer.port, make_device(point)) as driver:
-        with pytest.raises(DeviceRefused, match="accepted the write and ignored it"):
-            await driver.write("bg-M01", "enable", 1)
-
-
 async def test_a_point_with_an_unreadable_address_is_refused_not_guessed() -> None:
     async with raw_modbus() as peer, opened(peer.port, make_device(make_point("x", register=1, type="uint24"))) as driver:
         with pytest.raises(DeviceRefused, match="uint24"):
             await driver.read("bg-M01", ["x"])
         assert await driver.read("bg-M01", []) == []
+
+
+async def test_a_turn_given_to_a_poll_that_was_just_cancelled_is_handed_on() -> None:
+    turnstile, order = Turnstile(), []
+
+    async def pass_through(name: str) -> None:
+        async with turnstile.turn(POLL):
+            order.append(name)
+
+    async with turnstile.turn(POLL):
+        second = asyncio.create_task(pass_through("second"))
+        third = asyncio.create_task(pass_through("third"))
+        await asyncio.sleep(0)
+    second.cancel()  # it has its turn already, but has not run yet
+    await asyncio.gather(second, third, return_exceptions=True)
+    assert order == ["third"]
+    async with asyncio.timeout(5), turnstile.turn(POLL):
+        order.append("fourth")
+
+
+async def test_bits_of_both_tables_are_read_in_one_request_each() -> None:
+    points = [make_point(f"s{at}", PointKind.STATUS, register=at, table="discrete") for at in (3, 20)]
+    async with raw_modbus(coils={20: True}) as peer, opened(peer.port, make_device(*points)) as driver:
+        assert {r.point: r.value for r in await driver.read("bg-M01", ["s3", "s20"])} == {"s3": 0, "s20": 1}
+        assert [(r.function, r.address, r.count) for r in peer.asked] == [(2, 3, 18)]
+
+
+async def test_too_few_bits_are_a_violation() -> None:
+    async def script(request: Request) -> bytes:
+        return request.frame(bytes([request.function, 1, 1]))
+
+    points = [make_point(f"s{at}", PointKind.STATUS, register=at, table="coil") for at in (3, 20)]
+    async with raw_modbus(script=script) as peer, opened(peer.port, make_device(*points)) as driver:
+        with pytest.raises(ProtocolViolation, match="bits"):
+            await driver.read("bg-M01", ["s3", "s20"])

@@ -15,7 +15,7 @@ from pilots.domain.point import PointSpec
 from pilots.drivers.base import WriteResult
 from pilots.drivers.modbus.codec import RegisterCodec, unscaled
 from pilots.drivers.modbus.link import COMMAND, ModbusLink
-from pilots.drivers.modbus.plan import BIT_TABLES, Place, place_of, scale_place_of
+from pilots.drivers.modbus.plan import Place, place_of, scale_place_of
 
 READ_ONLY_TABLES = ("input", "discrete")
 IGNORED = "accepted the write and ignored it"
@@ -33,9 +33,8 @@ class PointWriter:
         if place.table in READ_ONLY_TABLES:
             raise ValueError(f"table {place.table} cannot be written")
         wire = spec.to_wire(value)
-        if place.table in BIT_TABLES:
+        if place.codec is None:
             return await self._write_coil(place, bool(round(wire)))
-        assert place.codec is not None
         raw = place.codec.encode(await self._before_scale(spec, wire))
         if valid_for_s is not None:
             await self._write_reversion(spec, valid_for_s)

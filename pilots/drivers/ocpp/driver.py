@@ -180,6 +180,8 @@ class Ocpp16Driver(Driver):
             except LinkDown as error:
                 # The first profile is there already, so "nothing left" would be a lie.
                 raise AnswerTimeout(f"{words[0]}, then {error}") from error
+            except DeviceRefused as error:
+                raise DeviceRefused(f"{error}; {words[0]} stands for the next one", device_code=error.device_code) from error
         self._ask_feedback(device, session)
         return WriteResult("; ".join(words))
 

@@ -1,0 +1,63 @@
+# Everything a person or CI runs. `make run` and `make test` need Python 3.11 (venv), make and git, nothing else by hand.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help run check test bench rig pictures messages lock system-packages
+
+help:
+	@echo "make run       five live pilots on http://127.0.0.1:8000/ (INVADE_PORT)"
+	@echo "make test      all tests, on PostgreSQL, Redis, SQLite and Chromium (installs what is missing)"
+	@echo "make check     linters, types, import contracts, migrations, API schema"
+	@echo "make bench     hot paths beside their limits; ONLY=live runs a part"
+	@echo "make rig       the long fault runs"
+	@echo "make pictures  docs/pictures, from the running product"
+
+run: .venv/installed
+	@exec $(BIN)/python manage.py run_scada --demo
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/with_servers.py --bare -- $(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python tests/with_servers.py --bare -- $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python tests/with_servers.py --bare -- $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+# Twice: everything on PostgreSQL, then what touches the database directly once more on SQLite.
+test: .venv/installed-dev system-packages
+	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python tests/with_servers.py --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/control tests/history tests/northbound tests/api $(ARGS)
+
+bench: .venv/installed-dev system-packages
+	@$(BIN)/python tests/with_servers.py -- $(BIN)/python -m tests.bench $(ONLY)
+
+rig: .venv/installed-dev system-packages
+	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest -m rig tests/journeys $(ARGS)
+
+pictures: .venv/installed-dev system-packages
+	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m tests.pictures
+
+messages: .venv/installed-dev
+	$(BIN)/python manage.py makemessages --all --no-location --no-wrap
+
+lock: .venv/installed-dev
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev -c requirements.txt --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/installed
+
+system-packages:
+	@sh tests/system_packages.sh

@@ -1,0 +1,236 @@
+"""One row changed by hand: checked as a pilot file would be, told to the gateways, and kept in the audit trail."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from pilots.catalogue.checks import address_fault
+from pilots.catalogue.loader import load_profile, resolve_points
+from pilots.catalogue.services import note_change, point_columns, put_points
+from pilots.domain.errors import CatalogueError
+from pilots.domain.point import PointSpec
+from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol
+from pilots.models import AuditEvent, Connection, Device, Pilot, Point, Setpoint
+
+#: OCPP 1.6 security whitepaper, 3.2.1: the AuthorizationKey has 16 to 20 bytes, written as hexadecimal.
+KEY_BYTES = 20
+_PERIODS = ("F", "N", "S", "E")
+_DIALLED = (Protocol.MODBUS_TCP, Protocol.IEC104)
+
+
+def record_edit(
+    pilot: Pilot, *, actor: str, action: str, subject: str, details: Mapping[str, Any] | None = None, now: datetime
+) -> None:
+    """The pilot's revision has risen, so gateways and pages notice, and the audit trail says who changed what."""
+    note_change(pilot)
+    form = dict(details or {})
+    AuditEvent.objects.create(at=now, actor=actor, action=action, pilot=pilot.code, subject=subject[:200], details=form)
+
+
+def check_connection(connection: Connection) -> None:
+    """The connection can be opened as it is written. Raises CatalogueError naming the field."""
+    options = _mapping(connection.options, "options")
+    if connection.protocol in _DIALLED and not connection.simulated and connection.port is None:
+        raise CatalogueError("a connection to a real device needs a port", field="port")
+    if not connection.host.strip() or any(char.isspace() or char in "/@" for char in connection.host):
+        raise CatalogueError("a host name or an address, without spaces and without http://", field="host")
+    periods = _mapping(options.get("periods", {}), "options", "periods")
+    for name, seconds in periods.items():
+        if name not in _PERIODS:
+            raise CatalogueError(f"periods knows {', '.join(_PERIODS)}, not {name}", field="options")
+        _number(seconds, "options", f"periods.{name}", above=0)
+
+
+def check_device(device: Device) -> None:
+    """The device hangs together with its relatives, profile and connection. Raises CatalogueError naming the field."""
+    _check_relatives(device)
+    if device.kind != DeviceKind.PLATFORM and not device.code.startswith(f"{device.pilot.code}-"):
+        raise CatalogueError(f"a device id of this pilot starts with {device.pilot.code}-", field="code")
+    nameplate = _mapping(device.nameplate, "nameplate")
+    for name in ("rated_power_w", "capacity_wh"):
+        if name in nameplate:
+            _number(nameplate[name], "nameplate", name, above=0)
+    _mapping(device.address, "address")
+    if bool(device.profile) != bool(device.connection):
+        missing = "connection" if device.profile else "profile"
+        raise CatalogueError("profile and connection go together", field=missing)
+    if device.connection is not None:
+        _check_profile(device, device.connection)
+
+
+def check_point(point: Point) -> None:
+    """The row makes a point the domain accepts. Raises CatalogueError naming the field."""
+    _mapping(point.address, "address")
+    for code, label in _mapping(point.labels, "labels").items():
+        if not code.lstrip("-").isdigit() or not isinstance(label, str):
+            raise CatalogueError('labels go from whole numbers to words, as {"0": "open", "1": "closed"}', field="labels")
+    if point.low is not None and point.high is not None and point.low > point.high:
+        raise CatalogueError("plausible from is above plausible to", field="low")
+    _check_capability(point)
+    if point.feedback and point.device.pk and not point.device.points.filter(name=point.feedback).exists():
+        raise CatalogueError(f"{point.feedback!r} is no point of {point.device.code}", field="feedback")
+    _check_record_kept(point)
+
+
+def why_kept(points: Any) -> str:
+    """A sentence naming the points that set-points refer to, empty when there are none."""
+    used = list(Point.objects.filter(pk__in=points, setpoints__isnull=False).select_related("device").distinct()[:6])
+    if not used:
+        return ""
+    listed = ", ".join(map(str, used[:5])) + (" and others" if len(used) > 5 else "")
+    return (
+        f"Set-points refer to {listed}. They are the record of what was ordered, so these points stay. "
+        "Switch off the connection, or leave the device without one, to take them out of use."
+    )
+
+
+@transaction.atomic
+def adopt_profile(device: Device) -> None:
+    """The device has the points and options of its profile. Raises CatalogueError when set-points hold an old point."""
+    if not device.profile or device.connection is None:
+        return
+    profile = load_profile(device.profile)
+    Device.objects.filter(pk=device.pk).update(profile_options=dict(profile.options))
+    put_points(device, resolve_points(_device_spec(device), profile, _connection_spec(device.connection)))
+
+
+@transaction.atomic
+def resolve_again(device: Device) -> None:
+    """Numbers that the profile declares in percent of rated power, and periods by poll class, fit the device as it is now."""
+    if not device.profile or device.connection is None:
+        return
+    declared = load_profile(device.profile).points
+    resolved = resolve_points(_device_spec(device), load_profile(device.profile), _connection_spec(device.connection))
+    for point in device.points.all():
+        columns = _depending_columns(declared.get(point.name), resolved.get(point.name))
+        if columns:
+            Point.objects.filter(pk=point.pk).update(**columns)
+
+
+@transaction.atomic
+def new_charge_point_key(device: Device, *, actor: str, now: datetime) -> str:
+    """The key a charge point must show from now on, 40 hexadecimal digits; only its digest is kept.
+
+    Raises CatalogueError for a device that is no real charge point.
+    """
+    if device.connection is None or device.connection.protocol != Protocol.OCPP16:
+        raise CatalogueError(f"{device.code} is no charge point of ours: only OCPP devices have a key")
+    if device.connection.simulated:
+        raise CatalogueError(f"{device.code} is simulated, its key belongs to the simulators")
+    key = secrets.token_hex(KEY_BYTES)
+    Device.objects.filter(pk=device.pk).update(key_sha256=hashlib.sha256(key.encode()).hexdigest())
+    record_edit(device.pilot, actor=actor, action="new charge point key", subject=device.code, now=now)
+    return key
+
+
+def _check_relatives(device: Device) -> None:
+    relatives = {"parent": device.parent, "measured_by": device.measured_by, "connection": device.connection}
+    for field, other in relatives.items():
+        if other is not None and other.pilot_id != device.pilot_id:
+            raise CatalogueError(f"{other} belongs to another pilot", field=field)
+        if isinstance(other, Device) and other.pk == device.pk and device.pk is not None:
+            raise CatalogueError("a device cannot be its own", field=field)
+    seen, parent = {device.pk}, device.parent
+    while parent is not None:
+        if parent.pk in seen:
+            raise CatalogueError(f"{device.code} would be its own ancestor through {parent.code}", field="parent")
+        seen.add(parent.pk)
+        parent = parent.parent
+
+
+def _check_profile(device: Device, connection: Connection) -> None:
+    before = Device.objects.filter(pk=device.pk).values_list("profile", flat=True).first()
+    if "/" in device.profile or device.profile.endswith((".yaml", ".yml")):
+        # A path is a file of the server's: pilot files bring those, pages do not open them.
+        if device.profile == before:
+            return
+        raise CatalogueError("own profile files come with a pilot file (manage.py commission), not from here", field="profile")
+    profile = load_profile(device.profile)
+    if profile.protocol != connection.protocol:
+        sentence = f"profile {profile.name} speaks {profile.protocol}, connection {connection.name} {connection.protocol}"
+        raise CatalogueError(sentence, field="profile")
+    fault = address_fault(device.address, profile.protocol)
+    if fault is not None:
+        raise CatalogueError(": ".join(part for part in fault if part), field="address")
+    try:
+        resolve_points(_device_spec(device), profile, _connection_spec(connection))
+    except CatalogueError as error:
+        raise CatalogueError(str(error), field="nameplate") from error
+
+
+def _check_capability(point: Point) -> None:
+    if point.capability is None:
+        if point.kind == "setpoint":
+            raise CatalogueError('a set-point needs one, as {"minimum": -5000, "maximum": 5000}', field="capability")
+        return
+    form = _mapping(point.capability, "capability")
+    for name in ("minimum", "maximum"):
+        if name not in form:
+            raise CatalogueError(f"{name} is missing", field="capability")
+    for name, value in form.items():
+        if name != "modes" and not (name == "tolerance" and value is None):
+            _number(value, "capability", name)
+    if form["minimum"] > form["maximum"]:
+        raise CatalogueError("the minimum is above the maximum", field="capability")
+    modes = form.get("modes", ["absolute"])
+    if not isinstance(modes, list) or not modes or not set(map(str, modes)) <= {"absolute", "limit"}:
+        raise CatalogueError('modes is a list of "absolute" and "limit"', field="capability")
+    try:
+        assert point.spec.capability is not None  # noqa: S101  the domain builds it from a form that is there
+    except TypeError as error:
+        known = "minimum, maximum, step, response_time_s, tolerance, modes"
+        raise CatalogueError(f"it has only {known}", field="capability") from error
+
+
+def _check_record_kept(point: Point) -> None:
+    before = Point.objects.filter(pk=point.pk).first() if point.pk else None
+    if before is None or (before.name, before.kind) == (point.name, point.kind):
+        return
+    if Setpoint.objects.filter(point=point).exists():
+        field = "name" if before.name != point.name else "kind"
+        sentence = f"set-points refer to {before}, and their record must keep saying so. Make another point instead"
+        raise CatalogueError(sentence, field=field)
+
+
+def _depending_columns(declared: PointSpec | None, resolved: PointSpec | None) -> dict[str, Any]:
+    if declared is None or resolved is None:
+        return {}
+    columns = point_columns(resolved)
+    names = set(declared.shares) & {"scale", "low", "high", "deadband"}
+    names |= {"capability"} if set(declared.shares) - names else set()
+    names |= {"period_s", "max_interval_s"} if declared.poll is not None else set()
+    return {name: columns[name] for name in names}
+
+
+def _device_spec(device: Device) -> DeviceSpec:
+    return DeviceSpec(
+        id=device.code,
+        kind=DeviceKind(device.kind),
+        sgam=device.sgam,
+        profile=device.profile,
+        address=device.address,
+        nameplate=device.nameplate,
+    )
+
+
+def _connection_spec(connection: Connection) -> ConnectionSpec:
+    return ConnectionSpec(name=connection.name, protocol=Protocol(connection.protocol), options=connection.options)
+
+
+def _mapping(value: Any, field: str, part: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CatalogueError(f'{part + " is" if part else "this is"} no JSON object: write {{"name": value}}', field=field)
+    return value
+
+
+def _number(value: Any, field: str, part: str, *, above: float | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise CatalogueError(f"{part} is no number", field=field)
+    if above is not None and value <= above:
+        raise CatalogueError(f"{part} must be above {above:g}", field=field)

@@ -1,0 +1,118 @@
+"""Figures of the history page as Plotly JSON: one lane a unit, gaps as gaps, times in the pilot's zone. [operation]
+
+No colour stands here: a trace's `meta.tone` names the token that static/js/trends.js reads from the style sheet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pilots.history.selectors import Series, series
+from pilots.models import Point
+from pilots.ui.quantities import point_name, shown_unit
+
+MAX_CURVES = 12
+TONES = ("c1", "c2", "c3", "c4")
+DASHES = ("solid", "dash", "dot")
+LANE_GAP = 0.06
+LABEL_GAP = 0.035
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A point's series in its shown unit."""
+
+    name: str
+    unit: str
+    times: list[str]
+    values: list[float | None]
+
+
+def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
+    """`{data, layout, count}` for [start, end); `count` is the number of values drawn."""
+    curves = [_curve(point, series(point, start, end), zone) for point in points[:MAX_CURVES]]
+    units = sorted({curve.unit for curve in curves})
+    layout = _layout(start, end, zone)
+    data: list[dict[str, Any]] = []
+    for lane, unit in enumerate(units):
+        mine = [curve for curve in curves if curve.unit == unit]
+        axis = "" if lane == 0 else str(lane + 1)
+        low, high = _range(mine)
+        domain = _domain(lane, len(units))
+        layout[f"yaxis{axis}"] = {"domain": domain, "range": [low, high], "title": {"text": unit}, "fixedrange": True, "zeroline": False}
+        data += [_trace(curve, axis, number) for number, curve in enumerate(mine)]
+        layout["annotations"] += _labels(mine, domain, low, high)
+    count = sum(value is not None for curve in curves for value in curve.values)
+    return {"data": data, "layout": layout, "count": count}
+
+
+def _curve(point: Point, found: Series, zone: ZoneInfo) -> Curve:
+    unit, factor = shown_unit(point.unit)
+    values = [None if value is None else value / factor for value in found.values]
+    # Plotly knows no zones: it gets the pilot's wall clock.
+    times = [time.astimezone(zone).replace(tzinfo=None).isoformat(timespec="milliseconds") for time in found.times]
+    return Curve(f"{point.device.code} {point_name(point.name).lower()}", unit, times, values)
+
+
+def _trace(curve: Curve, axis: str, number: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": curve.name,
+        "x": curve.times,
+        "y": curve.values,
+        "yaxis": f"y{axis}",
+        # A sample holds until the next one; None cuts the line.
+        "line": {"shape": "hv", "width": 1.75, "dash": DASHES[number // len(TONES) % len(DASHES)]},
+        "connectgaps": False,
+        "hovertemplate": f"%{{y:.2f}} {curve.unit}<extra>{curve.name}</extra>",
+        "meta": {"tone": TONES[number % len(TONES)]},
+    }
+
+
+def _layout(start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
+    span = [moment.astimezone(zone).replace(tzinfo=None).isoformat(timespec="seconds") for moment in (start, end)]
+    return {
+        "xaxis": {"range": span, "type": "date", "anchor": "free", "position": 0, "title": {"text": f"{zone.key} ({end.astimezone(zone):%Z})"}},
+        "hovermode": "x unified",
+        "showlegend": False,
+        "margin": {"l": 56, "r": 190, "t": 12, "b": 48},
+        "annotations": [],
+        "autosize": True,
+    }
+
+
+def _domain(lane: int, lanes: int) -> list[float]:
+    """The lane's share of the height; the first lane on top."""
+    height = (1 - LANE_GAP * (lanes - 1)) / lanes
+    top = 1 - lane * (height + LANE_GAP)
+    return [round(max(top - height, 0), 4), round(top, 4)]
+
+
+def _range(curves: Sequence[Curve]) -> tuple[float, float]:
+    values = [value for curve in curves for value in curve.values if value is not None]
+    if not values:
+        return 0.0, 1.0
+    low, high = min(values), max(values)
+    room = (high - low) * 0.08 or max(abs(high) * 0.05, 0.5)
+    return low - room, high + room
+
+
+def _labels(curves: Sequence[Curve], domain: list[float], low: float, high: float) -> list[dict[str, Any]]:
+    """Each curve's name and last value at its end, pushed apart where they would cover one another."""
+    placed: list[dict[str, Any]] = []
+    ends = [(next((value for value in reversed(curve.values) if value is not None), None), n) for n, curve in enumerate(curves)]
+    floor = domain[0] - LABEL_GAP
+    for value, number in sorted((value, number) for value, number in ends if value is not None):
+        natural = domain[0] + (value - low) / (high - low) * (domain[1] - domain[0])
+        floor = max(natural, floor + LABEL_GAP)
+        text = f"{curves[number].name} {value:.1f}".replace("-", "−") if value < 0 else f"{curves[number].name} {value:.1f}"
+        placed.append(
+            {"x": 1, "xref": "paper", "xanchor": "left", "y": round(floor, 4), "yref": "paper", "text": text, "showarrow": False}
+            | {"xshift": 6, "meta": {"tone": TONES[number % len(TONES)]}}
+        )
+    return placed

@@ -1,0 +1,110 @@
+"""What a faceplate shows of a device: its values in order of use, its set-points, who holds it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+
+from pilots.control import selectors
+from pilots.domain.point import PointKind, PointSpec
+from pilots.domain.topology import DeviceKind
+from pilots.models import Device, Pilot, Point, Role, User
+from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
+from pilots.ui.single_line_symbols import symbol
+from pilots.ui.words import KIND_NAMES, direction_role
+
+#: Shown first, in this order; what a device has beyond them is one click away.
+LEADING = ["position", "active_power", "reactive_power", "charging_power", "connector_state", "soc", "ev_soc", "storage_state", "inverter_state", "loading", "oil_temperature", "hotspot_temperature", "temperature", "irradiance_ghi", "temp_ambient", "temp_room", "temp_water", "voltage", "current", "frequency", "soh"]
+LEADING_ROWS = 8
+#: Set-points with a form of their own; the others stand behind a fold.
+LEADING_SETPOINTS = ("p_set", "p_limit")
+
+
+def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -> dict[str, Any]:
+    """The template's values for one device; live.js fills the numbers."""
+    points = list(Point.objects.filter(device=device).select_related("device"))
+    shown = [point for point in points if not PointKind(point.kind).writable]
+    ordered = sorted(shown, key=lambda point: (_rank(point.name), point.name))
+    lead = [point for point in ordered if point.name in LEADING][:LEADING_ROWS] or ordered[:LEADING_ROWS]
+    controls = [_control(point, point.spec) for point in points if point.kind == PointKind.SETPOINT and point.capability]
+    kind = DeviceKind(device.kind)
+    return {
+        "pilot": pilot,
+        "device": device,
+        "kind": KIND_NAMES[kind],
+        "symbol": mark_safe(symbol(kind, device.name)),  # noqa: S308  our own drawing, no input in it
+        "rating": _rating(device),
+        "values": [_value_row(point, kind) for point in lead],
+        "more": [_value_row(point, kind) for point in ordered if point not in lead],
+        "no_values": _no_values(device),
+        "controls": [control for control in controls if control["point"] in LEADING_SETPOINTS],
+        "more_controls": [control for control in controls if control["point"] not in LEADING_SETPOINTS],
+        "records": [selectors.record(setpoint) for setpoint in selectors.recent(device, 6)] if controls else [],
+        "may_operate": user.has_role(Role.OPERATOR, pilot),
+        "holder": _holder(points, now),
+        "expiries": expiries(),
+    }
+
+
+def _rank(name: str) -> int:
+    return LEADING.index(name) if name in LEADING else len(LEADING)
+
+
+def _value_row(point: Point, kind: DeviceKind) -> dict[str, Any]:
+    unit = shown_unit(point.unit)[0]
+    return {
+        "name": point.name,
+        "label": point_name(point.name),
+        "reference": f"{point.device.code}/{point.name}",
+        "unit": point.unit,
+        "shown": unit,
+        "labels": json.dumps(point.labels) if point.labels else "",
+        "role": direction_role(kind) if point.name == "active_power" else "",
+    }
+
+
+def _rating(device: Device) -> str:
+    plate = device.nameplate
+    parts = [(plate.get("rated_power_w"), "W"), (plate.get("capacity_wh"), "Wh")]
+    return ", ".join(shown_number(float(value), unit) for value, unit in parts if value)
+
+
+def _no_values(device: Device) -> str:
+    if device.measured_by is not None:
+        return _("%(meter)s measures for it: open that meter for its values.") % {"meter": device.measured_by.code}
+    return _("This device has no points of its own. Its links say whether it answers.")
+
+
+def _control(point: Point, spec: PointSpec) -> dict[str, Any]:
+    shown, factor = shown_unit(point.unit)
+    capability = spec.capability
+    assert capability is not None, "only points with a capability come here"
+    return {
+        "point": point.name,
+        "title": _("New limit") if "limit" in capability.modes else _("New set-point"),
+        "label": point_name(point.name),
+        "limits": _("limits %(low)s to %(high)s")
+        % {"low": shown_number(capability.minimum, point.unit), "high": shown_number(capability.maximum, point.unit)},
+        "unit": point.unit,
+        "shown": shown,
+        "factor": factor,
+        "mode": capability.modes[0],
+        "minimum": capability.minimum,
+        "maximum": capability.maximum,
+        "feedback": f"{point.device.code}/{point.feedback}" if point.feedback else "",
+        # Direction is a choice, never a sign to type.
+        "directed": "1" if point.unit == "W" and capability.minimum < 0 < capability.maximum else "",
+    }
+
+
+def _holder(points: list[Point], now: datetime) -> dict[str, Any] | None:
+    for point in points:
+        if point.name in LEADING_SETPOINTS and (held := selectors.holder(point, now)) is not None:
+            until = timezone.localtime(held.valid_until).strftime("%H:%M")
+            return {"priority": held.priority, "until": until, "who": held.requested_by}
+    return None

@@ -1,0 +1,165 @@
+// The pilot page: frames into the diagram and the faceplate.
+import { duration, fill, flowOf, words } from "./quantities.js";
+import { Feed } from "./live.js";
+import { coverLost, showAge, showValue, showWord, text } from "./show.js";
+import { openForms, showLife, showForms } from "./setpoint.js";
+
+const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
+const feed = new Feed(work.dataset.pilot);
+const regions = JSON.parse(document.getElementById("regions").textContent);
+const POSITIONS = ["between", "open", "closed", "bad"];
+let dirty = true;
+
+function showValues(scope) {
+  for (const element of scope.querySelectorAll("[data-ref]")) showValue(element, feed.read(element.dataset.ref));
+  for (const element of scope.querySelectorAll("[data-word]")) showWord(element, feed.read(element.dataset.word));
+  for (const element of scope.querySelectorAll("[data-age]")) showAge(element, feed.read(element.dataset.age));
+}
+
+function showFlows() {
+  for (const element of document.querySelectorAll("[data-flow]")) {
+    const point = feed.read(element.dataset.flow), flow = point && point.good && feed.live ? flowOf(point.value) : 0;
+    element.classList.toggle("none", flow === 0);
+    element.classList.toggle("back", flow < 0);
+  }
+}
+
+function position(ref) {
+  const point = ref ? feed.read(ref) : null;
+  return { known: Boolean(point && point.good && point.value !== null && feed.live), value: point?.value ?? null };
+}
+
+function showSwitches() {
+  for (const element of document.querySelectorAll(".device.switch")) {
+    const { known, value } = position(element.dataset.position), place = known ? POSITIONS[value] ?? "unknown" : "unknown";
+    element.classList.remove(...POSITIONS, "unknown");
+    element.classList.add(place);
+    const word = known ? words.position[value] ?? words.positionUnknown : value === null ? words.positionUnknown : fill(words.lastKnown, words.position[value]);
+    text(element.querySelector("[data-word-position]"), word);
+    element.setAttribute("aria-label", `${element.dataset.label}, ${word}`);
+  }
+}
+
+// Energised only with proof: a good reading in this region or one joined to it by switches known to be closed.
+function supply() {
+  const proof = regions.map((region) => region.evidence.some((ref) => feed.read(ref)?.good && Math.abs(feed.read(ref).value ?? 0) > 1));
+  const joined = regions.map((region) => (region.parent === null ? "root" : joint(region.switch)));
+  const groups = regions.map((region, index) => (joined[index] === "closed" ? null : index));
+  const group = (index) => (groups[index] === null ? group(regions[index].parent) : index);
+  return regions.map((_, index) => {
+    const top = group(index);
+    const proved = regions.some((__, other) => group(other) === top && proof[other]);
+    if (proved) return "live";
+    return joined[top] === "open" ? "dead" : "unknown";
+  });
+}
+
+function joint(ref) {
+  const { known, value } = position(ref);
+  return known && value === 2 ? "closed" : known && value === 1 ? "open" : "unknown";
+}
+
+function showSupply() {
+  const states = feed.live ? supply() : regions.map(() => "unknown");
+  for (const element of document.querySelectorAll("[data-region]")) {
+    const state = states[Number(element.dataset.region)] ?? "unknown";
+    element.classList.toggle("dead", state === "dead");
+    element.classList.toggle("unknown", state === "unknown");
+  }
+}
+
+function showLinks() {
+  for (const element of document.querySelectorAll("[data-links]")) {
+    const { state } = feed.live ? feed.linkState(element.dataset.links) : { state: "unknown" };
+    element.classList.remove("up", "degraded", "down", "unknown");
+    element.classList.add(state);
+  }
+  for (const element of document.querySelectorAll("[data-link-word]")) {
+    const { state, since } = feed.linkState(element.dataset.linkWord), trouble = state === "down" || state === "degraded";
+    element.classList.toggle("down", state === "down");
+    element.classList.toggle("degraded", state === "degraded");
+    text(element, trouble ? (since ? fill(words.linkSince, words.link[state], duration(feed.now() - since)) : words.link[state]) : element.dataset.text);
+  }
+}
+
+function showState() {
+  const { good, all, newest, oldest } = feed.counts();
+  text(document.querySelector("[data-state-live]"), feed.live ? words.live : words.connecting);
+  text(document.querySelector("[data-state-words]"), all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
+}
+
+function show() {
+  showValues(document);
+  showFlows();
+  showSwitches();
+  showSupply();
+  showLinks();
+  showState();
+  showLife(inside, feed);
+  showForms(inside, feed);
+  dirty = false;
+}
+
+let shown = "";
+async function open(id) {
+  shown = id;
+  for (const button of document.querySelectorAll(".device")) button.setAttribute("aria-pressed", String(button.dataset.device === id));
+  const answer = await fetch(`${work.dataset.faceplates}${encodeURIComponent(id)}/`, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (shown !== id) return;
+  if (answer?.redirected) { location.reload(); return; }
+  if (!answer?.ok) { inside.replaceChildren(note(words.trends.offline)); return; }
+  inside.innerHTML = await answer.text();
+  inside.querySelector("[data-close]").addEventListener("click", close);
+  openForms(inside, feed);
+  show();
+  if (matchMedia("(max-width: 1180px)").matches) face.scrollIntoView({ block: "start" });
+}
+
+function note(sentence) {
+  const paragraph = document.createElement("p");
+  paragraph.className = "empty";
+  paragraph.textContent = sentence;
+  return paragraph;
+}
+
+function close() {
+  const button = document.querySelector(`.device[data-device="${CSS.escape(shown)}"]`);
+  shown = "";
+  document.querySelectorAll(".device").forEach((each) => each.setAttribute("aria-pressed", "false"));
+  inside.replaceChildren();
+  button?.focus();
+}
+
+// The nearest device in the direction of an arrow key.
+function neighbour(from, key) {
+  const here = from.getBoundingClientRect(), axis = key === "ArrowLeft" || key === "ArrowRight" ? ["x", "y"] : ["y", "x"], sign = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
+  let best = null, least = Infinity;
+  for (const other of document.querySelectorAll(".device")) {
+    const there = other.querySelector(".hit").getBoundingClientRect(), mine = from.querySelector(".hit").getBoundingClientRect();
+    const along = (there[axis[0]] - mine[axis[0]]) * sign, across = Math.abs(there[axis[1]] - mine[axis[1]]);
+    if (other !== from && along > 4 && along + 3 * across < least) { least = along + 3 * across; best = other; }
+  }
+  return here && best;
+}
+
+document.querySelector(".diagram")?.addEventListener("click", (event) => {
+  const device = event.target.closest(".device");
+  if (device) open(device.dataset.device);
+});
+document.querySelector(".diagram")?.addEventListener("keydown", (event) => {
+  const device = event.target.closest(".device");
+  if (!device) return;
+  if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(device.dataset.device); }
+  if (event.key.startsWith("Arrow")) {
+    const next = neighbour(device, event.key);
+    if (next) { event.preventDefault(); next.focus(); }
+  }
+});
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && shown) close(); });
+document.querySelector("[data-retry]").addEventListener("click", () => feed.retry());
+feed.addEventListener("change", (event) => { dirty = true; if (event.detail.whole || event.detail.setpoints.length) show(); });
+for (const name of ["live", "lost"]) feed.addEventListener(name, () => { show(); coverLost([feed]); });
+setInterval(() => { if (dirty) show(); }, 250);
+setInterval(() => { show(); coverLost([feed]); }, 1000);
+const wanted = new URLSearchParams(location.search).get("device") || face.dataset.first;
+if (wanted && matchMedia("(min-width: 1181px)").matches) open(wanted);

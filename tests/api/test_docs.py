@@ -1,0 +1,67 @@
+"""The examples of docs/api.md work as they are printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import BASE, Api, build_plant
+from tests.builders import make_token
+
+DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
+CURLS = [f"curl{rest}".strip() for block in BLOCKS for rest in re.split(r"^curl", block, flags=re.MULTILINE)[1:]]
+
+
+def run(curl: str, token: str) -> Any:
+    """The answer to a printed curl command, sent by the test client."""
+    line = curl.replace("$SCADA", BASE).replace("$TOKEN", token).replace("$(uuidgen)", "key-1").replace("\\\n", " ")
+    words = iter(shlex.split(line)[1:])
+    headers, bodies, path, as_query = {}, [], "", False
+    for word in words:
+        if word == "-H":
+            name, value = next(words).split(": ", 1)
+            headers[name] = value
+        elif word == "-d":
+            bodies.append(next(words))
+        elif word == "-X":
+            assert next(words) == "POST"
+        elif word == "-G":
+            as_query = True
+        elif word != "-s":
+            path = word
+    client = Api().client
+    if bodies and not as_query:
+        return client.post(path, bodies[0], content_type=headers.pop("Content-Type"), headers=headers)
+    query = {name: value for name, _, value in (pair.partition("=") for pair in bodies)}
+    return client.get(path, query_params=query or None, headers=headers)
+
+
+def test_the_docs_have_examples() -> None:
+    assert len(CURLS) >= 6
+
+
+@pytest.mark.parametrize("curl", CURLS)
+def test_a_printed_example_works(transactional_db: None, ingesting: None, curl: str) -> None:
+    build_plant()
+    answer = run(curl, make_token("read", "control", "ingest"))
+    assert answer.status_code in (200, 202), answer.content
+    assert not answer.json().get("refused")
+
+
+@pytest.mark.parametrize("code", ["malformed_json", "unknown_device", "idempotency_conflict", "clock_skew", "rate_limited"])
+def test_a_code_is_documented(code: str) -> None:
+    assert f"`{code}`" in DOCS
+
+
+def test_every_code_in_the_source_is_documented() -> None:
+    source = "".join(path.read_text() for path in (Path(__file__).parents[2] / "pilots" / "api").glob("*.py"))
+    codes = set(re.findall(r'Problem\(\s*\d{3},\s*"([a-z_]+)"', source)) | set(
+        re.findall(r'_Refused\("?\w*"?, "([a-z_]+)"\)', source)
+    )
+    assert codes
+    assert {code for code in codes if f"`{code}`" not in DOCS} == set()

@@ -1,0 +1,91 @@
+"""`python -m tests.bench [ONLY]` under tests/with_servers.py: every part in a process and on a database of its own.
+
+A readable line per figure while it runs; the last line of stdout is the path of a JSON file with all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from tests.bench.figures import Figure
+
+PARTS = ["field", "ingest", "control", "live", "history", "export"]
+PART_TIMEOUT_S = 90.0
+
+
+def main(arguments: list[str]) -> int:
+    wanted = arguments or PARTS
+    unknown = sorted(set(wanted) - set(PARTS))
+    if unknown:
+        print(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    url = os.environ.get("TEST_DATABASE_URL", "")
+    if not url or not os.environ.get("TEST_REDIS_URL"):
+        print("start it with `make bench`: it needs a PostgreSQL and a Redis of its own", file=sys.stderr)
+        return 2
+    _make_tables(url)
+    figures: list[Figure] = []
+    failed = [part for part in wanted if not _run(part, url, figures)]
+    for part in failed:
+        print(f"{part}: did not end well")
+    print(_write(figures))
+    return 1 if failed else 0
+
+
+def _make_tables(url: str) -> None:
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, check=True, env=os.environ | {"DATABASE_URL": url})
+
+
+def _run(part: str, url: str, figures: list[Figure]) -> bool:
+    """One part's figures are printed and added. False when it failed or took too long."""
+    folder = Path(os.environ.get("INVADE_DATA_DIR", ".cache")) / f"bench-{part}"
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"DATABASE_URL": _copy_database(url, part), "INVADE_DATA_DIR": str(folder.resolve())}
+    environment |= {"INVADE_LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "invade_scada.settings"}
+    environment.pop("REDIS_URL", None)
+    process = subprocess.Popen([sys.executable, "-m", f"tests.bench.{part}"], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    started = time.monotonic()
+    try:
+        for line in process.stdout:
+            figure = Figure(**json.loads(line))
+            figures.append(figure)
+            print(figure.line(), flush=True)
+        return process.wait(max(1.0, PART_TIMEOUT_S - (time.monotonic() - started))) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _copy_database(url: str, part: str) -> str:
+    """A fresh database with all tables, so that parts do not weigh on each other."""
+    parts = urlsplit(url)
+    template = parts.path.strip("/")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS bench_{part}")  # type: ignore[arg-type]
+    with psycopg.connect(urlunsplit(parts._replace(path="/postgres")), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE bench_{part} TEMPLATE {template}")  # type: ignore[arg-type]
+    return urlunsplit(parts._replace(path=f"/bench_{part}"))
+
+
+def _write(figures: list[Figure]) -> Path:
+    path = Path(".cache").resolve() / f"bench-{time.strftime('%Y%m%dT%H%M%S')}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps([asdict(figure) for figure in figures], indent=1))
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
