@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 
 class SettingError(Exception):
@@ -18,9 +18,13 @@ def text(name: str, default: str = "") -> str:
 def integer(name: str, default: int, *, low: int, high: int) -> int:
     """A whole number from `low` to `high`. Raises SettingError."""
     raw = text(name) or str(default)
-    if not raw.lstrip("-").isdigit() or not low <= int(raw) <= high:
+    try:
+        number = int(raw)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
         raise SettingError(f"{name}={raw!r} must be a whole number from {low} to {high}")
-    return int(raw)
+    return number
 
 
 def flag(name: str, default: bool) -> bool:
@@ -46,9 +50,16 @@ def database(name: str, default_path: str) -> dict[str, Any]:
     if not url or url.startswith("sqlite:///"):
         return _sqlite(url.removeprefix("sqlite:///") or default_path)
     parts = urlsplit(url)
-    if parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/"):
+    if parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/") or not _port_is_good(parts):
         raise SettingError(f"{name} must be postgres://user:password@host:port/name or sqlite:///path")
     return _postgresql(parts)
+
+
+def _port_is_good(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def _sqlite(path: str) -> dict[str, Any]:
@@ -65,7 +76,7 @@ def _sqlite(path: str) -> dict[str, Any]:
     }
 
 
-def _postgresql(parts: Any) -> dict[str, Any]:
+def _postgresql(parts: SplitResult) -> dict[str, Any]:
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     options["pool"] = {"min_size": 1, "max_size": 12, "timeout": 10}
     return {

@@ -14,9 +14,9 @@ _MAX_REGISTER = 0xFFFF
 
 def check_point_address(point: Point) -> None:
     """The driver finds the point. Raises CatalogueError with field `address`. Without a connection nothing is known."""
-    connection = point.device.connection
-    if connection is None:
-        return
+    device, connection = point.device, point.device.connection
+    if connection is None or not isinstance(device.address, dict) or not isinstance(connection.options, dict):
+        return  # what is wrong with the device is said at the device
     try:
         if connection.protocol == Protocol.MODBUS_TCP and point.address:
             _check_modbus(point)

@@ -12,7 +12,9 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +26,7 @@ from pilots.acquisition.ingest import Ingest, ingest
 from pilots.acquisition.link_states import update_link_states
 from pilots.acquisition.old_data import mark_old_data
 from pilots.acquisition.supervisor import Supervisor, in_thread
-from pilots.acquisition.targets import Plan, read_plans
+from pilots.acquisition.targets import Plan, PlanBook
 from pilots.live.hub import hub
 from pilots.models.leases import HeldLease, give_up_lease, take_lease
 
@@ -46,25 +48,33 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
+        self._running = threading.Event()
+        self._plans = PlanBook()
         self.tended_at: datetime | None = None
 
     def start(self) -> None:
         """The loop runs in a thread of its own."""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="gateway", daemon=True)
         self._thread.start()
+        self._running.wait(5.0)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Connections are closed, leases given back, everything read is stored."""
+        ends = time.monotonic() + timeout_s
         if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
+            self._call(self._stop.set)
         if self._thread is not None:
             self._thread.join(timeout_s)
-        ingest().stop()
+        ingest().stop(max(0.5, ends - time.monotonic()))
 
     def wake(self, connection: str) -> None:
         """Called from any thread: set-points wait for this connection."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake, connection)
+        self._call(self._wake, connection)
+
+    def _call(self, callback: Callable[..., object], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _wake(self, connection: str) -> None:
         for supervisor in self.supervisors.values():
@@ -73,6 +83,7 @@ class Gateway:
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._running.set()
         hub(settings.REDIS_URL).on_wake(self.wake)
         values = ingest()
         renewed = -RENEW_EVERY_S
@@ -85,7 +96,10 @@ class Gateway:
             except DatabaseError as error:
                 log.warning("gateway waits for the database: %s", error)
                 await in_thread(close_old_connections)()
+            except Exception:  # the outermost loop of the station: one wrong row must not silence every connection
+                log.exception("gateway")
             await self._pause()
+        hub(settings.REDIS_URL).forget_waker(self.wake)
         await self._drain()
 
     async def _pause(self) -> None:
@@ -98,7 +112,7 @@ class Gateway:
 
     async def _tend(self, values: Ingest) -> None:
         """What is configured and ours runs; what is not, does not."""
-        plans = {plan.resource: plan for plan in await in_thread(read_plans)()}
+        plans = {plan.resource: plan for plan in await in_thread(self._plans.read)()}
         for resource in list(self.supervisors):
             supervisor, plan = self.supervisors[resource], plans.get(resource)
             if plan is None or plan.fingerprint != supervisor.plan.fingerprint or not supervisor.lease.usable:
@@ -153,9 +167,12 @@ class Gateway:
         await in_thread(work)()
 
     async def _drain(self) -> None:
-        await asyncio.gather(*(self._end(resource, give_up=True) for resource in list(self.supervisors)))
-        for lease in self._chores.values():
-            await in_thread(give_up_lease)(lease, now=datetime.now(UTC))
+        await asyncio.gather(*(self._end(resource, give_up=True) for resource in list(self.supervisors)), return_exceptions=True)
+        try:
+            for lease in self._chores.values():
+                await in_thread(give_up_lease)(lease, now=datetime.now(UTC))
+        except DatabaseError as error:
+            log.warning("leases run out by themselves: %s", error)
 
 
 _gateway: Gateway | None = None

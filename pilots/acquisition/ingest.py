@@ -13,17 +13,17 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
+from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Unstorable
 from pilots.acquisition.directory import Directory, PointEntry
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
-from pilots.control.services import check_feedback, pending_points
-from pilots.domain.errors import FieldError
+from pilots.control.feedback import check_feedback, pending_points
 from pilots.domain.measurement import Measurement, RawReading, is_significant, normalise
 from pilots.domain.quality import Flag, Validity
 from pilots.history.services import NewSample, new_sample, record_samples
@@ -39,70 +39,6 @@ WINDOW_S = 0.1
 MIN_SAMPLE_INTERVAL_S = 60.0
 QUEUE_BOUND = 200_000
 FLUSH_BOUND = 20_000
-
-
-class IngestFull(FieldError):
-    """The queue is at its bound (the database is away): nothing was taken, the sender keeps what it has."""
-
-    code = "overloaded"
-
-
-class Unstorable(FieldError):
-    """The database will never take these values: they were set aside and counted, sending them again is useless."""
-
-    code = "unstorable"
-    permanent = True
-
-
-@dataclass(slots=True)
-class Entry:
-    """What one `put` or `mark_old` brought, with the acknowledgement its sender awaits.
-
-    `unknown` are readings of points that nobody had heard of yet when they came: the flush looks again.
-    """
-
-    items: list[tuple[PointEntry, Measurement]]
-    done: Future[None] = field(default_factory=Future)
-    unknown: list[tuple[str, RawReading, datetime]] = field(default_factory=list)
-    urgent: bool = False
-    marks_old: bool = False
-
-    def __post_init__(self) -> None:
-        # A sender that stops waiting must not cancel what the writer is going to answer.
-        self.done.set_running_or_notify_cancel()
-
-    @property
-    def size(self) -> int:
-        return len(self.items) + len(self.unknown)
-
-
-@dataclass(slots=True)
-class Counters:
-    """Since the process started; shown on /metrics."""
-
-    readings: int = 0
-    samples: int = 0
-    late: int = 0
-    repeated: int = 0
-    unknown: int = 0
-    refused: int = 0
-    poisoned: int = 0
-    flushes: int = 0
-    flush_seconds: float = 0.0
-    queue_seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one flush is about to write."""
-
-    latest: dict[int, Measurement] = field(default_factory=dict)
-    kept: dict[int, Measurement] = field(default_factory=dict)
-    samples: list[tuple[PointEntry, Measurement]] = field(default_factory=list)
-    changed: list[tuple[PointEntry, Measurement]] = field(default_factory=list)
-    setpoints: list[Change] = field(default_factory=list)
-    late: int = 0
-    repeated: int = 0
 
 
 class Ingest:
@@ -291,7 +227,7 @@ class Ingest:
         now = datetime.now(UTC)
         with transaction.atomic():
             write_latest_values(batch.latest)
-            record_samples([_sample(entry, measurement) for entry, measurement in batch.samples])
+            record_samples(_samples(batch.samples), may_repeat=_samples(batch.doubtful))
             batch.setpoints = check_feedback(batch.latest, now=now)
             enqueue_measurements([_outgoing(entry, measurement) for entry, measurement in batch.samples], now=now)
         self.counters.flush_seconds += time.perf_counter() - started
@@ -318,10 +254,12 @@ class Ingest:
         self.counters.samples += len(batch.samples)
         self.counters.late += batch.late
         self.counters.repeated += batch.repeated
-        hub(settings.REDIS_URL).publish(_changes(batch.changed) + batch.setpoints)
         if batch.setpoints:
-            proven = {key for key in self._pending if key in batch.latest}
-            self._pending -= proven
+            self._pending -= batch.latest.keys()
+        try:
+            hub(settings.REDIS_URL).publish(_changes(batch.changed) + batch.setpoints)
+        except Exception:  # a page that cannot be served is no reason to stop storing
+            log.exception("changes were stored but not shown")
 
     def _sort(self, entries: list[Entry]) -> Batch:
         """Decides for each measurement what it is: newer, late, repeated or old data, and whether history keeps it."""
@@ -334,6 +272,7 @@ class Ingest:
                 elif newest is not None and measurement.source_time < newest.source_time:
                     # Source time decides: a late spontaneous report goes to history only, never over a newer value.
                     batch.late += 1
+                    batch.doubtful.append((point, measurement))
                     batch.samples.append((point, measurement))
                 else:
                     self._sort_new(batch, point, measurement, newest)
@@ -352,6 +291,8 @@ class Ingest:
         if is_significant(measurement, kept, deadband=point.spec.deadband, min_interval_s=MIN_SAMPLE_INTERVAL_S):
             batch.kept[point.id] = measurement
             batch.samples.append((point, measurement))
+            if newest is None or newest.source_time == measurement.source_time:
+                batch.doubtful.append((point, measurement))
 
     def _sort_old(self, batch: Batch, point: PointEntry, marked: Measurement, newest: Measurement | None) -> None:
         if newest is not None and newest.received_time > marked.received_time:
@@ -372,14 +313,13 @@ def _same(new: Measurement, old: Measurement) -> bool:
     return (new.source_time, new.value, new.quality, new.text) == (old.source_time, old.value, old.quality, old.text)
 
 
-def _sample(entry: PointEntry, measurement: Measurement) -> NewSample:
-    return new_sample(
-        entry.id,
-        source_time=measurement.source_time,
-        received_time=measurement.received_time,
-        value=measurement.value,
-        quality=measurement.quality.pack(),
-    )
+def _samples(of: list[tuple[PointEntry, Measurement]]) -> list[NewSample]:
+    return [
+        new_sample(
+            entry.id, source_time=m.source_time, received_time=m.received_time, value=m.value, quality=m.quality.pack()
+        )
+        for entry, m in of
+    ]
 
 
 def _outgoing(entry: PointEntry, measurement: Measurement) -> OutgoingValue:

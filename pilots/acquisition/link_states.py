@@ -21,7 +21,7 @@ from pilots.models import Connection, Device, LatestValue, Link, OutboxState
 
 #: Kinds that carry others' data come last when we look for the device whose points cross a link.
 _CARRIERS = {DeviceKind.RTU, DeviceKind.SCADA, DeviceKind.HEAD_END_SYSTEM, DeviceKind.GATEWAY, DeviceKind.PLATFORM}
-_SOURCES_LAST = {DeviceKind.SMART_METER: 1} | {kind: 2 for kind in _CARRIERS}
+_SOURCES_LAST = {DeviceKind.SMART_METER: 1} | dict.fromkeys(_CARRIERS, 2)
 PLATFORM_SILENCE = timedelta(seconds=60)
 
 

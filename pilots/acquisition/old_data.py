@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 
-from pilots.acquisition.ingest import Ingest, IngestFull
+from pilots.acquisition.batch import IngestFull
+from pilots.acquisition.ingest import Ingest
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import Flag, Quality
 from pilots.models import LatestValue
@@ -24,8 +25,9 @@ def mark_old_data(ingest: Ingest, now: datetime) -> int:
     """Every latest value past its point's three intervals is marked; returns how many."""
     limit = Coalesce("point__max_interval_s", "point__period_s")
     rows = _unmarked().annotate(interval_s=limit).filter(interval_s__isnull=False)
-    overdue = [row for row in rows if now - row.received_time > timedelta(seconds=3 * row.interval_s)]
-    return _mark(ingest, overdue)
+    received = rows.values_list("point_id", "received_time", "interval_s")
+    overdue = [point for point, moment, interval_s in received if now - moment > timedelta(seconds=3 * interval_s)]
+    return _mark(ingest, LatestValue.objects.filter(point__in=overdue)) if overdue else 0
 
 
 def mark_devices_old(ingest: Ingest, devices: Sequence[str]) -> int:

@@ -25,6 +25,8 @@ from pilots.drivers.registry import DRIVERS
 from pilots.models import Connection, Device, LatestValue, Lease, Scope, ServiceToken
 
 LONGEST_S = 10.0
+JUST_NOW_S = 30.0
+STATION_SILENT_S = 900.0
 _HELD = (LinkState.UP, LinkState.DEGRADED)
 
 
@@ -48,7 +50,7 @@ def probe_connection(connection: Connection, *, now: datetime) -> ProbeResult:
         return _probe_push(connection, now)
     if DRIVERS[Protocol(connection.protocol)].listener:
         return _probe_listener(connection, now)
-    if connection.enabled and connection.state in _HELD and _is_leased(connection, now):
+    if connection.enabled and connection.state in _HELD and _is_held(connection, now):
         return _tell_held(connection, now)
     return _probe_dialled(connection)
 
@@ -56,7 +58,8 @@ def probe_connection(connection: Connection, *, now: datetime) -> ProbeResult:
 def _probe_dialled(connection: Connection) -> ProbeResult:
     plan = read_plan(connection)
     if not plan.target.devices:
-        return ProbeResult(False, failure="No device uses this connection", advice="Give a device this connection and its address.")
+        advice = "Give a device this connection and its address."
+        return ProbeResult(False, failure="No device uses this connection", advice=advice)
     try:
         host, port = resolve_endpoint(plan)
     except LinkDown as error:
@@ -108,7 +111,8 @@ def _tell_failure(plan: Plan, error: Exception) -> ProbeResult:
         return ProbeResult(False, failure=f"{place} gave us no connection", advice=advice)
     opened = (f"{place} opened",)
     if isinstance(error, TimeoutError):
-        return ProbeResult(False, failure=f"{place} did not finish the test within {LONGEST_S:g} s", advice=_ADVICE[AnswerTimeout])
+        failure = f"{place} did not finish the test within {LONGEST_S:g} s"
+        return ProbeResult(False, failure=failure, advice=_ADVICE[AnswerTimeout])
     kind = next((kind for kind in _ADVICE if isinstance(error, kind)), None)
     if kind is None or not isinstance(error, FieldError):
         said = str(error) if isinstance(error, PilotsError) else type(error).__name__
@@ -132,8 +136,11 @@ def _tell_held(connection: Connection, now: datetime) -> ProbeResult:
     return ProbeResult(connection.state == LinkState.UP, tuple(steps), failure=connection.last_error)
 
 
-def _is_leased(connection: Connection, now: datetime) -> bool:
-    return Lease.objects.filter(resource=f"connection:{connection.name}", until__gt=now).exists()
+def _is_held(connection: Connection, now: datetime) -> bool:
+    """Whether some gateway owns it or heard it just now; a row alone may be what a dead gateway left."""
+    heard = connection.last_frame_at
+    leased = Lease.objects.filter(resource=f"connection:{connection.name}", until__gt=now).exists()
+    return leased or (heard is not None and (now - heard).total_seconds() < JUST_NOW_S)
 
 
 def _probe_listener(connection: Connection, now: datetime) -> ProbeResult:
@@ -143,18 +150,21 @@ def _probe_listener(connection: Connection, now: datetime) -> ProbeResult:
         where = "The charge points' port" if port is None else f"Port {port}"
         advice = "Start a gateway (run_scada --role field)."
         return ProbeResult(False, failure=f"{where} is not open: no gateway listens", advice=advice)
+    heard = _stations(connection)
+    silent = {name: at for name, at in heard.items() if at is None or (now - at).total_seconds() > STATION_SILENT_S}
+    steps = [f"Port {port} is open for charge points, path /ocpp/<identity>"]
+    steps.append(f"{len(heard) - len(silent)} of {len(heard)} stations are heard")
+    steps += [f"{name} was last heard {_ago(at, now)}" if at else f"{name} was never heard" for name, at in silent.items()]
+    advice = "Check the silent stations' server address, identity and key." if silent or not heard else ""
+    return ProbeResult(bool(heard) and not silent, tuple(steps), advice=advice)
+
+
+def _stations(connection: Connection) -> dict[str, datetime | None]:
+    """By identity, when each charge point of the connection was last heard."""
     stations: dict[str, list[Device]] = {}
-    for device in connection.devices.all():
+    for device in connection.devices.order_by("code"):
         stations.setdefault(str(device.address.get("identity", device.code)), []).append(device)
-    steps = [f"The gateway listens on port {port}, path /ocpp/<identity>"]
-    silent = []
-    for identity, devices in stations.items():
-        heard = _last_received(Q(point__device__in=devices))
-        if heard is None or (now - heard).total_seconds() > 900:
-            silent.append(identity)
-        steps.append(f"{identity} was last heard {_ago(heard, now)}" if heard else f"{identity} was never heard")
-    advice = "Check the silent stations' server address, identity and key." if silent or not stations else ""
-    return ProbeResult(bool(stations) and not silent, tuple(steps), advice=advice)
+    return {identity: _last_received(Q(point__device__in=devices)) for identity, devices in stations.items()}
 
 
 def _is_bound(host: str, port: int) -> bool:
@@ -172,7 +182,8 @@ def _probe_push(connection: Connection, now: datetime) -> ProbeResult:
     tokens = ServiceToken.objects.filter(Q(pilots=None) | Q(pilots=connection.pilot), revoked_at=None).distinct()
     pushing = [token for token in tokens if Scope.INGEST in token.scopes and token.is_live(now)]
     if not pushing:
-        return ProbeResult(False, failure="No live token may push for this pilot", advice="Make a service token with scope ingest.")
+        advice = "Make a service token with scope ingest."
+        return ProbeResult(False, failure="No live token may push for this pilot", advice=advice)
     used = sorted((token for token in pushing if token.last_used_at), key=lambda token: token.last_used_at or now, reverse=True)
     steps = [f"token {token.name} was last used {_ago(token.last_used_at, now)}" for token in used[:3] if token.last_used_at]
     if heard is None:
@@ -196,5 +207,6 @@ def _ago(at: datetime, now: datetime) -> str:
 
 
 def _sentence(part: str) -> str:
-    """A step as a sentence of its own."""
-    return (part[:1].upper() + part[1:]).rstrip(".") + "."
+    """A step as a sentence of its own; a name at its head keeps its letters."""
+    head = part.partition(" ")[0]
+    return (part if not head.isalpha() else part[:1].upper() + part[1:]).rstrip(".") + "."

@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 
-from pilots.acquisition.ingest import Ingest, IngestFull
+from pilots.acquisition.batch import IngestFull, Unstorable
+from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.old_data import mark_devices_old
 from pilots.acquisition.targets import Plan, resolve_endpoint
 from pilots.control import services as control
@@ -105,7 +107,7 @@ class Supervisor:
                 problem = f"{type(error).__name__}: {error}"
             await self._note_down(problem)
             pause_s = FIRST_PAUSE_S if time.monotonic() - started > STEADY_S else pause_s
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  spreads retries
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S if not self.plan.simulated else 4.0)
 
     async def _one_connection(self) -> None:
@@ -139,7 +141,11 @@ class Supervisor:
 
     async def _sink(self, device: str, readings: Sequence[RawReading]) -> None:
         self._last_frame = received = datetime.now(UTC)
-        await asyncio.wrap_future(self.ingest.put(device, readings, received))
+        try:
+            await asyncio.wrap_future(self.ingest.put(device, readings, received))
+        except Unstorable as error:
+            # Acknowledged all the same: sent again it would block the line for ever. It is counted and in the log.
+            log.error("%s: %s", device, error)
 
     async def _poll(self, driver: Driver) -> None:
         slots = poll_slots(self.plan.target, time.monotonic())
@@ -205,7 +211,7 @@ class Supervisor:
         await in_thread(note)(setpoint, actor=self.lease.owner, now=datetime.now(UTC), **words)
         await in_thread(self.ingest.note_pending_setpoint)()
 
-    async def _write(self, driver: Driver, setpoint: Setpoint) -> tuple[Callable[..., None], dict[str, str]]:
+    async def _write(self, driver: Driver, setpoint: Setpoint) -> tuple[Callable[..., object], dict[str, str]]:
         now = datetime.now(UTC)
         valid_for_s = (setpoint.valid_until - now).total_seconds()
         if valid_for_s <= 0:
@@ -239,17 +245,17 @@ class Supervisor:
                 if up is not None:
                     self._devices_up[device.id] = up
             if lost and driver.listening:
-                await in_thread(mark_devices_old)(self.ingest, lost)
+                await self._mark_old(lost)
             if time.monotonic() - written > STATISTICS_EVERY_S:
                 written = time.monotonic()
-                await in_thread(self._write_state)()
+                await self._note_state()
             await asyncio.sleep(1.0)
 
     async def _note_up(self) -> None:
         if self._state is not LinkState.UP:
             log.info("%s: up", self.plan.target.name)
         self._state, self._error = LinkState.UP, ""
-        await in_thread(self._write_state)()
+        await self._note_state()
 
     async def _note_down(self, problem: str) -> None:
         if self._error != problem:
@@ -257,10 +263,23 @@ class Supervisor:
         was_up = self._state is LinkState.UP
         self._state, self._error = LinkState.DOWN, problem
         self._devices_up.clear()
-        await in_thread(self._write_state)()
+        await self._note_state()
         if was_up and DRIVERS[self.plan.protocol].listening:
             # Polled points grow old by their period; points that report by themselves are old once nobody can report.
-            await in_thread(mark_devices_old)(self.ingest, [device.id for device in self.plan.target.devices])
+            await self._mark_old([device.id for device in self.plan.target.devices])
+
+    async def _note_state(self) -> None:
+        try:
+            await in_thread(self._write_state)()
+        except DatabaseError as error:
+            # A database that is away is no reason to drop the field: its values wait in ingest.
+            log.warning("%s: state not noted: %s", self.plan.target.name, error)
+
+    async def _mark_old(self, devices: list[str]) -> None:
+        try:
+            await in_thread(mark_devices_old)(self.ingest, devices)
+        except DatabaseError as error:
+            log.warning("%s: readers age these values by themselves: %s", self.plan.target.name, error)
 
     def _write_state(self) -> None:
         now = datetime.now(UTC)

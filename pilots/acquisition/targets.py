@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import orjson
 from django.conf import settings
+from django.db.models import Count, Sum
 
 from invade_scada.ports import claim_port, read_ports
 from pilots.domain.errors import LinkDown
 from pilots.domain.topology import Protocol
 from pilots.drivers.base import DeviceTarget, Target
 from pilots.drivers.registry import DRIVERS
-from pilots.models import Connection, Device
+from pilots.models import Connection, Device, Pilot
+
+_COLUMNS = ("pk", "name", "protocol", "host", "port", "simulated", "enabled", "options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,24 @@ def read_plans() -> list[Plan]:
 def read_plan(connection: Connection) -> Plan:
     """What a supervisor of this connection alone would work from, enabled or not. Not for `push`."""
     return _plan(_resource(connection), [connection])
+
+
+class PlanBook:
+    """The plans as they are configured now, built anew only when something they depend on has changed."""
+
+    def __init__(self) -> None:
+        self._plans: list[Plan] = []
+        self._basis: object = None
+
+    def read(self) -> list[Plan]:
+        basis = (
+            Pilot.objects.aggregate(Count("id"), Sum("revision")),
+            list(Connection.objects.order_by("pk").values_list(*_COLUMNS)),
+            list(Device.objects.exclude(key_sha256="").order_by("pk").values_list("pk", "key_sha256")),
+        )
+        if basis != self._basis:
+            self._plans, self._basis = read_plans(), basis
+        return self._plans
 
 
 def _resource(connection: Connection) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from pilots.admin.editing import ReadOnlyAdmin, actor_of, related_filter
 from pilots.admin.rights import ByPilot, Everywhere, ModelAdmin, TabularInline, acts_everywhere, person, pilots_where
-from pilots.api.services import TokenError, create_token, revoke_token
+from pilots.api.services import TokenError, check_token, create_token, revoke_token
 from pilots.models import AuditEvent, Role, RoleGrant, Scope, ServiceToken, User
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class UserAdmin(Everywhere, BaseUserAdmin):
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
         return [] if obj is None else list(self.inlines)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fixed = () if getattr(request.user, "is_superuser", False) else ("is_superuser",)
         return (*super().get_readonly_fields(request, obj), *fixed)
 
@@ -137,7 +137,7 @@ class RoleGrantAdmin(ByPilot, ModelAdmin):
             kwargs["queryset"] = pilots_where(request, *self.roles)
             kwargs["required"] = not everywhere
         if db_field.name == "user" and not getattr(request.user, "is_superuser", False):
-            kwargs["queryset"] = User.objects.exclude(pk=request.user.pk)
+            kwargs["queryset"] = User.objects.exclude(username=actor_of(request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: RoleGrant, form: Any, change: bool) -> None:
@@ -161,6 +161,21 @@ class NewTokenForm(ModelForm):
         model = ServiceToken
         fields = ("name", "scopes", "pilots", "devices")
 
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                check_token(**wanted_token(given))
+            except TokenError as error:
+                raise forms.ValidationError(str(error)) from error
+        return given
+
+
+def wanted_token(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a filled-in form asks of the service."""
+    codes = {name: [row.code for row in given[name]] for name in ("pilots", "devices")}
+    return {"name": given["name"], "scopes": given["scopes"], "days": given["days"], **codes}
+
 
 @admin.register(ServiceToken)
 class ServiceTokenAdmin(Everywhere, ModelAdmin):
@@ -181,29 +196,17 @@ class ServiceTokenAdmin(Everywhere, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
             return ("name", "scopes", "pilots", "devices", "days")
         return ("name", "scope_words", "pilots", "devices", "created_at", "expires_at", "revoked_at", "last_used_at")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
-        return () if obj is None else tuple(self.get_fields(request, obj))
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if obj is None else self.get_fields(request, obj)
 
     def save_model(self, request: HttpRequest, obj: ServiceToken, form: Any, change: bool) -> None:
-        given = form.cleaned_data
-        try:
-            secret = create_token(
-                name=given["name"],
-                scopes=given["scopes"],
-                pilots=[pilot.code for pilot in given["pilots"]],
-                devices=[device.code for device in given["devices"]],
-                days=given["days"],
-                actor=actor_of(request),
-                now=datetime.now(UTC),
-            )
-        except TokenError as error:
-            raise forms.ValidationError(str(error)) from error
-        made = ServiceToken.objects.get(name=given["name"])
+        secret = create_token(**wanted_token(form.cleaned_data), actor=actor_of(request), now=datetime.now(UTC))
+        made = ServiceToken.objects.get(name=form.cleaned_data["name"])
         obj.pk, obj._state.adding = made.pk, False
         messages.success(request, _("The secret of %(name)s, shown only now: %(secret)s") % {"name": obj.name, "secret": secret})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 else:
     ModelForm = forms.ModelForm
 
-#: Rows that go along with what is deleted, without a right of their own.
-_CASCADES = (Point,)
-
 
 class CheckedForm(ModelForm):
     """A form whose row passes `check` of its page; what the check refuses stands at the field it names."""
@@ -33,7 +30,7 @@ class CheckedForm(ModelForm):
         """Raises a PilotsError whose `field` names the field."""
 
     def _post_clean(self) -> None:
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]
         if self.errors:
             return
         try:
@@ -48,10 +45,14 @@ class ConfigurationAdmin(ByPilot, ModelAdmin):
 
     list_per_page = 50
     show_full_result_count = False
+
+    class Media:
+        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("css/admin.css",)}
+
     fixed: ClassVar[tuple[str, ...]] = ("pilot",)  # what a row keeps for life
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
-        fields = super().get_readonly_fields(request, obj)
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        fields = tuple(super().get_readonly_fields(request, obj))
         return fields if obj is None else (*fields, *self.fixed)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -95,12 +96,17 @@ class ConfigurationAdmin(ByPilot, ModelAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[Any], dict[Any, Any], set[str], list[str]]:
         shown, counts, needed, protected = super().get_deleted_objects(objs, request)
-        needed -= {str(model._meta.verbose_name) for model in _CASCADES}
-        sentence = why_kept(self.points_of(objs)) if protected else ""
+        # Points go with their device: who may delete the one may delete the other.
+        needed -= {str(Point._meta.verbose_name)}
+        if not protected:
+            return shown, counts, needed, []
+        sentence = why_kept(self.points_of(objs))
         children = list(Device.objects.filter(parent__in=objs)) if self.model is Device else []
         going = {row.pk for row in objs} if self.model is Device else set()
         staying = [_("%(child)s hangs below it") % {"child": child} for child in children if child.pk not in going]
-        return shown, counts, needed, ([sentence] if sentence else []) + staying if protected else []
+        reasons = ([sentence] if sentence else []) + staying
+        # Why it cannot be done at all comes before who might do it.
+        return shown, counts, set(), reasons or protected
 
     def points_of(self, objs: Any) -> Any:
         """The points that would go with these rows."""
@@ -120,7 +126,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     list_per_page = 50
     show_full_result_count = False
-    actions = None
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -168,8 +174,3 @@ def _inline_changes(formsets: Any) -> Iterator[tuple[str, Any]]:
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str, dict, list)) else str(value)
-
-
-def editable_columns(model: type[Model]) -> list[str]:
-    """Names of the columns a form may set."""
-    return [field.name for field in model._meta.concrete_fields if isinstance(field, Field) and field.editable and not field.primary_key]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import JSONField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
@@ -24,12 +25,17 @@ from pilots.catalogue.editing import (
     adopt_profile,
     check_connection,
     check_device,
+    check_link,
+    check_pilot_row,
     check_point,
     new_charge_point_key,
     resolve_again,
 )
 from pilots.domain.errors import CatalogueError
 from pilots.models import AuditEvent, Connection, Device, Link, Pilot, Point, Role
+
+#: JSON is a line or two here, not a page.
+SMALL_JSON: dict[Any, dict[str, Any]] = {JSONField: {"widget": forms.Textarea(attrs={"rows": 3, "cols": 60})}}
 
 
 class DeviceForm(CheckedForm):
@@ -42,6 +48,16 @@ class ConnectionForm(CheckedForm):
         check_connection(row)
 
 
+class LinkForm(CheckedForm):
+    def check(self, row: Any) -> None:
+        check_link(row)
+
+
+class PilotForm(CheckedForm):
+    def check(self, row: Any) -> None:
+        check_pilot_row(row)
+
+
 class PointForm(CheckedForm):
     def check(self, row: Any) -> None:
         check_point(row)
@@ -52,6 +68,7 @@ class PointForm(CheckedForm):
 class PilotAdmin(ConfigurationAdmin):
     """Pilots come and go with who is engineer everywhere; each engineer describes their own."""
 
+    form = PilotForm
     pilot_path = ""
     fixed = ("code",)
     list_display = ("name", "code", "country", "time_zone", "operator", "revision")
@@ -74,7 +91,8 @@ class PointInline(ByPilot, TabularInline):
     model = Point
     form = PointForm
     pilot_path = "device__pilot"
-    fields = ("name", "kind", "unit", "address", "scale", "sign", "feedback", "capability", "live")
+    fields = ("name", "kind", "unit", "address", "capability", "feedback", "live")
+    formfield_overrides = SMALL_JSON
     readonly_fields = ("live",)
     extra = 0
     show_change_link = True
@@ -95,6 +113,12 @@ class PointInline(ByPilot, TabularInline):
 class DeviceAdmin(ConfigurationAdmin):
     form = DeviceForm
     fixed = ("pilot", "code")
+    fieldsets = (
+        (None, {"fields": ("pilot", "code", "kind", "name", "sgam", "operator", "values")}),
+        (gettext_lazy("In the grid"), {"fields": ("parent", "measured_by", "position", "nameplate")}),
+        (gettext_lazy("Communication"), {"fields": ("connection", "profile", "profile_options", "address", "has_key")}),
+    )
+    formfield_overrides = SMALL_JSON
     list_display = ("code", "kind", "name", "pilot", "connection", "link_state", "values")
     list_filter = (related_filter("pilot"), "kind", related_filter("connection"), "connection__state", "connection__protocol")
     search_fields = ("code", "name", "profile", "operator", "connection__name")
@@ -144,6 +168,11 @@ class DeviceAdmin(ConfigurationAdmin):
 class ConnectionAdmin(ConfigurationAdmin):
     form = ConnectionForm
     fixed = ("pilot", "name")
+    fieldsets = (
+        (None, {"fields": ("pilot", "name", "protocol", "host", "port", "simulated", "enabled", "options")}),
+        (gettext_lazy("Now"), {"fields": ("state", "state_since", "last_frame_at", "last_error", "statistics_words")}),
+    )
+    formfield_overrides = SMALL_JSON
     list_display = ("name", "pilot", "protocol", "endpoint", "enabled", "simulated", "state_now", "last_frame", "last_error")
     list_filter = (related_filter("pilot"), "protocol", "state", "enabled", "simulated")
     search_fields = ("name", "host", "last_error")
@@ -210,6 +239,7 @@ class ConnectionAdmin(ConfigurationAdmin):
 
 @admin.register(Link)
 class LinkAdmin(ConfigurationAdmin):
+    form = LinkForm
     list_display = ("letter", "pilot", "end_a", "end_b", "protocol", "medium", "role", "connection", "state", "since")
     list_filter = (related_filter("pilot"), "state", "role", "letter")
     search_fields = ("letter", "end_a__code", "end_b__code", "protocol", "medium", "connection__name")
@@ -245,6 +275,7 @@ class PointAdmin(ConfigurationAdmin):
     form = PointForm
     pilot_path = "device__pilot"
     fixed = ("device",)
+    formfield_overrides = SMALL_JSON
     list_display = ("__str__", "kind", "unit", "period", "live", "quality", "age")
     list_filter = (related_filter("device__pilot"), "kind", "unit", PeriodFilter)
     search_fields = ("name", "device__code", "device__name")

@@ -35,8 +35,7 @@ def create_token(
 
     `secret` is for an installation that shares it with its simulators beforehand. Raises TokenError.
     """
-    _check(name, scopes, days)
-    found_pilots, found_devices = _find_pilots(pilots), _find_devices(devices, pilots)
+    found_pilots, found_devices = check_token(name=name, scopes=scopes, pilots=pilots, devices=devices, days=days)
     secret = secret or secrets.token_urlsafe(32)
     with transaction.atomic():
         existing = ServiceToken.objects.select_for_update().filter(name=name).first()
@@ -52,6 +51,14 @@ def create_token(
         action = "create token" if existing is None else "replace token"
         AuditEvent.objects.create(at=now, actor=actor, action=action, subject=name, details=details)
     return secret
+
+
+def check_token(
+    *, name: str, scopes: Collection[str], pilots: Sequence[str], devices: Sequence[str], days: int | None
+) -> tuple[list[Pilot], list[Device]]:
+    """The pilots and devices a token of this form would be for. Raises TokenError when there can be no such token."""
+    _check(name, scopes, days)
+    return _find_pilots(pilots), _find_devices(devices, pilots)
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 
@@ -16,7 +17,7 @@ from pilots.catalogue.services import note_change, point_columns, put_points
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointSpec
 from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol
-from pilots.models import AuditEvent, Connection, Device, Pilot, Point, Setpoint
+from pilots.models import AuditEvent, Connection, Device, Link, Pilot, Point, Setpoint
 
 #: OCPP 1.6 security whitepaper, 3.2.1: the AuthorizationKey has 16 to 20 bytes, written as hexadecimal.
 KEY_BYTES = 20
@@ -31,6 +32,23 @@ def record_edit(
     note_change(pilot)
     form = dict(details or {})
     AuditEvent.objects.create(at=now, actor=actor, action=action, pilot=pilot.code, subject=subject[:200], details=form)
+
+
+def check_pilot_row(pilot: Pilot) -> None:
+    """The pilot's clock exists. Raises CatalogueError naming the field."""
+    try:
+        ZoneInfo(pilot.time_zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise CatalogueError(f"{pilot.time_zone!r} is no time zone; write one as Europe/Madrid", field="time_zone") from error
+
+
+def check_link(link: Link) -> None:
+    """Both ends and the connection belong to the link's pilot. Raises CatalogueError naming the field."""
+    for field, other in (("end_a", link.end_a), ("end_b", link.end_b), ("connection", link.connection)):
+        if other is not None and other.pilot_id != link.pilot_id:
+            raise CatalogueError(f"{other} belongs to another pilot", field=field)
+    if link.end_a_id == link.end_b_id:
+        raise CatalogueError("a link has two different ends", field="end_b")
 
 
 def check_connection(connection: Connection) -> None:

@@ -16,7 +16,6 @@ from pilots.domain.profile import Profile
 from pilots.domain.topology import DeviceSpec, PilotSpec
 from pilots.models import Connection, Device, Link, Pilot, Point, Setpoint
 
-
 M = TypeVar("M", bound=Model)
 
 
@@ -148,7 +147,7 @@ def _put_links(
     wanted = set()
     for link in spec.links:
         a, b = (devices[end] for end in link.ends)
-        columns = {"protocol": link.protocol, "medium": link.medium, "sgam": link.sgam, "role": link.role.value}
+        columns: dict[str, Any] = {"protocol": link.protocol, "medium": link.medium, "sgam": link.sgam, "role": link.role.value}
         columns |= {"connection": connections.get(link.connection), "alternatives": link.alternatives, "source": link.source}
         row = _put(done, Link, {"pilot": pilot, "letter": link.letter, "end_a": a, "end_b": b}, columns)
         wanted.add(row.pk)

@@ -62,7 +62,7 @@ def read_samples(
         return []
     marks = ", ".join(["%s"] * len(points))
     where = f"point IN ({marks}) AND source_time >= %s AND source_time < %s"
-    arguments: list[object] = [point.pk for point in points] + [_stored(start), _stored(end)]
+    arguments: list[datetime | int] = [point.pk for point in points] + [_stored(start), _stored(end)]
     if after is not None:
         where += " AND (source_time, point) > (%s, %s)"
         arguments += [_stored(after[0]), after[1]]
@@ -166,7 +166,7 @@ def _row(point: int, source: object, received_ms: int, value: float | None, qual
     return SampleRow(point, source_time, source_time + timedelta(milliseconds=received_ms), value, Quality.unpack(quality))
 
 
-def _stored(moment: datetime) -> object:
+def _stored(moment: datetime) -> datetime | int:
     return moment if connection.vendor == "postgresql" else microseconds(moment)
 
 

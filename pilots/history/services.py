@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 #: Microseconds between 1970 and PostgreSQL's epoch, 2000-01-01.
 PG_EPOCH_US = 946_684_800_000_000
@@ -69,16 +70,17 @@ def new_sample(
     return NewSample(point, source_us, max(-_INT32_MAX, min(_INT32_MAX, offset)), value, quality)
 
 
-def record_samples(samples: Sequence[NewSample]) -> None:
+def record_samples(samples: Sequence[NewSample], *, may_repeat: Sequence[NewSample] | None = None) -> None:
     """Every sample stands in the history once the caller's transaction commits.
 
-    A sample of the same point and instant is replaced: devices repeat what they believe was lost.
+    A sample of the same point and instant is replaced: devices repeat what they believe was lost. `may_repeat` are those
+    of `samples` that may stand there already (None: any of them); looking for them costs PostgreSQL a query.
     """
     if not samples:
         return
     if connection.vendor == "postgresql":
         samples = list({(sample.point, sample.source_us): sample for sample in samples}.values())
-        _forget_same(samples)
+        _forget_same(samples if may_repeat is None else may_repeat)
         _copy(samples)
     else:
         sql = "INSERT OR REPLACE INTO sample (point, source_time, received_ms, value, quality) VALUES (%s, %s, %s, %s, %s)"
@@ -87,6 +89,8 @@ def record_samples(samples: Sequence[NewSample]) -> None:
 
 
 def _forget_same(samples: Sequence[NewSample]) -> None:
+    if not samples:
+        return
     points = [sample.point for sample in samples]
     moments = [moment_of(sample.source_us) for sample in samples]
     with connection.cursor() as cursor:
@@ -132,16 +136,16 @@ def ensure_partitions(today: datetime) -> None:
             _create_partition(cursor, day.isoformat(), (day + timedelta(days=1)).isoformat())
 
 
-def _create_partition(cursor: object, day: str, next_day: str) -> None:
+def _create_partition(cursor: CursorWrapper, day: str, next_day: str) -> None:
     name = f"sample_{day.replace('-', '')}"
-    cursor.execute("SELECT to_regclass(%s)", [name])  # type: ignore[attr-defined]
-    if cursor.fetchone()[0] is not None:  # type: ignore[attr-defined]
+    cursor.execute("SELECT to_regclass(%s)", [name])
+    if cursor.fetchone()[0] is not None:
         return
-    cursor.execute(  # type: ignore[attr-defined]
+    cursor.execute(
         "SELECT 1 FROM sample_default WHERE source_time >= %s AND source_time < %s LIMIT 1", [f"{day}T00:00Z", f"{next_day}T00:00Z"]
     )
-    if cursor.fetchone() is None:  # type: ignore[attr-defined]
-        cursor.execute(  # type: ignore[attr-defined]
+    if cursor.fetchone() is None:
+        cursor.execute(
             f"CREATE TABLE {name} PARTITION OF sample FOR VALUES FROM ('{day}T00:00Z') TO ('{next_day}T00:00Z')"
         )
 
@@ -155,14 +159,14 @@ def forget_samples(before: datetime) -> int:
         return int(cursor.rowcount)
 
 
-def _drop_partitions(cursor: object, before: datetime) -> int:
+def _drop_partitions(cursor: CursorWrapper, before: datetime) -> int:
     # Dropping a day is instant and leaves no dead rows; the DELETE only ever meets the default partition.
-    cursor.execute(  # type: ignore[attr-defined]
+    cursor.execute(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'sample'::regclass"
     )
-    names = [name for (name,) in cursor.fetchall() if name != "sample_default"]  # type: ignore[attr-defined]
+    names = [name for (name,) in cursor.fetchall() if name != "sample_default"]
     old = [name for name in names if name.removeprefix("sample_") < f"{before.date():%Y%m%d}"]
     for name in old:
-        cursor.execute(f"DROP TABLE {name}")  # type: ignore[attr-defined]
-    cursor.execute("DELETE FROM sample_default WHERE source_time < %s", [before])  # type: ignore[attr-defined]
+        cursor.execute(f"DROP TABLE {name}")
+    cursor.execute("DELETE FROM sample_default WHERE source_time < %s", [before])
     return len(old)

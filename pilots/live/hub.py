@@ -56,10 +56,15 @@ class Hub:
         with self._lock:
             self._wakers.add(waker)
 
+    def forget_waker(self, waker: Callable[[str], None]) -> None:
+        """`waker` is not called any more."""
+        with self._lock:
+            self._wakers.discard(waker)
+
     def publish(self, changes: Iterable[Change]) -> None:
         """Every listener of these pilots, here and in other processes, is handed the changes."""
         for change in changes:
-            self._deliver(change, gap=False)
+            self._deliver(change)
 
     def wake(self, resource: str) -> None:
         """Whoever holds `resource` looks at its set-points now; a lost wake-up costs a second, not the set-point."""
@@ -71,7 +76,7 @@ class Hub:
     def close(self) -> None:
         """Nothing is delivered any more."""
 
-    def _deliver(self, change: Change, *, gap: bool) -> None:
+    def _deliver(self, change: Change) -> None:
         # Under the lock, so that every listener sees the numbers in order whatever thread publishes.
         with self._lock:
             self._numbers[change.pilot] += 1
@@ -81,23 +86,31 @@ class Hub:
             n = self._numbers[change.pilot]
             text = encode_frame(change, epoch=self.epoch, n=n, now=datetime.now(UTC))
             for listener in listeners:
-                listener(n, text, gap)
+                listener(n, text, False)
+
+    def _deliver_gap(self) -> None:
+        """Nobody knows whose changes were lost, so every page looks anew."""
+        with self._lock:
+            for pilot, listeners in self._listeners.items():
+                for listener in listeners:
+                    listener(self._numbers[pilot], "", True)
 
 
 class RedisHub(Hub):
     """The same between processes: one Redis channel, one subscription a process.
 
-    Redis may lose messages: publishers number theirs, and a gap makes every page of the pilot ask for a snapshot.
+    Redis may lose messages: publishers number theirs, and after a gap every page of this process gets a snapshot.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, health_check_interval=10)
         self._publisher = secrets.token_hex(4)
         self._sent = 0
         self._heard: dict[str, int] = {}
         self._stopping = threading.Event()
-        threading.Thread(target=self._listen, name="live-hub", daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, name="live-hub", daemon=True)
+        self._thread.start()
 
     def publish(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -109,6 +122,7 @@ class RedisHub(Hub):
 
     def close(self) -> None:
         self._stopping.set()
+        self._thread.join(3.0)
         self._redis.close()
 
     def _send(self, body: dict[str, Any]) -> None:
@@ -130,22 +144,33 @@ class RedisHub(Hub):
                 self._stopping.wait(1.0)
 
     def _receive(self) -> None:
-        subscription = self._redis.pubsub(ignore_subscribe_messages=True)
-        subscription.subscribe(CHANNEL)
-        while not self._stopping.is_set():
-            message = subscription.get_message(timeout=1.0)
-            if message is not None:
-                self._take(orjson.loads(message["data"]))
+        subscription = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        try:
+            subscription.subscribe(CHANNEL)
+            while not self._stopping.is_set():
+                message = subscription.get_message(timeout=0.5)
+                if message is not None:
+                    self._take(message["data"])
+        finally:
+            subscription.close()
 
-    def _take(self, body: dict[str, Any]) -> None:
-        publisher, k = body["publisher"], body["k"]
-        gap = publisher in self._heard and k != self._heard[publisher] + 1
-        self._heard[publisher] = k
-        if "wake" in body:
-            super().wake(body["wake"])
+    def _take(self, data: bytes) -> None:
+        try:
+            body = orjson.loads(data)
+            publisher, k = str(body["publisher"]), int(body["k"])
+            change = None if "wake" in body else Change(body["pilot"], body["points"], body["links"], body["setpoints"])
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("live channel: not a message of ours: %s", error)
             return
-        change = Change(body["pilot"], body["points"], body["links"], body["setpoints"])
-        self._deliver(change, gap=gap)
+        # A publisher first heard in mid-count has said something before that we cannot know.
+        gap = k != self._heard.get(publisher, 0) + 1
+        self._heard[publisher] = k
+        if change is None:
+            super().wake(body["wake"])
+        else:
+            self._deliver(change)
+        if gap:
+            self._deliver_gap()
 
 
 _hub: Hub | None = None

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -56,7 +57,8 @@ def prepare_simulators() -> None:
     """Every simulated charge point has a key and every simulated head-end a token, in a file only its owner reads."""
     path = settings.DATA_DIR / SECRETS_FILE
     known = json.loads(path.read_text()) if path.exists() else {}
-    form = {"tokens": known.get("tokens", {}), "charge_points": known.get("charge_points", {})}
+    # Copies: what is added below must differ from what the file has.
+    form: dict[str, Any] = {name: dict(known.get(name, {})) for name in ("tokens", "charge_points")}
     form["platform_push"] = known.get("platform_push") or secrets.token_urlsafe(32)
     form["platform_control"] = _token("simulated INVADE platform", [Scope.READ, Scope.CONTROL], known.get("platform_control"))
     for pilot in Pilot.objects.filter(connections__simulated=True).distinct():

@@ -139,14 +139,16 @@ class Installation:
             self.simulators.terminate()
         if self.beat is not None:
             self.beat.stop()
+        # One bound for all of it: each waits for what the others have left.
+        ends = time.monotonic() + STOP_WITHIN_S
         found = gateway()
         if found is not None:
-            found.stop(STOP_WITHIN_S)
-        ingest().stop(1.0)
+            found.stop(STOP_WITHIN_S - 1.0)
+        ingest().stop(max(0.5, ends - time.monotonic()))
         hub(settings.REDIS_URL).close()
         if self.simulators is not None:
             try:
-                self.simulators.wait(2.0)
+                self.simulators.wait(max(0.1, ends - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self.simulators.kill()
         logging.shutdown()

@@ -40,7 +40,8 @@ def take_lease(resource: str, owner: str, *, ttl_s: float, now: datetime) -> Hel
     renewed = Lease.objects.filter(resource=resource, owner=owner, until__gt=now).update(until=until)
     if not renewed:
         free = Lease.objects.filter(Q(until__lte=now), resource=resource)
-        if not free.update(owner=owner, until=until, epoch=F("epoch") + 1) and not _create(resource, owner, until):
+        taken = free.update(owner=owner, until=until, epoch=F("epoch") + 1)
+        if not taken and (Lease.objects.filter(resource=resource).exists() or not _create(resource, owner, until)):
             return None
     epoch = Lease.objects.filter(resource=resource, owner=owner).values_list("epoch", flat=True).first()
     return None if epoch is None else HeldLease(resource, owner, epoch, started + ttl_s)

@@ -6,7 +6,8 @@ import httpx
 
 from pilots.domain.errors import PlatformDown, PlatformRefused
 
-_TRY_LATER = {401, 403, 408, 425, 429}
+#: Answers about the message itself. Every other failure (a wrong address, rights, load, a fault) passes and is tried again.
+_REFUSED = {400, 409, 413, 414, 415, 422}
 
 
 class InvadeClient:
@@ -36,6 +37,6 @@ class InvadeClient:
         if answer.is_success:
             return
         sentence = f"The platform answered {answer.status_code}: {answer.text[:200]}"
-        if answer.status_code >= 500 or answer.status_code in _TRY_LATER or answer.is_redirect:
-            raise PlatformDown(sentence)
-        raise PlatformRefused(sentence)
+        if answer.status_code in _REFUSED:
+            raise PlatformRefused(sentence)
+        raise PlatformDown(sentence)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from invade_scada.ports import read_ports
 from pilots.domain.errors import PlatformDown, PlatformRefused
@@ -55,9 +55,9 @@ def forward_outbox(*, owner: str, now: datetime) -> int:
 
 
 def _due(now: datetime) -> Iterator[OutboxState]:
-    for state in OutboxState.objects.select_related("pilot"):
-        if state.retry_at is None or state.retry_at <= now:
-            yield state
+    waiting = OutboxMessage.objects.filter(pilot=OuterRef("pilot"), refused_at=None)
+    due = Q(retry_at=None) | Q(retry_at__lte=now)
+    yield from OutboxState.objects.filter(due, Exists(waiting)).select_related("pilot")
 
 
 def _forward_pilot(client: InvadeClient, state: OutboxState, lease: HeldLease) -> int:
@@ -123,7 +123,7 @@ def _note(state: OutboxState, done: list[OutboxMessage], trouble: str) -> None:
         if not state.last_error:
             log.warning("platform: %s", trouble)
         # Full jitter: many pilots and workers must not come back in step.
-        pause_s = random.uniform(0.5, min(LONGEST_PAUSE_S, 2.0 ** min(state.attempts, 6)))  # noqa: S311  no secret
+        pause_s = random.uniform(0.5, min(LONGEST_PAUSE_S, 2.0 ** min(state.attempts, 6)))
         retry_at = now + timedelta(seconds=pause_s)
         states.update(attempts=state.attempts + 1, retry_at=retry_at, last_error=trouble[:300])
 

@@ -78,7 +78,7 @@ def _device(unit: int, image: UnitImage) -> SimDevice:
     return SimDevice(unit, blocks, action=functools.partial(_answer, image))
 
 
-async def _answer(  # noqa: PLR0917 - the library's signature
+async def _answer(
     image: UnitImage,
     _function_code: int,
     start_address: int,

@@ -43,7 +43,13 @@ def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneIn
         axis = "" if lane == 0 else str(lane + 1)
         low, high = _range(mine)
         domain = _domain(lane, len(units))
-        layout[f"yaxis{axis}"] = {"domain": domain, "range": [low, high], "title": {"text": unit}, "fixedrange": True, "zeroline": False}
+        layout[f"yaxis{axis}"] = {
+            "domain": domain,
+            "range": [low, high],
+            "title": {"text": unit},
+            "fixedrange": True,
+            "zeroline": False,
+        }
         data += [_trace(curve, axis, number) for number, curve in enumerate(mine)]
         layout["annotations"] += _labels(mine, domain, low, high)
     count = sum(value is not None for curve in curves for value in curve.values)
@@ -77,7 +83,13 @@ def _trace(curve: Curve, axis: str, number: int) -> dict[str, Any]:
 def _layout(start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
     span = [moment.astimezone(zone).replace(tzinfo=None).isoformat(timespec="seconds") for moment in (start, end)]
     return {
-        "xaxis": {"range": span, "type": "date", "anchor": "free", "position": 0, "title": {"text": f"{zone.key} ({end.astimezone(zone):%Z})"}},
+        "xaxis": {
+            "range": span,
+            "type": "date",
+            "anchor": "free",
+            "position": 0,
+            "title": {"text": f"{zone.key} ({end.astimezone(zone):%Z})"},
+        },
         "hovermode": "x unified",
         "showlegend": False,
         "margin": {"l": 56, "r": 190, "t": 12, "b": 48},

@@ -1,4 +1,4 @@
-"""The communication column: platform, SCADA, RTUs top down as a ladder, and each letter where its links begin. [field to enterprise]"""
+"""The communication column: platform, SCADA, RTUs top down, each letter where its links begin. [field to enterprise]"""
 
 from __future__ import annotations
 

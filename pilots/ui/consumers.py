@@ -1,12 +1,15 @@
 """Browser websockets: session, rights and Origin checked, then a snapshot and numbered frames. [operation]
 
-A slow browser gets newest-value-wins (a fresh snapshot instead of a backlog) and is closed after ten silent seconds.
+A slow browser gets newest-value-wins: once it lags it hears only beats until it has caught up, then one fresh snapshot;
+after ten silent seconds it is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +18,14 @@ import orjson
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import DatabaseError
 
 from pilots.live.frames import encode_beat, encode_snapshot
 from pilots.live.hub import hub
-from pilots.models import Pilot
+from pilots.models import Pilot, User
 from pilots.ui.live_state import link_rows, point_rows, recent_setpoints
+
+log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
 #: Frames a browser may lag behind before it gets a snapshot instead.
@@ -36,7 +42,8 @@ class PilotConsumer(AsyncWebsocketConsumer):
         self.hub = hub(settings.REDIS_URL)
         self.pilot = ""
         self.sender: asyncio.Task[None] | None = None
-        self.frames: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+        self.frames: deque[tuple[int, str]] = deque()
+        self.news = asyncio.Event()
         self.sent = self.seen = 0
         self.heard_at = self.checked_at = time.monotonic()
         self.behind = False
@@ -68,16 +75,28 @@ class PilotConsumer(AsyncWebsocketConsumer):
             return
         self.heard_at = time.monotonic()
         if message.get("type") == "seen" and isinstance(message.get("n"), int):
-            self.seen = message["n"]
+            self.seen = min(message["n"], self.sent)
         elif message.get("type") == "resync":
-            self.behind = True
+            # It has read everything up to here, or it could not have asked.
+            self.behind, self.seen = True, self.sent
+        self.news.set()
 
     def _refusal(self, code: str) -> int | None:
         user = self.scope["user"]
-        if not user.is_authenticated:
+        if not user.is_authenticated or not self._session_lives():
             return NOT_LOGGED_IN
-        user.refresh_from_db()
+        try:
+            user.refresh_from_db()
+        except User.DoesNotExist:
+            return NOT_LOGGED_IN
+        if not user.is_active:
+            return NOT_LOGGED_IN
         return None if user.visible_pilots().filter(code=code).exists() else NO_RIGHT
+
+    def _session_lives(self) -> bool:
+        session = self.scope.get("session")
+        key = None if session is None else session.session_key
+        return key is None or session.exists(key)
 
     def _take(self, n: int, text: str, gap: bool) -> None:
         # Called from the publisher's thread, so the frame hops to this consumer's loop.
@@ -87,31 +106,46 @@ class PilotConsumer(AsyncWebsocketConsumer):
     def _queue(self, n: int, text: str, gap: bool) -> None:
         if gap or n - self.seen > MAX_LAG:
             self.behind = True
-        if not self.behind:
-            self.frames.put_nowait((n, text))
+        if self.behind:
+            self.frames.clear()
+        else:
+            self.frames.append((n, text))
+        self.news.set()
 
     async def _send_for_ever(self) -> None:
         self.behind = True
         while True:
-            if self.behind:
-                await self._send_snapshot()
             try:
-                async with asyncio.timeout(BEAT_S):
-                    n, text = await self.frames.get()
-            except TimeoutError:
-                text = encode_beat(self.pilot, epoch=self.hub.epoch, n=self.sent, now=datetime.now(UTC))
-                n = self.sent
-            if n >= self.sent:
-                await self.send(text_data=text)
+                if not await self._still_welcome():
+                    return
+                await self._send_news()
+            except DatabaseError as error:
+                # The page notices the silence and covers itself; it is served again once the database is back.
+                log.warning("live %s waits for the database: %s", self.pilot, error)
+                self.behind = True
+                await asyncio.sleep(BEAT_S)
+
+    async def _send_news(self) -> None:
+        """Everything new, or a beat when there is nothing new for a while."""
+        if self.behind and self.seen >= self.sent:
+            await self._send_snapshot()
+        try:
+            async with asyncio.timeout(BEAT_S):
+                await self.news.wait()
+        except TimeoutError:
+            await self.send(text_data=encode_beat(self.pilot, epoch=self.hub.epoch, n=self.sent, now=datetime.now(UTC)))
+        self.news.clear()
+        while self.frames and not self.behind:
+            n, text = self.frames.popleft()
+            # What the snapshot held already comes once more from the publisher's thread.
+            if n > self.sent:
                 self.sent = n
-            if not await self._still_welcome():
-                return
+                await self.send(text_data=text)
 
     async def _send_snapshot(self) -> None:
         # The number first: whatever is published while the rows are read comes as a frame after it.
         n = self.hub.number(self.pilot)
-        while not self.frames.empty():
-            self.frames.get_nowait()
+        self.frames.clear()
         self.behind = False
         rows = await database_sync_to_async(_snapshot_rows)(self.pilot)
         self.sent = self.seen = n
@@ -123,8 +157,8 @@ class PilotConsumer(AsyncWebsocketConsumer):
             await self.close(STALLED)
             return False
         if now - self.checked_at > RECHECK_S:
-            self.checked_at = now
             refusal = await database_sync_to_async(self._refusal)(self.pilot)
+            self.checked_at = now
             if refusal is not None:
                 await self.close(refusal)
                 return False

@@ -19,7 +19,29 @@ from pilots.ui.single_line_symbols import symbol
 from pilots.ui.words import KIND_NAMES, direction_role
 
 #: Shown first, in this order; what a device has beyond them is one click away.
-LEADING = ["position", "active_power", "reactive_power", "charging_power", "connector_state", "soc", "ev_soc", "storage_state", "inverter_state", "loading", "oil_temperature", "hotspot_temperature", "temperature", "irradiance_ghi", "temp_ambient", "temp_room", "temp_water", "voltage", "current", "frequency", "soh"]
+LEADING = [
+    "position",
+    "active_power",
+    "reactive_power",
+    "charging_power",
+    "connector_state",
+    "soc",
+    "ev_soc",
+    "storage_state",
+    "inverter_state",
+    "loading",
+    "oil_temperature",
+    "hotspot_temperature",
+    "temperature",
+    "irradiance_ghi",
+    "temp_ambient",
+    "temp_room",
+    "temp_water",
+    "voltage",
+    "current",
+    "frequency",
+    "soh",
+]
 LEADING_ROWS = 8
 #: Set-points with a form of their own; the others stand behind a fold.
 LEADING_SETPOINTS = ("p_set", "p_limit")
@@ -83,7 +105,8 @@ def _no_values(device: Device) -> str:
 def _control(point: Point, spec: PointSpec) -> dict[str, Any]:
     shown, factor = shown_unit(point.unit)
     capability = spec.capability
-    assert capability is not None, "only points with a capability come here"
+    if capability is None:
+        raise ValueError(f"{point} has no capability")
     return {
         "point": point.name,
         "title": _("New limit") if "limit" in capability.modes else _("New set-point"),

@@ -202,10 +202,10 @@ class _Arranger:
             return
         bus_y = place.y + HEAD_ROW / 2
         self._line(place.x, place.y, place.x, bus_y, region)
-        for child in placed:
-            self._line(child.x, bus_y, child.x, child.y, region, flow=child.device.id)
+        for below in placed:
+            self._line(below.x, bus_y, below.x, below.y, region, flow=below.device.id)
         if len(placed) > 1 or bears:
-            right = max(child.x for child in placed) + 24
+            right = max(below.x for below in placed) + 24
             self._line(place.x - 24, bus_y, right, bus_y, region, kind="bus")
 
     # Strips: the busbars of one feeder-bearing head, with their feeders.
@@ -288,9 +288,7 @@ class _Arranger:
         self.drawing.places.append(place)
         return place
 
-    def _line(
-        self, x1: float, y1: float, x2: float, y2: float, region: int, *, flow: str = "", kind: str = "con"
-    ) -> None:
+    def _line(self, x1: float, y1: float, x2: float, y2: float, region: int, *, flow: str = "", kind: str = "con") -> None:
         self.drawing.conductors.append(Conductor(x1, y1, x2, y2, region, flow, kind))
 
 

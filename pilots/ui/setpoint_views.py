@@ -136,7 +136,9 @@ def _uuid(raw: dict[str, Any]) -> UUID | None:
 
 
 def _point(pilot: Pilot, form: SetpointForm) -> Point:
-    points = Point.objects.filter(device__pilot=pilot, device__code=form.device).select_related("device__pilot", "device__connection")
+    points = Point.objects.filter(device__pilot=pilot, device__code=form.device).select_related(
+        "device__pilot", "device__connection"
+    )
     if not points.exists():
         raise SetpointRejected(RejectCode.UNKNOWN_DEVICE, _("%(id)s is no device here.") % {"id": form.device}, field="device")
     point = points.filter(name=form.point).first()

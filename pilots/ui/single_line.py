@@ -123,7 +123,9 @@ class _Writer:
         scale = "" if place.role == "head" else " scale(.75)"
         count = device.nameplate.get("households")
         # A house that stands for many carries their number where one has its door.
-        picture = tag("g", symbol(device.kind, device.name), class_="sym many" if count else "sym", transform=scale.strip() or None)
+        picture = tag(
+            "g", symbol(device.kind, device.name), class_="sym many" if count else "sym", transform=scale.strip() or None
+        )
         if count:
             picture += tag("text", str(count), class_="count", y=6.0)
         hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
@@ -155,7 +157,9 @@ class _Writer:
         parts = [tag("text", escape(fit(device.id, box.width - 44)), class_="name", x=box.x, y=place.y - 8)]
         parts += self._chips(device, box.x + 12 + CHARACTER * len(fit(device.id, box.width - 44)), place.y - 21)
         if device.kind is K.SWITCH:
-            parts.append(tag("text", escape(_("position unknown")), class_="word strong", data_word_position="", x=box.x, y=place.y + 9))
+            parts.append(
+                tag("text", escape(_("position unknown")), class_="word strong", data_word_position="", x=box.x, y=place.y + 9)
+            )
             return "".join(parts)
         reference = self._power(device)
         if reference:
@@ -192,7 +196,7 @@ class _Writer:
         return self.topology.points.get(device, {}).get(point, "")
 
     def _value(self, reference: str, right: float, y: float, size: str = "") -> str:
-        box = tag("rect", class_="oldbox", x=-70.0 if not size else -56.0, y=-15.0, width=74.0 if not size else 60.0, height=20.0)
+        box = tag("rect", class_="oldbox", x=-70.0 if not size else -56.0, y=-13.5, width=74.0 if not size else 60.0, height=16.5)
         digits = tag("tspan", "–", class_="n") + tag("tspan", "", class_="u", dx=3)
         text = tag("text", digits, class_="num", text_anchor="end")
         return tag(
@@ -206,7 +210,9 @@ class _Writer:
 
     def _word(self, device: DeviceSpec, reference: str, x: float, y: float, anchor: str) -> str:
         role = direction_role(device.kind)
-        return tag("text", escape(_("never received")), class_="word", x=x, y=y, text_anchor=anchor, data_word=reference, data_role=role)
+        return tag(
+            "text", escape(_("never received")), class_="word", x=x, y=y, text_anchor=anchor, data_word=reference, data_role=role
+        )
 
     def _chips(self, device: DeviceSpec, x: float, y: float) -> list[str]:
         """Letters of the links that end at the device, at most three."""
@@ -261,7 +267,7 @@ class _Writer:
         half = 8 if size else 9
         box = tag("rect", x=-half, y=-half, width=2 * half, height=2 * half)
         name = tag("text", escape(letter.replace("'", "′")), y=4.5, text_anchor="middle")
-        cross = tag("path", class_="cut", d=f"M{-half} {-half}L{half} {half}M{half} {-half}L{-half} {half}")
+        cross = "" if size else tag("path", class_="cut", d="M-23-5-13 5M-13-5-23 5")
         title = tag("title", escape(_("Link %(letter)s") % {"letter": letter}))
         return tag(
             "g", title + box + name + cross, class_=f"chip unknown {size}".strip(), data_letter=letter,

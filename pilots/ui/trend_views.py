@@ -72,10 +72,14 @@ def _groups(pilot: Pilot, chosen: set[str]) -> list[dict[str, Any]]:
     """Points with a history by device: text and nameplate points have none."""
     rows = Point.objects.filter(device__pilot=pilot).exclude(kind__in=[PointKind.TEXT, PointKind.NAMEPLATE, PointKind.COMMAND])
     groups: dict[str, dict[str, Any]] = {}
-    for code, title, name, unit in rows.order_by("device__code", "name").values_list("device__code", "device__name", "name", "unit"):
+    for code, title, name, unit in rows.order_by("device__code", "name").values_list(
+        "device__code", "device__name", "name", "unit"
+    ):
         group = groups.setdefault(code, {"code": code, "title": title, "points": [], "open": False})
         reference = f"{code}/{name}"
-        group["points"].append({"reference": reference, "name": point_name(name), "unit": shown_unit(unit)[0], "on": reference in chosen})
+        group["points"].append(
+            {"reference": reference, "name": point_name(name), "unit": shown_unit(unit)[0], "on": reference in chosen}
+        )
         group["open"] |= reference in chosen
     return list(groups.values())
 
@@ -179,7 +183,7 @@ def _window(pilot: Pilot, query: QueryDict) -> Window:
     """`hours` back from now, or `from` and `to` as wall clock of the pilot's zone (or ISO 8601 with an offset)."""
     now = timezone.now()
     if "hours" in query:
-        return Window(now - timedelta(hours=_hours(query["hours"])), now)
+        return Window(now - timedelta(hours=_hours(query.get("hours", ""))), now)
     start, end = (_moment(query.get(name, ""), pilot) for name in ("from", "to"))
     if end <= start:
         raise BadWindow(_("The end must be after the beginning."))

@@ -75,17 +75,17 @@ function showLinks() {
     element.classList.add(state);
   }
   for (const element of document.querySelectorAll("[data-link-word]")) {
-    const { state, since } = feed.linkState(element.dataset.linkWord), trouble = state === "down" || state === "degraded";
-    element.classList.toggle("down", state === "down");
-    element.classList.toggle("degraded", state === "degraded");
+    const { state, since } = feed.linkState(element.dataset.linkWord), trouble = feed.live && (state === "down" || state === "degraded");
+    element.classList.toggle("down", trouble && state === "down");
+    element.classList.toggle("degraded", trouble && state === "degraded");
     text(element, trouble ? (since ? fill(words.linkSince, words.link[state], duration(feed.now() - since)) : words.link[state]) : element.dataset.text);
   }
 }
 
 function showState() {
   const { good, all, newest, oldest } = feed.counts();
-  text(document.querySelector("[data-state-live]"), feed.live ? words.live : words.connecting);
-  text(document.querySelector("[data-state-words]"), all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
+  text(document.querySelector("[data-state-live]"), feed.live ? words.live : feed.lostAt === null ? words.connecting : words.notLive);
+  text(document.querySelector("[data-state-words]"), !feed.live ? "" : all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
 }
 
 function show() {

@@ -29,10 +29,10 @@ function labelled(element, value) {
 
 export function showWord(element, point) {
   const { role } = element.dataset;
-  const aged = point !== null && point.old;
+  const aged = point !== null && (point.old || document.body.classList.contains("not-live"));
   element.classList.toggle("age", aged);
   if (!point) text(element, words.never);
-  else if (aged) text(element, `◷ ${duration(point.age)}`);
+  else if (aged) text(element, element.tagName === "TD" ? "" : `◷ ${duration(point.age)}`); // a table has a column for ages
   else if (isFlagged(point.q, 256) || validity(point.q) === INVALID) text(element, words.unavailable);
   else text(element, direction(point.value, role));
 }
@@ -94,6 +94,8 @@ export function coverLost(feeds) {
   const dead = feeds.find((feed) => !feed.live && feed.lostAt !== null);
   const lost = Boolean(dead);
   band.hidden = !lost;
+  // The band stands where the state line stood, so nothing shifts when it matters.
+  document.querySelector("[data-state-line]")?.toggleAttribute("hidden", lost);
   document.body.classList.toggle("not-live", lost);
   document.querySelector(".clock")?.classList.toggle("lost", lost);
   lag.classList.toggle("lost", lost);

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import django
 import psutil
@@ -26,6 +25,7 @@ from django.db import connections  # noqa: E402
 
 from invade_scada.ports import read_ports  # noqa: E402
 from pilots.models import Connection, Device, Pilot, Point, Role, RoleGrant, User  # noqa: E402
+from tests.bench.plain import free_port  # noqa: E402
 
 POINTS = 50
 #: Names of a polled device's points, in the order of their registers; the first carries the gateway's stamp.
@@ -120,12 +120,6 @@ def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
     raise RuntimeError(f"the product did not start:\n{log.read_text()[-4000:]}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def database_url() -> str:
     """The part's PostgreSQL for psycopg and psql."""
     return os.environ["DATABASE_URL"]
@@ -140,8 +134,3 @@ def psql() -> str:
 def close_connections() -> None:
     """This process gives its database connections back."""
     connections.close_all()
-
-
-def row(model: Any) -> Any:
-    """The only row of a model."""
-    return model.objects.get()

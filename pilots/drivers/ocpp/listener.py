@@ -117,6 +117,9 @@ class Listener:
         admission = self.admissions.get(identity)
         if admission is None:
             self.strangers += 1
+            # Nobody's message, so whoever listens here counts it: the operators see it beside the connection.
+            for traffic in {id(known.traffic): known.traffic for known in self.admissions.values()}.values():
+                traffic.refused += 1
             log.info("an unknown charge point was refused", extra={"identity": identity[:48], "listener": self.port})
             return connection.respond(HTTPStatus.NOT_FOUND, "unknown charge point\n")
         if not admission.lets_in(identity, request.headers.get_all("Authorization")):

@@ -1,0 +1,75 @@
+"""One transition of a set-point: a conditional UPDATE, its event and its frame. [operation]"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from pilots.control.selectors import record
+from pilots.domain.setpoint import Issuer, SetpointState
+from pilots.live.frames import Change
+from pilots.live.hub import hub
+from pilots.models import Setpoint, SetpointEvent
+
+
+def move(
+    setpoint: Setpoint,
+    allowed: list[SetpointState],
+    new: SetpointState,
+    *,
+    now: datetime,
+    actor: str,
+    code: str = "",
+    reason: str = "",
+    raw: str = "",
+    changes: dict[str, Any] | None = None,
+    published: bool = True,
+) -> bool:
+    """One transition, if the row is still in an allowed state: the UPDATE decides every race. True when it happened."""
+    columns: dict[str, Any] = {"state": new, "code": code, "explanation": reason[:300]} | (changes or {})
+    if new.terminal:
+        columns["finished_at"] = now
+    if new is SetpointState.EXECUTED and setpoint.issuer == Issuer.FALLBACK:
+        columns["released_at"] = now  # it gives the point back, it does not hold it
+    with transaction.atomic():
+        if not Setpoint.objects.filter(pk=setpoint.pk, state__in=allowed).update(**columns):
+            return False
+        for name, value in columns.items():
+            setattr(setpoint, name, value)
+        add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
+        if published:
+            publish(setpoint.pk)
+    return True
+
+
+def add_event(
+    setpoint: Setpoint, state: SetpointState, *, now: datetime, actor: str, code: str = "", reason: str = "", raw: str = ""
+) -> None:
+    """The transition stands in the set-point's story."""
+    SetpointEvent.objects.create(
+        setpoint=setpoint, state=state, at=now, actor=actor[:120], code=code, reason=reason[:300], raw=raw[:500]
+    )
+
+
+def full(setpoints: QuerySet[Setpoint]) -> list[Setpoint]:
+    """The rows with everything that their transitions need."""
+    return list(setpoints.select_related("point__device__pilot", "point__device__connection"))
+
+
+def change(setpoint: Setpoint) -> Change:
+    """The set-point as the browsers get it."""
+    return Change(setpoint.point.device.pilot.code, setpoints=[record(setpoint)])
+
+
+def publish(key: UUID) -> None:
+    """Browsers see the set-point as it is once the transaction commits."""
+
+    def after_commit() -> None:
+        hub(settings.REDIS_URL).publish([change(setpoint) for setpoint in full(Setpoint.objects.filter(pk=key))])
+
+    transaction.on_commit(after_commit)

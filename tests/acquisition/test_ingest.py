@@ -1,0 +1,354 @@
+"""The one door for values: what is stored, when, and when the sender hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+
+import pilots.acquisition.ingest as ingest_module
+from pilots.acquisition.batch import IngestFull, Unstorable
+from pilots.acquisition.ingest import Ingest
+from pilots.catalogue.services import note_change
+from pilots.domain.measurement import RawReading
+from pilots.domain.quality import Flag, Quality, Validity
+from pilots.history.selectors import SampleRow, read_samples
+from pilots.live.hub import hub
+from pilots.models import LatestValue, OutboxMessage, OutboxState, Point
+from tests.builders import make_device, make_pilot, make_point
+from tests.conftest import Battery
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def put(door: Ingest, device: str, *readings: RawReading, received: datetime | None = None) -> None:
+    """Stored."""
+    door.put(device, readings, received or datetime.now(UTC)).result(10)
+
+
+def power(door: Ingest, value: Any, seconds: float, **fields: Any) -> None:
+    put(door, "es-STO01", RawReading("active_power", value, source_time=at(seconds), **fields), received=at(seconds))
+
+
+def announce(door: Ingest, battery: Battery) -> None:
+    """The writer knows the configuration as it is now."""
+    note_change(battery.pilot)
+    door.directory.refresh(force=True)
+
+
+def samples(*points: Point) -> list[SampleRow]:
+    return read_samples(points, START - timedelta(days=1), datetime.now(UTC) + timedelta(days=1), limit=1000)
+
+
+def latest(point: Point) -> LatestValue:
+    return LatestValue.objects.get(point=point)
+
+
+@contextmanager
+def locked_database() -> Iterator[None]:
+    """No other connection can write while the block runs."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("LOCK TABLE pilots_latestvalue IN EXCLUSIVE MODE")
+        yield
+
+
+def test_a_reading_is_scaled_and_signed_into_unit_and_load_convention(battery: Battery, door: Ingest) -> None:
+    Point.objects.filter(pk=battery.power.pk).update(scale=1000, sign=-1)
+    announce(door, battery)
+    power(door, 4.5, 0)
+    assert latest(battery.power).value == -4500
+
+
+@pytest.mark.parametrize("wire", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_becomes_a_missing_value(battery: Battery, door: Ingest, wire: float) -> None:
+    power(door, wire, 0)
+    row = latest(battery.power)
+    assert (row.value, row.unpacked_quality.validity) == (None, Validity.INVALID)
+
+
+def test_a_stamp_from_the_future_does_not_pin_the_latest_value(battery: Battery, door: Ingest) -> None:
+    ahead = RawReading("active_power", 1.0, source_time=at(0) + timedelta(days=1))
+    put(door, "es-STO01", ahead, received=at(0))
+    assert Flag.CLOCK_UNSYNCED in latest(battery.power).unpacked_quality.flags
+    power(door, 2.0, 1)
+    assert latest(battery.power).value == 2.0
+
+
+def test_an_implausible_value_is_kept_and_marked(battery: Battery, door: Ingest) -> None:
+    power(door, 1e6, 0)
+    row = latest(battery.power)
+    assert row.value == 1e6
+    assert row.unpacked_quality == Quality(Validity.QUESTIONABLE, flags=Flag.OUT_OF_RANGE)
+
+
+def test_an_older_reading_goes_to_history_only(battery: Battery, door: Ingest) -> None:
+    power(door, 100.0, 10)
+    power(door, 900.0, 5)
+    assert latest(battery.power).value == 100.0
+    assert [row.value for row in samples(battery.power)] == [900.0, 100.0]
+    assert door.counters.late == 1
+
+
+def test_a_repeated_reading_is_stored_once(battery: Battery, door: Ingest) -> None:
+    for _ in range(3):
+        power(door, 100.0, 10)
+    assert len(samples(battery.power)) == 1
+    assert door.counters.repeated == 2
+
+
+def test_a_whole_sequence_sent_again_is_stored_once(battery: Battery, door: Ingest) -> None:
+    for _ in range(2):
+        for second in (1, 2, 3):
+            power(door, second * 100.0, second)
+    assert [row.value for row in samples(battery.power)] == [100.0, 200.0, 300.0]
+
+
+def test_small_changes_leave_no_sample_but_a_minute_does(battery: Battery, door: Ingest) -> None:
+    for second, value in ((0, 1000.0), (10, 1040.0), (20, 1060.0), (30, 1050.0), (79, 1051.0), (80, 1051.0)):
+        power(door, value, second)
+    assert [row.source_time for row in samples(battery.power)] == [at(0), at(20), at(80)]
+    assert latest(battery.power).value == 1051.0
+
+
+def test_a_changed_quality_leaves_a_sample_though_the_value_stands_still(battery: Battery, door: Ingest) -> None:
+    power(door, 1000.0, 0)
+    power(door, 1000.0, 1, quality=Quality(Validity.QUESTIONABLE))
+    assert len(samples(battery.power)) == 2
+
+
+def test_text_points_keep_their_words(battery: Battery, door: Ingest) -> None:
+    serial = make_point(battery.device, "serial_number", kind="text", unit="")
+    announce(door, battery)
+    put(door, "es-STO01", RawReading("serial_number", "SN\0 7\ud800"))
+    assert latest(serial).text == "SN 7?"
+
+
+def test_batches_with_and_without_missing_values_are_read_back_as_they_came(battery: Battery, door: Ingest) -> None:
+    points = [make_point(battery.device, f"p{number}") for number in range(6)]
+    announce(door, battery)
+    missing = [RawReading(point.name, None) for point in points[:3]]
+    mixed = [RawReading(point.name, None if index == 1 else float(index)) for index, point in enumerate(points[3:])]
+    put(door, "es-STO01", *missing)
+    put(door, "es-STO01", *mixed)
+    values = {row.point_id: row.value for row in samples(*points)}
+    assert [values[point.pk] for point in points] == [None, None, None, 0.0, None, 2.0]
+
+
+def test_the_acknowledgement_waits_for_the_commit(battery: Battery, door: Ingest) -> None:
+    power(door, 1.0, 0)
+    with locked_database():
+        waiting = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
+        until(lambda: door.queued == 0)
+        assert not waiting.done()
+    waiting.result(10)
+    assert latest(battery.power).value == 2000.0
+
+
+def test_an_outage_of_the_database_loses_nothing(battery: Battery, door: Ingest) -> None:
+    power(door, 1.0, 0)
+    reading = RawReading("active_power", 2000.0, source_time=at(5))
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with locked_database():
+                waiting = door.put("es-STO01", [reading], at(5))
+                kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                until(lambda: cursor.execute(kill) and cursor.rowcount)
+        else:
+            cursor.execute("ALTER TABLE sample RENAME TO sample_away")
+            waiting = door.put("es-STO01", [reading], at(5))
+            until(lambda: door.queued == 0)
+            assert not waiting.done()
+            cursor.execute("ALTER TABLE sample_away RENAME TO sample")
+    waiting.result(15)
+    assert [row.value for row in samples(battery.power)] == [1.0, 2000.0]
+
+
+def test_a_stop_while_the_database_is_away_tells_the_sender_that_nothing_was_stored(battery: Battery, door: Ingest) -> None:
+    power(door, 1.0, 0)
+    if connection.vendor == "postgresql":
+        with locked_database(), connection.cursor() as cursor:
+            waiting = door.put("es-STO01", [RawReading("active_power", 5.0)], datetime.now(UTC))
+            kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            door._stopping = True
+            until(lambda: cursor.execute(kill) and cursor.rowcount)
+            with pytest.raises(Exception, match="."):
+                waiting.result(10)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE sample RENAME TO sample_away")
+            try:
+                waiting = door.put("es-STO01", [RawReading("active_power", 5.0)], datetime.now(UTC))
+                until(lambda: door.queued == 0)
+                door.stop()
+                with pytest.raises(Exception, match="sample"):
+                    waiting.result(10)
+            finally:
+                cursor.execute("ALTER TABLE sample_away RENAME TO sample")
+
+
+def test_one_poisonous_value_is_set_aside_and_the_others_are_stored(battery: Battery, door: Ingest) -> None:
+    doomed = make_point(battery.device, "doomed")
+    announce(door, battery)
+    power(door, 1.0, 0)
+    put(door, "es-STO01", RawReading("doomed", 1.0))
+    with locked_database():
+        Point.objects.filter(pk=doomed.pk).delete()
+        readings = [RawReading("active_power", 2000.0), RawReading("doomed", 2.0)]
+        mixed = door.put("es-STO01", readings, datetime.now(UTC))
+        alone = door.put("es-STO01", [RawReading("doomed", 3.0)], datetime.now(UTC))
+    mixed.result(10)
+    with pytest.raises(Unstorable):
+        alone.result(10)
+    assert latest(battery.power).value == 2000.0
+    assert door.counters.poisoned == 2
+
+
+def test_a_full_queue_refuses_before_it_takes_anything(
+    battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power(door, 1.0, 0)
+    monkeypatch.setattr(ingest_module, "QUEUE_BOUND", 1)
+    with pytest.raises(IngestFull):
+        door.put("es-STO01", [RawReading("active_power", float(n)) for n in range(2)], datetime.now(UTC))
+    assert (door.queued, door.counters.refused) == (0, 2)
+
+
+def test_a_sender_that_stops_waiting_does_not_end_the_writer(battery: Battery, door: Ingest) -> None:
+    async def impatient() -> None:
+        future = door.put("es-STO01", [RawReading("active_power", 7.0)], datetime.now(UTC))
+        waiting = asyncio.ensure_future(asyncio.wrap_future(future))
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    with locked_database():
+        asyncio.run(impatient())
+    power(door, 8.0, 3600)
+    assert latest(battery.power).value is not None
+
+
+def test_readings_of_points_that_do_not_exist_are_counted(battery: Battery, door: Ingest) -> None:
+    put(door, "es-STO01", RawReading("no_such_point", 1.0))
+    put(door, "no-such-device", RawReading("active_power", 1.0))
+    assert door.counters.unknown == 2
+
+
+def test_readings_that_come_before_the_configuration_was_read_are_not_lost(battery: Battery) -> None:
+    early = Ingest()
+    waiting = early.put("es-STO01", [RawReading("active_power", 5.0)], datetime.now(UTC))
+    assert not waiting.done()
+    early.start()
+    waiting.result(10)
+    early.stop()
+    assert latest(battery.power).value == 5.0
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM sample")
+
+
+def test_a_changed_configuration_is_noticed(battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pilots.acquisition.directory.CHECK_EVERY_S", 0.0)
+    power(door, 1.0, 0)
+    added = make_point(battery.device, "soc", unit="%")
+    note_change(battery.pilot)
+    put(door, "es-STO01", RawReading("soc", 55.0))
+    assert latest(added).value == 55.0
+
+
+def test_of_two_writers_the_newest_by_source_time_wins(battery: Battery, door: Ingest) -> None:
+    other = Ingest()
+    other.start()
+    try:
+        power(door, 1.0, 0)
+        power(other, 2.0, 20)
+        power(door, 3.0, 10)
+    finally:
+        other.stop()
+    assert latest(battery.power).value == 2.0
+
+
+def test_two_writers_number_the_outbox_without_gaps(battery: Battery, door: Ingest) -> None:
+    other = Ingest()
+    other.start()
+
+    def feed(writer: Ingest, offset: int) -> None:
+        for number in range(15):
+            power(writer, 1000.0 * number, 2 * number + offset)
+
+    threads = [threading.Thread(target=feed, args=(writer, offset)) for offset, writer in enumerate((door, other))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.stop()
+    numbers = list(OutboxMessage.objects.order_by("sequence").values_list("sequence", flat=True))
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert OutboxState.objects.get(pilot=battery.pilot).next_sequence == len(numbers) + 1
+    assert sum(len(orjson.loads(body)) for body in OutboxMessage.objects.values_list("values_json", flat=True)) == 30
+
+
+def test_every_sample_waits_for_the_platform(battery: Battery, door: Ingest) -> None:
+    power(door, 4500.0, 0)
+    (value,) = orjson.loads(OutboxMessage.objects.get().values_json)
+    assert (value["device"], value["point"], value["value"], value["unit"]) == ("es-STO01", "active_power", 4500.0, "W")
+
+
+def test_pages_see_a_value_only_after_its_commit(battery: Battery, door: Ingest) -> None:
+    power(door, 1.0, 0)
+    frames: list[str] = []
+    hub(settings.REDIS_URL).subscribe("es", lambda n, text, gap: frames.append(text))
+    with locked_database():
+        waiting = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
+        until(lambda: door.queued == 0)
+        assert frames == []
+    waiting.result(10)
+    (frame,) = until(lambda: frames)
+    assert orjson.loads(frame)["points"][0][:2] == ["es-STO01/active_power", 2000.0]
+
+
+def test_a_value_that_was_not_renewed_is_marked_old(battery: Battery, door: Ingest) -> None:
+    power(door, 4500.0, 0)
+    newest = {battery.power.pk: door.image.newest(battery.power.pk)}
+    door.mark_old(newest).result(10)  # type: ignore[arg-type]
+    row = latest(battery.power)
+    assert (row.value, Flag.OLD in row.unpacked_quality.flags) == (4500.0, True)
+    assert row.source_time == at(0)
+
+
+def test_a_value_renewed_meanwhile_is_not_marked_old(battery: Battery, door: Ingest) -> None:
+    power(door, 4500.0, 0)
+    newest = {battery.power.pk: door.image.newest(battery.power.pk)}
+    power(door, 4600.0, 5)
+    door.mark_old(newest).result(10)  # type: ignore[arg-type]
+    assert latest(battery.power).unpacked_quality.flags == Flag.NONE
+
+
+def test_a_device_of_another_pilot_keeps_its_own_numbering(battery: Battery, door: Ingest) -> None:
+    make_point(make_device(make_pilot("nl"), "nl-EVSE01"), "active_power")
+    announce(door, battery)
+    put(door, "nl-EVSE01", RawReading("active_power", 1.0))
+    power(door, 1.0, 0)
+    assert sorted(OutboxMessage.objects.values_list("pilot__code", "sequence")) == [("es", 1), ("nl", 1)]
+
+
+def test_a_great_batch_is_stored_in_one_flush(battery: Battery, door: Ingest) -> None:
+    points = [Point(device=battery.device, name=f"p{number}", kind="measurement") for number in range(2000)]
+    Point.objects.bulk_create(points)
+    announce(door, battery)
+    flushed = door.counters.flushes
+    put(door, "es-STO01", *(RawReading(point.name, 1.0) for point in points))
+    assert LatestValue.objects.count() == 2000
+    assert door.counters.flushes == flushed + 1

@@ -1,0 +1,71 @@
+"""A day of one point as a plot, beside plain SQL. [bench]"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from tests.bench import plant
+
+import numpy as np
+from django.db import connection, transaction
+
+from pilots.history.selectors import series
+from pilots.history.services import ensure_partitions
+from pilots.models import Point
+from tests.bench.figures import Goal, note, report
+from tests.bench.yardsticks import packed
+
+DAY_S, ALIKE, ROUNDS = 86_400, 4, 5
+
+
+def fill(points: int, seconds: int) -> tuple[datetime, list[int]]:
+    """A day's samples of so many points in the order a poller brings them; its start and the points' keys."""
+    now = datetime.now(UTC)
+    ensure_partitions(now)
+    start = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)  # one partition, and not today's
+    plant.make_meters(1)
+    ids = list(Point.objects.order_by("pk").values_list("pk", flat=True)[:points])
+    for first in range(0, seconds, 7200):
+        span = np.arange(first, min(first + 7200, seconds), dtype=np.float64)
+        times = np.repeat(span + start.timestamp(), points)
+        values = np.repeat(230 + np.sin(span / 600), points).round(1)
+        with transaction.atomic(), connection.cursor() as cursor, cursor.copy("COPY sample FROM STDIN (FORMAT binary)") as copy:
+            copy.write(packed(np.tile(ids, len(span)), values, times))  # type: ignore[arg-type]
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sample")
+    return start, ids
+
+
+def main() -> None:
+    note("history: filling a day")
+    start, ids = fill(ALIKE, DAY_S)
+    end, point = start + timedelta(days=1), Point.objects.get(pk=ids[0])
+    binned = f"""SELECT date_bin('{DAY_S / 2000} s', source_time, %s) AS bin, min(value), max(value), avg(value)
+FROM sample WHERE point = %s AND source_time >= %s AND source_time < %s GROUP BY bin ORDER BY bin"""
+    plain = "SELECT source_time, value, quality FROM sample WHERE point = %s AND source_time >= %s AND source_time < %s ORDER BY source_time"
+    ours, bins, rows = [], [], []
+    for _ in range(ROUNDS):
+        ours.append(_ms(lambda: series(point, start, end)))
+        bins.append(_ms(lambda: _fetch(binned, [start, point.pk, start, end])))
+        rows.append(_ms(lambda: _fetch(plain, [point.pk, start, end])))
+    unit = "ms, 86,400 samples to 2,000"
+    report("history.series_1d", unit, "SQL date_bin min, max, avg", list(zip(ours, bins, strict=True)), Goal("value", "<=", 60))
+    report("history.series_1d_vs_rows", unit, "plain fetchall of the rows", list(zip(ours, rows, strict=True)))
+
+
+def _fetch(sql: str, arguments: list[object]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, arguments)
+        cursor.fetchall()
+
+
+def _ms(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()

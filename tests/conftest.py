@@ -1,0 +1,56 @@
+"""What tests of every part share: the process's own objects, fresh for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.db import connection
+
+import pilots.acquisition.ingest as ingest_module
+import pilots.live.hub as hub_module
+from pilots.acquisition.ingest import Ingest
+from pilots.models import Connection, Device, Pilot, Point
+from tests.builders import make_connection, make_device, make_pilot, make_point
+
+
+@dataclass
+class Battery:
+    """One pilot with one storage unit: measured every 10 s, commanded by p_set."""
+
+    pilot: Pilot
+    connection: Connection
+    device: Device
+    power: Point
+    p_set: Point
+
+
+@pytest.fixture(autouse=True)
+def _fresh_hub() -> Iterator[None]:
+    hub_module._hub = None
+    yield
+    if hub_module._hub is not None:
+        hub_module._hub.close()
+        hub_module._hub = None
+
+
+@pytest.fixture
+def battery(db: None) -> Battery:
+    pilot = make_pilot()
+    line = make_connection(pilot, "es-rtu01", protocol="iec104")
+    device = make_device(pilot, connection=line)
+    power = make_point(device, max_interval_s=10, deadband=50, low=-200_000, high=200_000)
+    return Battery(pilot, line, device, power, make_point(device, "p_set"))
+
+
+@pytest.fixture
+def door(transactional_db: None) -> Iterator[Ingest]:
+    """This process's ingest with its writer running; what it wrote is gone afterwards."""
+    ingest_module._ingest = None
+    yield ingest_module.ingest()
+    if ingest_module._ingest is not None:
+        ingest_module._ingest.stop()
+        ingest_module._ingest = None
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM sample")

@@ -1,0 +1,1 @@
+"""Pages, diagram and their rules."""

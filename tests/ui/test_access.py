@@ -1,0 +1,98 @@
+"""Nobody gets in by accident: every route declares who may use it, and the declarations hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from pilots.models import Role
+from pilots.ui.access import Door, declared_access
+from tests.builders import make_pilot
+from tests.ui.conftest import Plant, client_of
+
+PUBLIC = {"accounts/login/", "accounts/inactive/", "healthz", "readyz", "metrics"}
+PAGES = ["/", "/pilots/es/", "/pilots/es/trends/", "/pilots/es/faceplate/es-STO01/", "/accounts/password/change/"]
+
+
+def routes(resolver: URLResolver, prefix: str = "", namespaces: tuple[str, ...] = ()) -> Iterator[tuple[str, object, list[str]]]:
+    for entry in resolver.url_patterns:
+        path = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            inner = (*namespaces, entry.namespace) if entry.namespace else namespaces
+            yield from routes(entry, path, inner)
+        elif isinstance(entry, URLPattern):
+            yield path, entry.callback, list(namespaces)
+
+
+def test_every_route_declares_who_may_use_it() -> None:
+    undeclared = [path for path, view, names in routes(get_resolver()) if declared_access(view, names) is None]  # type: ignore[arg-type]
+    assert undeclared == []
+
+
+def test_only_login_and_the_health_pages_are_public() -> None:
+    found = {}
+    for path, view, names in routes(get_resolver()):
+        access = declared_access(view, names)  # type: ignore[arg-type]
+        found[path] = access.door if access else None
+    assert {path for path, door in found.items() if door is Door.PUBLIC} == PUBLIC
+
+
+def test_a_view_without_a_declaration_is_refused_even_to_an_administrator(plant: Plant, rf: object) -> None:
+    from django.core.exceptions import PermissionDenied
+    from django.test import RequestFactory
+
+    from pilots.ui.middleware import DenyByDefaultMiddleware
+
+    request = RequestFactory().get("/")
+    request.resolver_match = None
+    with pytest.raises(PermissionDenied):
+        DenyByDefaultMiddleware(lambda _: None).process_view(request, lambda _: None, (), {})  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/admin/"])
+def test_without_a_session_every_page_leads_to_the_one_login(db: None, path: str) -> None:
+    answer = Client().get(path)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/accounts/login/?next=")
+
+
+def test_a_script_without_a_session_gets_json_instead_of_a_page(plant: Plant) -> None:
+    answer = Client().get("/pilots/es/trends/data", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_logged_in")
+
+
+def test_the_admins_own_login_leads_to_the_one_login(db: None) -> None:
+    assert Client().get("/admin/login/?next=/admin/pilots/").headers["Location"] == "/accounts/login/?next=/admin/pilots/"
+
+
+def test_there_is_no_sign_up(db: None) -> None:
+    assert Client().get("/accounts/signup/").status_code == 404
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("who", ["viewer", "operator", "engineer"])
+def test_who_sees_values_opens_every_page(request: pytest.FixtureRequest, plant: Plant, who: str, path: str) -> None:
+    assert request.getfixturevalue(who).get(path).status_code == 200
+
+
+def test_a_pilot_that_may_not_be_seen_does_not_exist(viewer: Client) -> None:
+    make_pilot("nl", name="Arnhem")
+    for path in ("/pilots/nl/", "/pilots/nl/trends/", "/pilots/nl/trends/data", "/pilots/nl/faceplate/x/", "/pilots/zz/"):
+        assert viewer.get(path).status_code == 404
+    assert b"Arnhem" not in viewer.get("/").content
+
+
+def test_a_role_that_sees_nothing_opens_no_pilot(plant: Plant) -> None:
+    assert client_of(Role.SECAUD, "sam").get("/pilots/es/").status_code == 404
+
+
+def test_only_staff_opens_the_configuration(operator: Client) -> None:
+    assert operator.get("/admin/").status_code == 403
+
+
+def test_the_page_speaks_the_readers_language(plant: Plant) -> None:
+    answer = client_of(Role.VIEWER, "dora", language="de").get("/")
+    assert answer["Content-Language"] == "de"

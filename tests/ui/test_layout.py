@@ -1,0 +1,131 @@
+"""The single-line diagram: same bytes, nothing overlaps, a new feeder moves nothing, everything is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilots.catalogue.loader import load_pilots, profiles_of
+from pilots.domain.topology import DeviceKind, DeviceSpec
+from pilots.ui.comm_column import column_height, column_rows
+from pilots.ui.layout import Drawing, arrange
+from pilots.ui.single_line import draw, fit, supply_regions
+from pilots.ui.topology import Topology, infeed_references
+
+K = DeviceKind
+CODES = ["bg", "es", "nl", "no", "de"]
+
+
+def built_in(code: str) -> Topology:
+    spec = load_pilots()[code]
+    profiles = profiles_of(spec)
+    points = {
+        device.id: {name: point.unit for name, point in profiles[device.profile].points.items()}
+        for device in spec.devices
+        if device.profile
+    }
+    return Topology(code, spec.devices, spec.links, points)
+
+
+def arranged(topology: Topology) -> Drawing:
+    return arrange(topology, column_height(column_rows(topology)))
+
+
+def overlaps(drawing: Drawing) -> list[tuple[str, str]]:
+    pairs = combinations(drawing.boxes(), 2)
+    return [(a.owner, b.owner) for a, b in pairs if a.owner != b.owner and a.overlaps(b)]
+
+
+@st.composite
+def radial_nets(draw_: st.DrawFn) -> Topology:
+    """An infeed, up to three transformers, and random trees of devices below them."""
+    devices = [DeviceSpec(id="x-GRID", kind=K.GRID_INFEED, sgam="E.3.a")]
+    heads = draw_(st.integers(1, 3))
+    for number in range(heads):
+        devices.append(DeviceSpec(id=f"x-TR{number}", kind=K.TRANSFORMER, sgam="E.3.a", parent="x-GRID", position=number))
+    kinds = st.sampled_from([K.METER, K.SMART_METER, K.HOUSEHOLD, K.STORAGE_UNIT, K.CHARGE_POINT, K.INVERTER, K.SWITCH])
+    feeder_kinds = st.sampled_from([K.METER, K.SMART_METER, K.HOUSEHOLD, K.STORAGE_UNIT, K.POWER_ELECTRONICS])
+    for number in range(draw_(st.integers(1, 30))):
+        grown = [device.id for device in devices if device.id.startswith("x-D")]
+        parent = draw_(st.sampled_from([f"x-TR{head}" for head in range(heads)] + grown))
+        kind = draw_(feeder_kinds if parent.startswith("x-TR") else kinds)
+        position = draw_(st.integers(0, 50))
+        devices.append(DeviceSpec(id=f"x-D{number:02}", kind=kind, sgam="E.4.a", parent=parent, position=position))
+    return Topology("x", tuple(devices))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_device_and_every_link_letter_of_a_pilot_is_drawn(code: str) -> None:
+    topology = built_in(code)
+    svg = draw(topology)
+    assert [device.id for device in topology.devices if f'data-device="{device.id}"' not in svg] == []
+    assert [
+        link for link in topology.links if f"{link.letter}|{link.ends[0]}|{link.ends[1]}".replace("'", "&#x27;") not in svg
+    ] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_nothing_overlaps_in_a_pilot_and_it_fits_its_frame(code: str) -> None:
+    drawing = arranged(built_in(code))
+    assert overlaps(drawing) == []
+    assert all(box.x >= 0 and box.x + box.width <= drawing.width for box in drawing.boxes())
+    assert all(box.y >= 0 and box.y + box.height <= drawing.height for box in drawing.boxes())
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_same_topology_gives_the_same_bytes_in_whatever_order_its_rows_come(code: str) -> None:
+    topology = built_in(code)
+    shuffled = replace(topology, devices=tuple(reversed(topology.devices)))
+    assert draw(topology) == draw(built_in(code))
+    placed = {place.device.id: (place.x, place.y) for place in arranged(topology).places}
+    assert {place.device.id: (place.x, place.y) for place in arranged(shuffled).places} == placed
+
+
+@given(radial_nets())
+@settings(max_examples=40, deadline=None)
+def test_random_radial_nets_are_drawn_whole_without_overlap(topology: Topology) -> None:
+    drawing = arranged(topology)
+    assert {place.device.id for place in drawing.places} == {device.id for device in topology.devices}
+    assert overlaps(drawing) == []
+
+
+@given(radial_nets(), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_feeder_added_at_the_end_moves_no_existing_element(topology: Topology, data: st.DataObject) -> None:
+    bearing = [d.id for d in topology.devices if d.kind is K.TRANSFORMER and topology.children(d.id)]
+    if not bearing:
+        return
+    head = data.draw(st.sampled_from(bearing))
+    new = DeviceSpec(id="x-NEW", kind=K.METER, sgam="E.3.b", parent=head, position=99)
+    before = {place.device.id: (place.x, place.y) for place in arranged(topology).places}
+    after = {
+        place.device.id: (place.x, place.y) for place in arranged(replace(topology, devices=(*topology.devices, new))).places
+    }
+    assert {key: after[key] for key in before} == before
+
+
+def test_a_device_whose_infeed_is_missing_is_still_drawn() -> None:
+    lonely = Topology("x", (DeviceSpec(id="x-STO01", kind=K.STORAGE_UNIT, sgam="E.4.a", parent="x-GONE"),))
+    assert [place.device.id for place in arranged(lonely).places] == ["x-STO01"]
+
+
+def test_names_are_escaped_and_cut_in_the_middle_but_values_never() -> None:
+    nasty = Topology("x", (DeviceSpec(id="x-A", kind=K.METER, sgam="E.3.b", name='<script>"&'),))
+    assert "<script>" not in draw(nasty)
+    assert fit("a very long device name", 80) == "a ver… name"
+
+
+def test_each_switch_parts_a_region_from_the_one_towards_the_grid() -> None:
+    regions = supply_regions(built_in("es"))
+    assert [region["switch"] for region in regions if region["parent"] is not None] == [
+        f"es-SW{number}/position" for number in ("01", "03", "04", "02")
+    ]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_power_at_the_infeed_is_measured_at_the_infeed(code: str) -> None:
+    assert infeed_references(built_in(code)) == [f"{code}-GRID/active_power"]

@@ -1,0 +1,99 @@
+"""A set-point from the page: who may, what is refused and how, what is recorded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from pilots.models import AuditEvent, Setpoint
+from tests.ui.conftest import Plant
+
+PATH = "/pilots/es/setpoints/"
+
+
+def wish(**changes: Any) -> dict[str, Any]:
+    form = {
+        "device": "es-STO01",
+        "point": "p_set",
+        "value": -20_000,
+        "unit": "W",
+        "mode": "absolute",
+        "valid_for_s": 900,
+        "reason": "test",
+    }
+    return form | changes
+
+
+def post(client: Client, body: Any, path: str = PATH) -> Any:
+    data = body if isinstance(body, str) else json.dumps(body)
+    return client.post(path, data, content_type="application/json", headers={"Accept": "application/json"})
+
+
+def test_a_good_wish_is_recorded_with_who_and_why(operator: Client, plant: Plant) -> None:
+    answer = post(operator, wish())
+    assert (answer.status_code, answer.json()["state"]) == (202, "validated")
+    setpoint = Setpoint.objects.get(pk=answer.json()["id"])
+    assert (setpoint.issuer, setpoint.requested_by, setpoint.reason, setpoint.priority) == ("operator", "olaf", "test", 3)
+    assert AuditEvent.objects.filter(actor="olaf").exists()
+
+
+def test_the_same_wish_sent_twice_makes_one_record(operator: Client, plant: Plant) -> None:
+    body = wish(id=str(uuid4()))
+    assert [post(operator, body).status_code for _ in range(2)] == [202, 409]
+    assert Setpoint.objects.count() == 1
+
+
+def test_a_wish_out_of_range_is_refused_with_its_code_and_kept(operator: Client, plant: Plant) -> None:
+    answer = post(operator, wish(value=120_000))
+    assert (answer.status_code, answer.json()["code"]) == (422, "out_of_range")
+    assert Setpoint.objects.get().state == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ("no json", "malformed", ""),
+        ("[1]", "malformed", ""),
+        (wish(value="20"), "malformed", "value"),
+        (wish(value=True), "malformed", "value"),
+        ('{"value": NaN}', "malformed", ""),
+        (wish(valid_for_s=0), "out_of_range", "valid_for_s"),
+        (wish(valid_for_s=1e9), "out_of_range", "valid_for_s"),
+        (wish(device="nl-STO01"), "unknown_device", "device"),
+        (wish(point="p_sett"), "unknown_point", "point"),
+        (wish(id="7"), "malformed", "id"),
+        (wish(reason=["x"]), "malformed", "reason"),
+    ],
+)
+def test_a_wish_that_cannot_be_read_is_refused_by_its_field(
+    operator: Client, plant: Plant, body: Any, code: str, field: str
+) -> None:
+    answer = post(operator, body)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, code, field)
+    assert not Setpoint.objects.exists()
+
+
+def test_viewers_and_engineers_may_not_switch(viewer: Client, engineer: Client, plant: Plant) -> None:
+    for client in (viewer, engineer):
+        answer = post(client, wish())
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_authorised")
+    assert not Setpoint.objects.exists()
+
+
+def test_a_post_without_the_csrf_token_does_nothing(plant: Plant, operator: Client) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = operator.cookies
+    assert post(strict, wish()).status_code == 403
+    assert not Setpoint.objects.exists()
+
+
+def test_an_open_set_point_can_be_cancelled_once(operator: Client, plant: Plant) -> None:
+    identity = post(operator, wish()).json()["id"]
+    path = f"{PATH}{identity}/cancel"
+    assert post(operator, {}, path).json()["state"] == "cancelled"
+    assert post(operator, {}, path).status_code == 409
+    assert post(operator, {}, f"{PATH}{uuid4()}/cancel").status_code == 404
