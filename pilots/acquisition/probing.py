@@ -189,7 +189,19 @@ def _probe_push(connection: Connection, now: datetime) -> ProbeResult:
     if heard is None:
         advice = f"Let the head-end post to /api/v1/measurements with one of the tokens {', '.join(t.name for t in pushing[:5])}."
         return ProbeResult(False, tuple(steps), "No message has come for these devices yet", advice)
-    return ProbeResult(True, (f"The last message came {_ago(heard, now)} ({_moment(heard)})", *steps))
+    steps.insert(0, f"The last message came {_ago(heard, now)} ({_moment(heard)})")
+    if _any_fresh(connection, now):
+        return ProbeResult(True, tuple(steps))
+    return ProbeResult(
+        False, tuple(steps), "Every value is older than its source promised", "Look whether the head-end still runs."
+    )
+
+
+def _any_fresh(connection: Connection, now: datetime) -> bool:
+    """Whether at least one value of the connection came within its point's promised silence."""
+    rows = LatestValue.objects.filter(point__device__connection=connection).select_related("point")
+    ages = (((now - row.received_time).total_seconds(), row.point.spec.max_age_s) for row in rows)
+    return any(most is None or age <= most for age, most in ages)
 
 
 def _last_received(rows: Q) -> datetime | None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from django.db import connection
 
 from pilots.acquisition.directory import Directory
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import Quality
+from pilots.history.services import microseconds
 from pilots.models import LatestValue
 
+LONGEST_TEXT = 200
 _COLUMNS = "point_id, value, text, quality, source_time, received_time"
 _NEWER = """ON CONFLICT (point_id) DO UPDATE SET value = excluded.value, text = excluded.text, quality = excluded.quality,
 source_time = excluded.source_time, received_time = excluded.received_time
 WHERE excluded.source_time >= pilots_latestvalue.source_time"""
 _POSTGRESQL = f"""INSERT INTO pilots_latestvalue ({_COLUMNS})
-SELECT * FROM unnest(%s::bigint[], %s::float8[], %s::text[], %s::smallint[], %s::timestamptz[], %s::timestamptz[]) {_NEWER}"""
+SELECT point, value, text, quality, timestamptz 'epoch' + source_us * interval '1 us', timestamptz 'epoch' + received_us * interval '1 us'
+FROM unnest(%s::bigint[], %s::float8[], %s::text[], %s::smallint[], %s::bigint[], %s::bigint[])
+AS newest (point, value, text, quality, source_us, received_us) {_NEWER}"""
 _SQLITE = f"INSERT INTO pilots_latestvalue ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s) {_NEWER}"
 
 
@@ -53,16 +58,36 @@ def write_latest_values(latest: Mapping[int, Measurement]) -> None:
     """One statement: every point's row is the newest by source time. Ids sorted, so that writers never deadlock."""
     if not latest:
         return
-    rows = [
-        (point_id, m.value, None if m.text is None else m.text[:200], m.quality.pack(), m.source_time, m.received_time)
-        for point_id, m in sorted(latest.items())
-    ]
+    newest = sorted(latest.items(), key=itemgetter(0))
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_POSTGRESQL, [list(column) for column in zip(*rows, strict=True)])
+            cursor.execute(_POSTGRESQL, _arrays(newest))
         else:
             adapt = connection.ops.adapt_datetimefield_value
-            cursor.executemany(_SQLITE, [(*row[:4], adapt(row[4]), adapt(row[5])) for row in rows])
+            rows = [(key, m.value, _text(m), m.quality.pack(), adapt(m.source_time), adapt(m.received_time)) for key, m in newest]
+            cursor.executemany(_SQLITE, rows)
+
+
+def _arrays(newest: Sequence[tuple[int, Measurement]]) -> list[str]:
+    """The columns as array literals (PostgreSQL manual, 8.15.2): psycopg would spend 20 µs a row on the same lists."""
+    measurements = [measurement for _, measurement in newest]
+    columns = (
+        [str(point_id) for point_id, _ in newest],
+        ["NULL" if m.value is None else repr(float(m.value)) for m in measurements],
+        ["NULL" if m.text is None else _quoted(m.text[:LONGEST_TEXT]) for m in measurements],
+        [str(m.quality.pack()) for m in measurements],
+        [str(microseconds(m.source_time)) for m in measurements],
+        [str(microseconds(m.received_time)) for m in measurements],
+    )
+    return ["{" + ",".join(column) + "}" for column in columns]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _text(measurement: Measurement) -> str | None:
+    return None if measurement.text is None else measurement.text[:LONGEST_TEXT]
 
 
 def _measurement(row: LatestValue) -> Measurement:

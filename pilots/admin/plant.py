@@ -91,7 +91,7 @@ class PointInline(ByPilot, TabularInline):
     model = Point
     form = PointForm
     pilot_path = "device__pilot"
-    fields = ("name", "kind", "unit", "address", "capability", "feedback", "live")
+    fields = ("name", "live", "kind", "unit", "address", "capability", "feedback")
     formfield_overrides = SMALL_JSON
     readonly_fields = ("live",)
     extra = 0
@@ -226,7 +226,8 @@ class ConnectionAdmin(ConfigurationAdmin):
     def _test(self, request: HttpRequest, connection: Connection) -> None:
         result = probe_connection(connection, now=datetime.now(UTC))
         level = messages.SUCCESS if result.good else messages.ERROR
-        messages.add_message(request, level, f"{connection.name}: {result.words}")
+        said = _("Test of %(name)s: %(words)s") % {"name": connection.name, "words": result.words}
+        messages.add_message(request, level, said)
         AuditEvent.objects.create(
             at=datetime.now(UTC),
             actor=actor_of(request),

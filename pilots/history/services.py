@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,7 @@ class NewSample(NamedTuple):
     quality: int
 
 
+@lru_cache(maxsize=4096)  # a poll's values share their times
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970 UTC, exact (a float would lose the last digits)."""
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)

@@ -128,7 +128,7 @@ class Installation:
         from twisted.internet import reactor
 
         self.stopping.wait()
-        reactor.callFromThread(server.stop)  # type: ignore[attr-defined]
+        reactor.callFromThread(server.stop)
 
     def _on_signal(self, *_: object) -> None:
         self.stopping.set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)  # a poll's values share their times
 def rfc3339(moment: datetime) -> str:
     """UTC with milliseconds and Z.
 

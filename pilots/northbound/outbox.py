@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from pilots.domain.measurement import Measurement
+from pilots.domain.quality import Quality
 from pilots.models import OutboxMessage, OutboxState
 from pilots.northbound.messages import rfc3339
 
@@ -63,5 +65,11 @@ def _form(value: OutgoingValue) -> dict[str, Any]:
     measurement = value.measurement
     form: dict[str, Any] = {"device": value.device, "point": value.point, "t": rfc3339(measurement.source_time)}
     form |= {"received": rfc3339(measurement.received_time), "resolution": None, "agg": "last"}
-    form |= {"value": measurement.value, "unit": value.unit, "quality": measurement.quality.as_dict()}
+    form |= {"value": measurement.value, "unit": value.unit, "quality": _quality_form(measurement.quality.pack())}
     return form if measurement.text is None else form | {"text": measurement.text}
+
+
+@lru_cache(maxsize=1024)
+def _quality_form(packed: int) -> dict[str, object]:
+    # Few qualities, many values; the form is only ever encoded.
+    return Quality.unpack(packed).as_dict()

@@ -119,7 +119,9 @@ def test_a_wrong_point_form_names_the_field(engineer: Client, battery: Battery, 
 def test_modbus_addresses_are_tried_on_the_driver(engineer: Client, battery: Battery) -> None:
     line = make_connection(battery.pilot, "es-gw01", protocol="modbus_tcp", port=502)
     point = make_point(make_device(battery.pilot, "es-MET01", connection=line), address={"register": 10, "type": "float32"})
-    assert "unknown table" in str(refusal(engineer, point, address='{"register": 1, "table": "shelf", "type": "int16"}')["address"])
+    assert "unknown table" in str(
+        refusal(engineer, point, address='{"register": 1, "table": "shelf", "type": "int16"}')["address"]
+    )
     assert "outside" in str(refusal(engineer, point, address='{"register": 65535, "type": "float32"}')["address"])
 
 
@@ -133,9 +135,7 @@ def test_modbus_addresses_are_tried_on_the_driver(engineer: Client, battery: Bat
         ("port", "", "needs a port"),
     ],
 )
-def test_a_wrong_connection_form_names_the_field(
-    engineer: Client, battery: Battery, field: str, value: str, word: str
-) -> None:
+def test_a_wrong_connection_form_names_the_field(engineer: Client, battery: Battery, field: str, value: str, word: str) -> None:
     Connection.objects.update(port=2404)
     errors = refusal(engineer, battery.connection, **{field: value})
     assert list(errors) == [field]

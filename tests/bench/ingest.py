@@ -24,9 +24,9 @@ from pilots.models import Point
 from tests.bench.figures import Goal, note, report
 from tests.bench.yardsticks import packed
 
-DEVICES, TURNS, ROUNDS = 100, 8, 3
+DEVICES, TURNS, ROUNDS = 100, 4, 3
 ROWS = DEVICES * plant.POINTS * TURNS
-CHUNK, ORM_ROWS = 5_000, 5_000
+CHUNK, ORM_ROWS = 5_000, 2_500
 Cost = tuple[float, float]  # rows/s, CPU µs/row
 
 

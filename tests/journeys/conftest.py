@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.journeys.browser import Visitor, chromium
 from tests.journeys.installation import MODES, Installation
 from tests.journeys.peers import ForeignMeter, dead_port
 
@@ -54,7 +56,7 @@ devices:
   - {id: xx-INVADE, kind: platform, sgam: E.3.e}
   - {id: xx-RTU01, kind: rtu, sgam: E.3.c}
 links:
-  - {letter: a, from: xx-RTU01, to: xx-PM01, protocol: Modbus TCP, medium: loopback, sgam: D.3.c-3.b, role: ours, connection: xx-gw}
+  - {letter: a, from: xx-RTU01, to: xx-PM01, protocol: Modbus TCP, medium: none, sgam: D.3.c-3.b, role: ours, connection: xx-gw}
   - {letter: b, from: xx-RTU01, to: xx-PM02, protocol: Modbus TCP, medium: none, sgam: D.3.c-3.b, role: ours, connection: xx-gone}
 """
 
@@ -78,3 +80,38 @@ def foreign(scada: Installation) -> Iterator[ForeignMeter]:
 def foreign_file(scada: Installation, foreign: ForeignMeter) -> Path:
     """The file that `foreign` was commissioned from."""
     return scada.folder / "foreign.yaml"
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Browser]:
+    """Chromium, started once."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visitor(chrome: Browser, scada: Installation) -> Iterator[Visitor]:
+    """The administrator at a desktop window, signed in."""
+    found = Visitor(chrome, lambda: scada.url)
+    found.sign_in()
+    yield found
+    found.leave()
+
+
+VIEWER = """
+from pilots.models import RoleGrant, User
+user, _ = User.objects.get_or_create(username="viewer")
+user.set_password("viewer-of-the-journeys")
+user.save()
+RoleGrant.objects.get_or_create(user=user, pilot=None, role="viewer")
+"""
+
+
+@pytest.fixture
+def viewer(chrome: Browser, scada: Installation) -> Iterator[Visitor]:
+    """A person who may look and not switch, signed in."""
+    scada.manage("shell", "-c", VIEWER)
+    found = Visitor(chrome, lambda: scada.url)
+    found.sign_in("viewer", "viewer-of-the-journeys")
+    yield found
+    found.leave()

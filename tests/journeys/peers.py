@@ -1,4 +1,4 @@
-"""Equipment that is nobody's simulator of ours: a bare Modbus TCP server, a charge point, a pushing device, a port without life."""
+"""Equipment that is nobody's simulator of ours: a bare Modbus TCP server, a charge point, a pushing device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -146,13 +146,14 @@ class Station(Sender):
         super().__init__()
         self._port, self._key = port, key
         self._socket: ClientConnection | None = None
+        self._opened = ExitStack()
 
     def deliver(self, value: Json) -> bool:
         sampled = {"value": str(value["value"]), "measurand": "Power.Active.Import", "unit": "W"}
         reading = {"connectorId": 1, "meterValue": [{"timestamp": value["t"], "sampledValue": [sampled]}]}
         try:
             if self._socket is None:
-                self._socket = ocpp_socket(self._port(), "xx-EVSE01", self._key)
+                self._socket = self._opened.enter_context(ocpp_socket(self._port(), "xx-EVSE01", self._key))
                 self.call("BootNotification", BOOT)
             self.call("MeterValues", reading)
         except (OSError, WebSocketException, TimeoutError, KeyError):
@@ -173,7 +174,6 @@ class Station(Sender):
                 self._socket.send(json.dumps([4, message[1], "NotSupported", "", {}]))
 
     def close(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError, WebSocketException):
-                self._socket.close()
-            self._socket = None
+        self._socket = None
+        with suppress(OSError, WebSocketException):
+            self._opened.close()

@@ -119,7 +119,9 @@ def test_killing_the_field_process_loses_nothing_acknowledged_and_writes_nothing
             scada.wait_ready()
             scada.until(lambda: taken_over(scada, killed), 30, "every pilot is read again")
         scada.until(
-            lambda: all(len(sender.acknowledged) > acknowledged[name] + 3 for name, sender in peers.items()), 30, "acknowledged again"
+            lambda: all(len(sender.acknowledged) > acknowledged[name] + 3 for name, sender in peers.items()),
+            30,
+            "acknowledged again",
         )
         check_one_write(scada, number)
     check_both_sides(scada, peers, start)

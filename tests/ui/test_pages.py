@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from pilots.history.selectors import stream_samples
-from pilots.history.services import microseconds, record_samples
+from pilots.history.services import NewSample, microseconds, record_samples
 from pilots.ui.plotly_files import PACKAGE_DATA, style_hashes
 from pilots.ui.trend_views import csv_lines, harmless
 from tests.ui.conftest import Plant, client_of
@@ -90,9 +90,9 @@ def test_the_figure_has_a_lane_a_unit_and_gaps_as_gaps(viewer: Client, plant: Pl
     first = microseconds(NOW)
     record_samples(
         [
-            (plant.power.pk, first, 0, 1000.0, 0),
-            (plant.power.pk, first + 1_000_000, 0, None, 2),
-            (plant.power.pk, first + 2_000_000, 0, 3000.0, 0),
+            NewSample(plant.power.pk, first, 0, 1000.0, 0),
+            NewSample(plant.power.pk, first + 1_000_000, 0, None, 2),
+            NewSample(plant.power.pk, first + 2_000_000, 0, 3000.0, 0),
         ]
     )
     window = {"from": "2026-03-29T01:00", "to": "2026-03-29T02:00+01:00"}
@@ -126,7 +126,12 @@ def test_a_window_that_cannot_be_is_refused_in_words(viewer: Client, path: str, 
 def test_the_export_has_offset_unit_and_quality_of_every_sample(plant: Plant) -> None:
     # One sample before and one after the change to summer time of 29 March 2026, 01:00 UTC.
     times = [microseconds(NOW), microseconds(NOW + timedelta(hours=1))]
-    record_samples([(plant.power.pk, times[0], 250, 1500.0, 12), (plant.power.pk, times[1], 0, None, 2 | 64 << 5)])
+    record_samples(
+        [
+            NewSample(plant.power.pk, times[0], 250, 1500.0, 12),
+            NewSample(plant.power.pk, times[1], 0, None, 2 | 64 << 5),
+        ]
+    )
     samples = stream_samples([plant.power], NOW - timedelta(hours=1), NOW + timedelta(hours=2))
     lines = "".join(csv_lines([plant.power], samples, ZoneInfo("Europe/Madrid"))).splitlines()
     assert lines == [

@@ -1,0 +1,72 @@
+"""A field of our own: Modbus responders in a loop of their own thread, so that tests may block."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from tests.drivers.raw_modbus import RawModbus, Request
+
+Found = TypeVar("Found")
+POWER, P_SET = 10, 40
+
+
+class Field:
+    """One Modbus TCP server whose units follow their set-points at once; it can be switched off and on."""
+
+    def __init__(self) -> None:
+        self.peer = RawModbus()
+        self.peer.load(POWER, struct.pack(">f", 4500.0))
+        self.peer.load(P_SET, struct.pack(">f", 0.0))
+        self.peer.script = self._answer
+        self.silent: set[int] = set()
+        self.garbage = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    def switch_on(self) -> None:
+        self._server = self._run(asyncio.start_server(self.peer.serve, "127.0.0.1", self.port, reuse_address=True))
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def switch_off(self) -> None:
+        self._run(self._close())
+
+    def end(self) -> None:
+        self.switch_off()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def writes(self) -> list[Request]:
+        return [request for request in self.peer.asked if request.function in (6, 16)]
+
+    async def _answer(self, request: Request) -> bytes | None:
+        if self.garbage:
+            return b"\xde\xad\xbe\xef\x00\x03\x01\x99\x99"
+        if request.unit in self.silent:
+            return None
+        reply = self.peer.answer(request)
+        for word in (0, 1):
+            if request.function == 16:
+                self.peer.registers[POWER + word] = self.peer.registers[P_SET + word]
+        return reply
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self.peer.hang_up()
+            self._server = None
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _run(self, work: Coroutine[Any, Any, Found]) -> Found:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

@@ -1,0 +1,61 @@
+"""The three set-points from a browser, in both modes, and who may not send one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.journeys.browser import Visitor
+from tests.journeys.installation import Installation
+
+pytestmark = pytest.mark.browser
+
+#: Pilot, device, point, what is typed (kW), direction, the value that arrives (W).
+THREE = [
+    ("es", "es-STO01", "p_set", "18", "1", 18_000.0),
+    ("de", "de-STO90", "p_set", "11", "-1", -11_000.0),
+    ("nl", "nl-EVSE01", "p_limit", "5", None, 5_000.0),
+]
+
+
+@pytest.mark.parametrize(("code", "device", "point", "typed", "direction", "value"), THREE)
+def test_a_setpoint_from_the_page_is_followed_step_by_step_until_executed(
+    scada: Installation, visitor: Visitor, code: str, device: str, point: str, typed: str, direction: str | None, value: float
+) -> None:
+    page = visitor.open_faceplate(code, device)
+    form = page.locator(f'form[data-setpoint][data-device="{device}"][data-point="{point}"]')
+    if direction is not None:
+        form.locator(f'input[name=direction][value="{direction}"]').check()
+    form.locator("[name=value]").fill(typed)
+    form.locator("[name=reason]").fill("journey from the page")
+    button = form.locator("[data-send]")
+    assert typed in button.inner_text()
+    before = scada.api.get("setpoints", device=device)["results"]
+    button.click()
+    row = page.locator("[data-life] li[data-setpoint-id]").first
+    # 20 s are the issue's own limit.
+    page.locator('[data-life] li[data-state="executed"]').first.wait_for(timeout=20_000)
+    number = row.get_attribute("data-setpoint-id")
+    assert number not in {record["id"] for record in before}
+    record = scada.api.setpoint(str(number))
+    assert [event["state"] for event in record["events"]] == ["received", "validated", "dispatched", "executed"]
+    assert (record["value"], record["issuer"], record["requested_by"]) == (value, "operator", "admin")
+    assert record["request_reason"] == "journey from the page"
+    assert row.locator("svg.steps circle.on").count() == 4
+    row.locator("button").click()
+    page.locator(f'[data-life] li[data-setpoint-id="{number}"]:not(:has(button))').wait_for()
+    assert visitor.faults == []
+
+
+@pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
+def test_a_viewer_sees_why_it_may_not_switch_and_the_server_refuses_it_too(scada: Installation, viewer: Visitor) -> None:
+    page = viewer.open_faceplate("es", "es-STO01")
+    assert page.locator("form[data-setpoint] [data-send]:enabled").count() == 0
+    assert "not switch" in page.locator("[data-face-inside]").inner_text()
+    assert viewer.faults == []
+    token = next(cookie["value"] for cookie in viewer.context.cookies() if cookie["name"] == "csrftoken")
+    answer = viewer.context.request.post(
+        f"{scada.url}/pilots/es/setpoints/",
+        data={"device": "es-STO01", "point": "p_set", "value": 1000, "unit": "W", "valid_for_s": 60},
+        headers={"X-CSRFToken": token, "Referer": scada.url + "/"},
+    )
+    assert answer.status == 403

@@ -1,0 +1,164 @@
+"""A browser page's websocket: who may open it, what it gets, and what happens when it is slow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from asgiref.sync import sync_to_async
+from channels.routing import URLRouter
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+
+from pilots.live.frames import Change
+from pilots.live.hub import hub
+from pilots.models import Pilot, RoleGrant, User
+from pilots.routing import websocket_urlpatterns
+from pilots.ui import consumers
+from tests.builders import make_device, make_latest, make_pilot, make_point, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def pilot(transactional_db: None) -> Pilot:
+    return await sync_to_async(make_pilot)()
+
+
+@pytest.fixture
+async def ana(pilot: Pilot) -> User:
+    return await sync_to_async(make_user)(pilot=pilot)
+
+
+@asynccontextmanager
+async def page(user: Any, code: str = "es") -> AsyncIterator[WebsocketCommunicator]:
+    """An open page of a pilot."""
+    socket = WebsocketCommunicator(URLRouter(websocket_urlpatterns), f"/ws/pilots/{code}/")
+    socket.scope["user"] = user
+    connected, _ = await socket.connect(timeout=10)
+    assert connected
+    try:
+        yield socket
+    finally:
+        await socket.disconnect()
+
+
+async def received(socket: WebsocketCommunicator) -> dict[str, Any]:
+    return dict(orjson.loads(await socket.receive_from(timeout=10)))
+
+
+async def closed_with(socket: WebsocketCommunicator) -> int:
+    while True:
+        event = await socket.receive_output(timeout=10)
+        if event["type"] == "websocket.close":
+            return int(event["code"])
+
+
+def publish(value: float) -> None:
+    hub(settings.REDIS_URL).publish([Change("es", points=[["es-STO01/active_power", value, 0, 0, 0]])])
+
+
+async def test_a_page_gets_a_snapshot_and_then_frames_in_order(pilot: Pilot, ana: User) -> None:
+    await sync_to_async(lambda: make_latest(make_point(make_device(pilot), max_interval_s=10), 4500.0))()
+    async with page(ana) as socket:
+        snapshot = await received(socket)
+        assert (snapshot["type"], snapshot["n"]) == ("snapshot", 0)
+        assert snapshot["points"][0][:2] == ["es-STO01/active_power", 4500.0]
+        assert snapshot["points"][0][-1] == 30.0
+        publish(1.0)
+        publish(2.0)
+        frames = [await received(socket), await received(socket)]
+        assert [(frame["type"], frame["n"], frame["epoch"]) for frame in frames] == [
+            ("frame", 1, snapshot["epoch"]),
+            ("frame", 2, snapshot["epoch"]),
+        ]
+
+
+async def test_a_quiet_page_hears_beats(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    async with page(ana) as socket:
+        await received(socket)
+        beat = await received(socket)
+        assert (beat["type"], beat["n"]) == ("beat", 0)
+
+
+async def test_a_page_that_missed_something_gets_a_new_snapshot(pilot: Pilot, ana: User) -> None:
+    async with page(ana) as socket:
+        await received(socket)
+        publish(1.0)
+        await received(socket)
+        await socket.send_to(text_data='{"type": "resync"}')
+        again = await received(socket)
+        assert (again["type"], again["n"]) == ("snapshot", 1)
+        publish(2.0)
+        assert (await received(socket))["n"] == 2
+
+
+async def test_nonsense_from_a_browser_does_no_harm(pilot: Pilot, ana: User) -> None:
+    async with page(ana) as socket:
+        await received(socket)
+        for words in ("no JSON", "[]", '{"type": "seen", "n": "x"}', '{"type": "seen", "n": 99999999}'):
+            await socket.send_to(text_data=words)
+        publish(1.0)
+        assert (await received(socket))["n"] == 1
+
+
+async def test_nobody_logged_in_is_turned_away(pilot: Pilot) -> None:
+    async with page(AnonymousUser()) as socket:
+        assert await closed_with(socket) == 4401
+
+
+async def test_a_person_without_a_right_at_the_pilot_is_turned_away(pilot: Pilot) -> None:
+    stranger = await sync_to_async(make_user)("eva", role=None)
+    async with page(stranger) as socket:
+        assert await closed_with(socket) == 4403
+
+
+async def test_a_pilot_that_does_not_exist_is_no_right(ana: User) -> None:
+    async with page(ana, "atlantis") as socket:
+        assert await closed_with(socket) == 4403
+
+
+async def test_a_right_that_is_withdrawn_closes_the_page(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.05)
+    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    async with page(ana) as socket:
+        await received(socket)
+        await RoleGrant.objects.all().adelete()
+        assert await closed_with(socket) == 4403
+
+
+async def test_a_deleted_person_is_logged_out(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.05)
+    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    async with page(ana) as socket:
+        await received(socket)
+        await User.objects.all().adelete()
+        assert await closed_with(socket) == 4401
+
+
+async def test_a_slow_page_gets_one_snapshot_instead_of_a_backlog(pilot: Pilot, ana: User) -> None:
+    async with page(ana) as socket:
+        await received(socket)
+        for number in range(10):
+            publish(float(number))
+        assert [(await received(socket))["n"] for _ in range(10)] == list(range(1, 11))
+        for number in range(consumers.MAX_LAG + 200):
+            publish(float(number))
+        assert await socket.receive_nothing(timeout=0.3)
+        await socket.send_to(text_data='{"type": "seen", "n": 10}')
+        caught_up = await received(socket)
+        assert (caught_up["type"], caught_up["n"]) == ("snapshot", consumers.MAX_LAG + 210)
+
+
+async def test_a_page_that_says_nothing_any_more_is_closed(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "STALL_S", 0.1)
+    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    async with page(ana) as socket:
+        await received(socket)
+        publish(1.0)
+        assert await closed_with(socket) == consumers.STALLED
