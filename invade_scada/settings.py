@@ -178,7 +178,10 @@ WHITENOISE_MAX_AGE = 300
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["pilots.api.authentication.TokenAuthentication", "pilots.api.authentication.ReadOnlySession"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "pilots.api.authentication.TokenAuthentication",
+        "pilots.api.authentication.ReadOnlySession",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["pilots.api.permissions.DenyAll"],
     "DEFAULT_RENDERER_CLASSES": ["pilots.api.renderers.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["pilots.api.renderers.StrictJSONParser"],
@@ -223,16 +226,17 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {
     "forward the outbox": {"task": "pilots.tasks.forward_outbox", "schedule": schedule(1.0), "options": {"expires": 5}},
     "expire set-points": {"task": "pilots.tasks.expire_setpoints", "schedule": schedule(1.0), "options": {"expires": 5}},
-    "keep history in bounds": {"task": "pilots.tasks.maintain_history", "schedule": schedule(3600.0), "options": {"expires": 600}},
+    "keep history": {"task": "pilots.tasks.maintain_history", "schedule": schedule(3600.0), "options": {"expires": 600}},
     "forget old keys": {"task": "pilots.tasks.forget_old_keys", "schedule": schedule(3600.0), "options": {"expires": 600}},
 }
 
+_QUIET = ("daphne", "httpx", "httpcore", "websockets", "ocpp", "celery", "kombu", "asyncio")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname:7} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("INVADE_LOG_LEVEL", "INFO")},
-    "loggers": {name: {"level": "WARNING"} for name in ("daphne", "httpx", "httpcore", "websockets", "ocpp", "celery", "kombu", "asyncio")}
+    "loggers": {name: {"level": "WARNING"} for name in _QUIET}
     | {"pymodbus": {"level": "CRITICAL"}, "django.request": {"level": "ERROR"}},
 }

@@ -25,16 +25,19 @@ from django.db import DatabaseError, close_old_connections
 from pilots.acquisition.ingest import Ingest, ingest
 from pilots.acquisition.link_states import update_link_states
 from pilots.acquisition.old_data import mark_old_data
-from pilots.acquisition.supervisor import Supervisor, in_thread
+from pilots.acquisition.supervisor import Supervisor, in_thread, write_statistics
 from pilots.acquisition.targets import Plan, PlanBook
+from pilots.control.selectors import connections_with_due_setpoints
 from pilots.live.hub import hub
-from pilots.models.leases import HeldLease, give_up_lease, take_lease
+from pilots.models.leases import HeldLease, give_up_lease, renew_leases, take_lease
 
 log = logging.getLogger(__name__)
 
 LEASE_S = 12.0
 TEND_EVERY_S = 1.0
 RENEW_EVERY_S = LEASE_S / 3
+CLOSE_WITHIN_S = 5.0
+STATISTICS_EVERY_S = 5.0
 
 
 class Gateway:
@@ -47,10 +50,11 @@ class Gateway:
         self._chores: dict[str, HeldLease] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._stop: asyncio.Event | None = None
+        self._stop = asyncio.Event()
         self._running = threading.Event()
         self._plans = PlanBook()
         self.tended_at: datetime | None = None
+        self._statistics_written = 0.0
 
     def start(self) -> None:
         """The loop runs in a thread of its own."""
@@ -61,8 +65,7 @@ class Gateway:
     def stop(self, timeout_s: float = 5.0) -> None:
         """Connections are closed, leases given back, everything read is stored."""
         ends = time.monotonic() + timeout_s
-        if self._loop is not None and self._stop is not None:
-            self._call(self._stop.set)
+        self._call(self._stop.set)
         if self._thread is not None:
             self._thread.join(timeout_s)
         ingest().stop(max(0.5, ends - time.monotonic()))
@@ -82,7 +85,7 @@ class Gateway:
                 supervisor.wake()
 
     async def _run(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._running.set()
         hub(settings.REDIS_URL).on_wake(self.wake)
         values = ingest()
@@ -103,7 +106,6 @@ class Gateway:
         await self._drain()
 
     async def _pause(self) -> None:
-        assert self._stop is not None
         try:
             async with asyncio.timeout(TEND_EVERY_S):
                 await self._stop.wait()
@@ -120,6 +122,8 @@ class Gateway:
         for resource, plan in plans.items():
             if resource not in self.supervisors:
                 await self._begin(plan, values)
+        await self._wake_due()
+        await self._write_statistics()
         await self._chore("old-data", lambda: mark_old_data(values, datetime.now(UTC)))
         await self._chore("link-states", lambda: update_link_states(datetime.now(UTC)))
         self.tended_at = datetime.now(UTC)
@@ -143,17 +147,33 @@ class Gateway:
         supervisor, task = self.supervisors.pop(resource), self._tasks.pop(resource, None)
         if task is not None:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            # A connection that will not close must not keep the others from being tended.
+            _, unfinished = await asyncio.wait([task], timeout=CLOSE_WITHIN_S)
+            if unfinished:
+                log.error("%s: did not close in %g s", resource, CLOSE_WITHIN_S)
         if give_up:
             await in_thread(give_up_lease)(supervisor.lease, now=datetime.now(UTC))
 
     async def _renew(self) -> None:
-        for resource, supervisor in list(self.supervisors.items()):
-            lease = await in_thread(take_lease)(resource, self.owner, ttl_s=LEASE_S, now=datetime.now(UTC))
-            if lease is None or lease.epoch != supervisor.lease.epoch:
-                await self._end(resource, give_up=False)
-            else:
-                supervisor.lease.ends_monotonic = lease.ends_monotonic
+        """One statement for everything held: hundreds of connections must not cost hundreds of commits."""
+        held = [supervisor.lease for supervisor in self.supervisors.values()] + list(self._chores.values())
+        kept = await in_thread(renew_leases)(held, ttl_s=LEASE_S, now=datetime.now(UTC))
+        still_ours = {lease.resource for lease in kept}
+        for resource in [resource for resource in self.supervisors if resource not in still_ours]:
+            await self._end(resource, give_up=False)
+        self._chores = {name: lease for name, lease in self._chores.items() if name in still_ours}
+
+    async def _wake_due(self) -> None:
+        """A lost wake-up costs a second: one look at the table for all connections of this gateway."""
+        keys = {key: s for s in self.supervisors.values() for key in s.plan.connections.values()}
+        for key in await in_thread(connections_with_due_setpoints)(list(keys), datetime.now(UTC)):
+            keys[key].wake()
+
+    async def _write_statistics(self) -> None:
+        if time.monotonic() - self._statistics_written < STATISTICS_EVERY_S:
+            return
+        self._statistics_written = time.monotonic()
+        await in_thread(write_statistics)([supervisor.figures() for supervisor in self.supervisors.values()])
 
     async def _chore(self, name: str, work: Callable[[], Any]) -> None:
         """Work that one gateway of the installation does for all."""

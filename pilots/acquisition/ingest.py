@@ -182,7 +182,7 @@ class Ingest:
                 close_old_connections()
                 self._ended.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
-            except Exception as error:  # the outermost loop of the writer: no value may end it
+            except Exception as error:  # noqa: BLE001  the outermost loop of the writer: no value may end it
                 self._isolate(entries, error)
                 return
             else:

@@ -19,7 +19,8 @@ _NEWER = """ON CONFLICT (point_id) DO UPDATE SET value = excluded.value, text = 
 source_time = excluded.source_time, received_time = excluded.received_time
 WHERE excluded.source_time >= pilots_latestvalue.source_time"""
 _POSTGRESQL = f"""INSERT INTO pilots_latestvalue ({_COLUMNS})
-SELECT point, value, text, quality, timestamptz 'epoch' + source_us * interval '1 us', timestamptz 'epoch' + received_us * interval '1 us'
+SELECT point, value, text, quality,
+timestamptz 'epoch' + source_us * interval '1 us', timestamptz 'epoch' + received_us * interval '1 us'
 FROM unnest(%s::bigint[], %s::float8[], %s::text[], %s::smallint[], %s::bigint[], %s::bigint[])
 AS newest (point, value, text, quality, source_us, received_us) {_NEWER}"""
 _SQLITE = f"INSERT INTO pilots_latestvalue ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s) {_NEWER}"

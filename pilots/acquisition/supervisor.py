@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from channels.db import database_sync_to_async
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from pilots.acquisition.batch import IngestFull, Unstorable
 from pilots.acquisition.ingest import Ingest
@@ -38,7 +38,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 #: A connection that lived this long has earned a quick first retry.
 STEADY_S = 60.0
-STATISTICS_EVERY_S = 5.0
+#: The gateway wakes a supervisor whose set-points are due; this is the net under it.
+LOOK_EVERY_S = 10.0
 #: Blocking calls of the loop run in threads that give their database connection back.
 in_thread = partial(database_sync_to_async, thread_sensitive=False)
 
@@ -58,6 +59,15 @@ class PollCounters:
     polls: int = 0
     failed: int = 0
     skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Newest figures of the connections of one supervisor."""
+
+    connections: list[int]
+    last_frame: datetime | None
+    statistics: dict[str, object]
 
 
 class Supervisor:
@@ -188,7 +198,7 @@ class Supervisor:
     async def _watch_setpoints(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(LOOK_EVERY_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -234,8 +244,7 @@ class Supervisor:
     # State
 
     async def _watch_devices(self, driver: Driver) -> None:
-        """Devices that hang up (charge points) take their values with them; statistics are written now and then."""
-        written = 0.0
+        """Devices that hang up (charge points) take their values with them."""
         while True:
             lost = []
             for device in self.plan.target.devices:
@@ -246,9 +255,6 @@ class Supervisor:
                     self._devices_up[device.id] = up
             if lost and driver.listening:
                 await self._mark_old(lost)
-            if time.monotonic() - written > STATISTICS_EVERY_S:
-                written = time.monotonic()
-                await self._note_state()
             await asyncio.sleep(1.0)
 
     async def _note_up(self) -> None:
@@ -287,6 +293,10 @@ class Supervisor:
         rows.exclude(state=self._state).update(state=self._state, state_since=now)
         rows.update(last_frame_at=self._last_frame, last_error=self._error[:300], statistics=self.statistics())
 
+    def figures(self) -> Figures:
+        """What the gateway writes about this connection every few seconds, together with all others."""
+        return Figures(list(self.plan.connections.values()), self._last_frame, self.statistics())
+
     def statistics(self) -> dict[str, object]:
         """Counters of this connection since the gateway took it."""
         form: dict[str, object] = {"polls": self.counters.polls, "failed": self.counters.failed, "skipped": self.counters.skipped}
@@ -296,8 +306,16 @@ class Supervisor:
             form |= {"sent": traffic.sent, "received": traffic.received, "timeouts": traffic.timeouts}
             form |= {"violations": traffic.violations, "refused": traffic.refused}
             if trips:
-                form |= {"p50_ms": round(1000 * trips[len(trips) // 2], 1), "p95_ms": round(1000 * trips[int(len(trips) * 0.95)], 1)}
+                half, most = trips[len(trips) // 2], trips[int(len(trips) * 0.95)]
+                form |= {"p50_ms": round(1000 * half, 1), "p95_ms": round(1000 * most, 1)}
         return form
+
+
+@transaction.atomic
+def write_statistics(figures: Sequence[Figures]) -> None:
+    """The rows of these connections show their newest figures."""
+    for row in figures:
+        Connection.objects.filter(pk__in=row.connections).update(last_frame_at=row.last_frame, statistics=row.statistics)
 
 
 def poll_slots(target: Target, now: float) -> list[Slot]:

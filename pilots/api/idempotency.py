@@ -1,15 +1,14 @@
 """The same key and the same body get the same first answer, however often and however fast they come (docs/api.md).
 
 Two ways, because a transaction must not wait for another thread's transaction: `answer_in_transaction` keeps key, work and
-answer in one, so that a crash leaves all or nothing and a concurrent repeat waits on the database; `answer_around` claims the
-key first, for work that commits elsewhere and may be done again without harm (measurements).
+answer in one, so that a crash leaves all or nothing and a concurrent repeat waits on the database; `answer_around` keeps the
+key afterwards, for work that commits elsewhere and may be done again without harm (measurements).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,10 +27,6 @@ from pilots.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=48)
 LONGEST_KEY = 200
-#: A concurrent repeat of a measurement message waits so long for the first one's answer.
-PATIENCE_S = 15.0
-#: A claim without an answer for so long belongs to a process that died.
-CLAIM_LASTS = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +78,25 @@ def answer_in_transaction(request: Request, key: str, work: Callable[[], Answer]
 
 
 def answer_around(request: Request, key: str, work: Callable[[], Answer]) -> HttpResponseBase:
-    """The first answer of this key. `work` commits by itself; when it fails for our own reasons, the key is free again.
+    """The first answer of this key. `work` commits by itself and may be done again without harm: two repeats at the same
+    instant both work, and both get the answer that was kept first.
 
-    Raises Problem 409 when the key was used for another body, or its first request does not end.
+    Raises Problem 409 when the key was used for another body.
     """
     if not key:
         return _answer_of(work).response()
     body_sha256 = _body_digest(request)
-    row = _claim(request, key, body_sha256) or _taken_over(request, key, body_sha256)
-    if row is None:
-        return _wait_for_answer(request, key, body_sha256).response()
-    try:
+    known = IdempotencyKey.objects.filter(source=_source(request), key=key).first()
+    if known is None or known.created_at < timezone.now() - KEPT_FOR:
         answer = _answer_of(work)
-    except BaseException:
-        row.delete()
-        raise
-    _keep(row, answer)
-    return answer.response()
+        # One commit a message: the key goes in together with its answer.
+        with transaction.atomic():
+            row = _claim(request, key, body_sha256)
+            if row is not None:
+                _keep(row, answer)
+                return answer.response()
+        known = _existing(request, key)
+    return _repeat(known, body_sha256).response()
 
 
 def forget_old_keys() -> int:
@@ -128,15 +125,6 @@ def _claim(request: Request, key: str, body_sha256: str) -> IdempotencyKey | Non
         return None
 
 
-def _taken_over(request: Request, key: str, body_sha256: str) -> IdempotencyKey | None:
-    """The claim of a process that died, now ours; None when its owner may still live or has answered."""
-    now = timezone.now()
-    abandoned = IdempotencyKey.objects.filter(
-        source=_source(request), key=key, body_sha256=body_sha256, status=None, created_at__lt=now - CLAIM_LASTS
-    )
-    return _existing(request, key) if abandoned.update(created_at=now) else None
-
-
 def _existing(request: Request, key: str) -> IdempotencyKey:
     found = IdempotencyKey.objects.filter(source=_source(request), key=key).first()
     if found is None:
@@ -150,15 +138,6 @@ def _repeat(row: IdempotencyKey, body_sha256: str) -> Answer:
     if row.status is None:
         raise _in_progress()
     return Answer(row.status, dict(row.answer or {}), row.location)
-
-
-def _wait_for_answer(request: Request, key: str, body_sha256: str) -> Answer:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        row = _existing(request, key)
-        if row.status is not None or row.body_sha256 != body_sha256 or time.monotonic() >= deadline:
-            return _repeat(row, body_sha256)
-        time.sleep(0.05)
 
 
 def _keep(row: IdempotencyKey, answer: Answer) -> None:

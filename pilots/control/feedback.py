@@ -1,4 +1,4 @@
-"""What the measurements say about a set-point: a device's yes makes it dispatched, only its value makes it executed. [operation]"""
+"""What measurements say about a set-point: a device's yes makes it dispatched, only its value makes it executed. [operation]"""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[
     changes = []
     for setpoint, feedback in _awaited():
         measurement = latest.get(feedback.pk)
-        if measurement is not None and _proves(setpoint, measurement.value, measurement.quality, measurement.received_time):
-            if _executed(setpoint, feedback, measurement.value, now, published=False):
-                changes.append(change(setpoint))
+        if measurement is None or not _proves(setpoint, measurement.value, measurement.quality, measurement.received_time):
+            continue
+        if _executed(setpoint, feedback, measurement.value, now, published=False):
+            changes.append(change(setpoint))
     return changes
 
 

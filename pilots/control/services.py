@@ -195,7 +195,9 @@ def note_unknown(setpoint: Setpoint, *, reason: str, actor: str, now: datetime) 
 
 def recover_claims(connections: Iterable[int], *, actor: str, now: datetime) -> int:
     """Claims of an earlier holder of these connections became `unknown`: nothing is sent again blindly. Returns how many."""
-    orphans = Setpoint.objects.filter(state=S.VALIDATED, claimed_at__isnull=False, point__device__connection__in=list(connections))
+    orphans = Setpoint.objects.filter(
+        state=S.VALIDATED, claimed_at__isnull=False, point__device__connection__in=list(connections)
+    )
     found = list(orphans.select_related("point__device__pilot"))
     for setpoint in found:
         note_unknown(setpoint, reason=LOST_CLAIM, actor=actor, now=now)

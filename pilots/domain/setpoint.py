@@ -127,7 +127,8 @@ def check_setpoint(wish: Wish, point: PointSpec, now: datetime, around: Circumst
     if point.capability is None or not point.kind.writable:
         raise SetpointRejected(RejectCode.NOT_CAPABLE, f"{point.name} takes no set-points.", field="point")
     if wish.unit != point.unit:
-        raise SetpointRejected(RejectCode.WRONG_UNIT, f"{point.name} is in {point.unit or 'no unit'}, not {wish.unit}.", field="unit")
+        known = point.unit or "no unit"
+        raise SetpointRejected(RejectCode.WRONG_UNIT, f"{point.name} is in {known}, not {wish.unit}.", field="unit")
     _check_value(wish, point, point.capability)
     _check_times(wish, now)
     if around.link_up is False and wish.valid_from - now <= LINK_DOWN_GRACE:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +21,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANGE = "FROM sample WHERE point = %s AND source_time >= %s AND source_time < %s ORDER BY source_time, received_ms"
 _PLAIN = f"SELECT source_time, value, quality {_RANGE}"
 #: The server packs all rows into one value, which numpy takes as it is: row by row a day of seconds costs ten times as much.
-_PACKED = f"""SELECT string_agg(timestamptz_send(source_time) || float8send(coalesce(value, 'NaN')) || int2send(quality), ''::bytea)
+_PACKED = f"""SELECT string_agg(
+timestamptz_send(source_time) || float8send(coalesce(value, 'NaN')) || int2send(quality), ''::bytea)
 FROM (SELECT source_time, value, quality {_RANGE}) AS ordered"""
 _PACKED_ROW = np.dtype([("time", ">i8"), ("value", ">f8"), ("quality", ">i2")])
 
@@ -147,7 +147,8 @@ def _stored_rows(point: Point, start: datetime, end: datetime) -> np.ndarray:
             rows["time"] += PG_EPOCH_US
         else:
             cursor.execute(_PLAIN, arguments)
-            rows = np.array([(time, np.nan if value is None else value, q) for time, value, q in cursor.fetchall()], dtype=_PACKED_ROW)
+            found = [(time, np.nan if value is None else value, quality) for time, value, quality in cursor.fetchall()]
+            rows = np.array(found, dtype=_PACKED_ROW)
     return rows[np.append(rows["time"][1:] != rows["time"][:-1], True)] if len(rows) else rows
 
 
@@ -168,7 +169,7 @@ def _thinned(times: np.ndarray, values: np.ndarray, max_points: int) -> Series:
 
 
 def _drawn(values: np.ndarray) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]  # NaN is a gap
+    return [None if gap else value for value, gap in zip(values.tolist(), np.isnan(values).tolist(), strict=True)]
 
 
 def _row(point: int, source: object, received_ms: int, value: float | None, quality: int) -> SampleRow:

@@ -143,9 +143,8 @@ def _create_partition(cursor: CursorWrapper, day: str, next_day: str) -> None:
     cursor.execute("SELECT to_regclass(%s)", [name])
     if cursor.fetchone()[0] is not None:
         return
-    cursor.execute(
-        "SELECT 1 FROM sample_default WHERE source_time >= %s AND source_time < %s LIMIT 1", [f"{day}T00:00Z", f"{next_day}T00:00Z"]
-    )
+    sql = "SELECT 1 FROM sample_default WHERE source_time >= %s AND source_time < %s LIMIT 1"
+    cursor.execute(sql, [f"{day}T00:00Z", f"{next_day}T00:00Z"])
     if cursor.fetchone() is None:
         cursor.execute(
             f"CREATE TABLE {name} PARTITION OF sample FOR VALUES FROM ('{day}T00:00Z') TO ('{next_day}T00:00Z')"

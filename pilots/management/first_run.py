@@ -89,9 +89,8 @@ def _prepare_head_ends(pilot: Pilot, tokens: dict[str, str]) -> None:
 
 
 def _pusher(device: Device) -> str:
-    assert device.connection is not None
-    known = device.connection.options.get("pushers") or [device.connection.name]
-    return str(device.address.get("pusher") or (device.code if device.code in known else known[0]))
+    known = device.connection.options.get("pushers", []) if device.connection is not None else []
+    return str(device.address.get("pusher") or (known[0] if known and device.code not in known else device.code))
 
 
 def _token(

@@ -6,6 +6,7 @@ field gateway) and beat in threads beside it.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -22,7 +23,7 @@ from typing import Any
 from celery.beat import Service
 from celery.worker import WorkController
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from invade_scada.celery import app
@@ -56,6 +57,7 @@ class Installation:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._prepare()
+        _spare_the_collector()
         hub(settings.REDIS_URL)
         self._start_celery()
         threading.Thread(target=self._beat_the_heart, name="heartbeat", daemon=True).start()
@@ -158,8 +160,9 @@ class Installation:
     def _beat_the_heart(self) -> None:
         while not self.stopping.is_set():
             try:
-                for role in filter(self._is_well, self.roles):
-                    take_lease(f"role:{role}:{self.owner}", self.owner, ttl_s=HEARTBEAT_TTL_S, now=datetime.now(UTC))
+                with transaction.atomic():
+                    for role in filter(self._is_well, self.roles):
+                        take_lease(f"role:{role}:{self.owner}", self.owner, ttl_s=HEARTBEAT_TTL_S, now=datetime.now(UTC))
             except DatabaseError as error:
                 log.warning("heartbeat: %s", error)
             close_old_connections()
@@ -170,6 +173,12 @@ class Installation:
             found = gateway()
             return found is not None and found.tended_at is not None and (datetime.now(UTC) - found.tended_at).seconds < 10
         return True
+
+
+def _spare_the_collector() -> None:
+    """What was imported is looked at no more, and values by the thousand no longer set the collector off at each poll."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def tables_stand() -> bool:

@@ -7,6 +7,7 @@ monotonic clock before the row says so, so two workers never own one resource ev
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,6 +46,21 @@ def take_lease(resource: str, owner: str, *, ttl_s: float, now: datetime) -> Hel
             return None
     epoch = Lease.objects.filter(resource=resource, owner=owner).values_list("epoch", flat=True).first()
     return None if epoch is None else HeldLease(resource, owner, epoch, started + ttl_s)
+
+
+def renew_leases(leases: Sequence[HeldLease], *, ttl_s: float, now: datetime) -> list[HeldLease]:
+    """Those of one owner's leases that are still its own, now longer, in one transaction; the others are lost."""
+    if not leases:
+        return []
+    started = time.monotonic()
+    mine = Lease.objects.filter(owner=leases[0].owner, resource__in=[lease.resource for lease in leases])
+    with transaction.atomic():
+        mine.filter(until__gt=now).update(until=now + timedelta(seconds=ttl_s))
+        epochs = dict(mine.filter(until__gt=now).values_list("resource", "epoch"))
+    kept = [lease for lease in leases if epochs.get(lease.resource) == lease.epoch]
+    for lease in kept:
+        lease.ends_monotonic = started + ttl_s
+    return kept
 
 
 def give_up_lease(lease: HeldLease, *, now: datetime) -> None:

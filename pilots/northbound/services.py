@@ -6,25 +6,24 @@ import json
 import logging
 import random
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from invade_scada.ports import read_ports
 from pilots.domain.errors import PlatformDown, PlatformRefused
 from pilots.models import AuditEvent, OutboxMessage, OutboxState, Pilot
-from pilots.models.leases import HeldLease, give_up_lease, take_lease
+from pilots.models.leases import HeldLease, take_lease
 from pilots.northbound.client import InvadeClient
 from pilots.northbound.messages import rfc3339
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 30.0
+LEASE_S = 20.0
 PAGE = 50
-RUN_S = 20.0
+RUN_S = 10.0
 LONGEST_PAUSE_S = 60.0
 
 
@@ -41,23 +40,23 @@ def platform_address() -> tuple[str, str] | None:
 
 def forward_outbox(*, owner: str, now: datetime) -> int:
     """What waits and is due has been offered to the platform; returns how many messages it took."""
-    address = platform_address()
-    if address is None:
+    address, due = platform_address(), _due(now)
+    if address is None or not due:
         return 0
-    accepted = 0
+    # One forwarder at a time keeps every pilot's order. The lease is left to run on: the next beat is here in a second.
+    lease = take_lease("outbox", owner, ttl_s=LEASE_S, now=now)
+    if lease is None:
+        return 0
     with InvadeClient(*address) as client:
-        for state in _due(now):
-            lease = take_lease(f"outbox:{state.pilot.code}", owner, ttl_s=LEASE_S, now=now)
-            if lease is not None:
-                accepted += _forward_pilot(client, state, lease)
-                give_up_lease(lease, now=datetime.now(UTC))
-    return accepted
+        return sum(_forward_pilot(client, state, lease) for state in due)
 
 
-def _due(now: datetime) -> Iterator[OutboxState]:
+def _due(now: datetime) -> list[OutboxState]:
     waiting = OutboxMessage.objects.filter(pilot=OuterRef("pilot"), refused_at=None)
     due = Q(retry_at=None) | Q(retry_at__lte=now)
-    yield from OutboxState.objects.filter(due, Exists(waiting)).select_related("pilot")
+    # Whoever waits longest comes first, so that one pilot's backlog never starves another.
+    longest = F("accepted_at").asc(nulls_first=True)
+    return list(OutboxState.objects.filter(due, Exists(waiting)).select_related("pilot").order_by(longest))
 
 
 def _forward_pilot(client: InvadeClient, state: OutboxState, lease: HeldLease) -> int:

@@ -10,12 +10,11 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from tests.bench import plant
-
 from pilots.acquisition.gateway import Gateway
 from pilots.control.services import request_setpoint
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models import Connection, Device, LatestValue, Pilot, Point
+from tests.bench import plant
 from tests.bench.figures import Goal, note, quantile, report
 from tests.bench.peers import HEADER, peer
 
@@ -38,7 +37,13 @@ def main() -> None:
             rounds.append((_clicks_p95(point, arrivals, turn), _writes_p95(port, arrivals)))
         gateway.stop()
     polled = POLLED * plant.POINTS
-    report("control.click_to_write_ms", f"ms p95, {polled:,} points/s polled", "bare Modbus write, there and back", rounds, Goal("value", "<=", 500))
+    report(
+        "control.click_to_write_ms",
+        f"ms p95, {polled:,} points/s polled",
+        "bare Modbus write, there and back",
+        rounds,
+        Goal("value", "<=", 500),
+    )
 
 
 def _make_battery(pilot: Pilot, port: int) -> Point:

@@ -9,11 +9,10 @@ import subprocess
 import time
 from datetime import timedelta
 
-from tests.bench import plant
-
 from pilots.history.selectors import stream_samples
 from pilots.models import Point
 from pilots.northbound.messages import rfc3339
+from tests.bench import plant
 from tests.bench.figures import Goal, note, report
 from tests.bench.history import fill
 

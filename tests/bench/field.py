@@ -41,7 +41,10 @@ async def modbus_poll() -> None:
     }
     with peer("modbus") as (port, _):
         device = DeviceTarget(id="es-M01", address={"unit": 1}, points=points)
-        driver, raw = ModbusTcpDriver(Target(name="bench", host="127.0.0.1", port=port, devices=(device,)), _nowhere), await connect_modbus(port)
+        driver, raw = (
+            ModbusTcpDriver(Target(name="bench", host="127.0.0.1", port=port, devices=(device,)), _nowhere),
+            await connect_modbus(port),
+        )
         await driver.open()
         rounds = []
         for _ in range(ROUNDS):
@@ -70,7 +73,8 @@ async def iec104_decode() -> None:
     """Time-tagged floats a second of CPU, from the socket into a sink that drops them."""
     objects, frames = Iec104Station.OBJECTS, Iec104Station.FRAMES
     points = {
-        f"p{ioa}": PointSpec(name=f"p{ioa}", kind=PointKind.MEASUREMENT, address={"ioa": ioa, "type": 36}) for ioa in range(1, objects + 1)
+        f"p{ioa}": PointSpec(name=f"p{ioa}", kind=PointKind.MEASUREMENT, address={"ioa": ioa, "type": 36})
+        for ioa in range(1, objects + 1)
     }
     device = DeviceTarget(id="es-RTU01", address={"ca": 1}, points=points)
     rounds = []
@@ -111,7 +115,9 @@ def chain() -> None:
         plant.close_connections()
         with plant.product() as product:
             note("field: the chain runs ...")
-            ours = asyncio.run(_windows(product.process.pid, product.websocket, origin=product.origin, additional_headers=headers))
+            ours = asyncio.run(
+                _windows(product.process.pid, product.websocket, origin=product.origin, additional_headers=headers)
+            )
         with peer("chain", YARDSTICKS, str(port), plant.database_url(), str(DEVICES), str(LINKS)) as (raw_port, process):
             raw = asyncio.run(_windows(process.pid, f"ws://127.0.0.1:{raw_port}/"))
     text = max((text for window in ours for text in window.texts), key=len)
@@ -119,7 +125,13 @@ def chain() -> None:
     costs = [(mine.cost, limit.cost) for mine, limit in zip(ours, raw, strict=True)]
     report("field.chain_cpu_per_1000_points_s", "% of a core", "bare asyncio, struct, COPY, websockets", costs)
     ages = [(quantile(window.ages_ms, 0.95), echo) for window, echo in zip(ours, echoes, strict=True)]
-    report("field.read_to_browser_p95", f"ms at {ours[0].rate:,.0f} points/s", "websocket echo of the same frame", ages, Goal("value", "<=", 25))
+    report(
+        "field.read_to_browser_p95",
+        f"ms at {ours[0].rate:,.0f} points/s",
+        "websocket echo of the same frame",
+        ages,
+        Goal("value", "<=", 25),
+    )
     ages = [(quantile(mine.ages_ms, 0.95), quantile(limit.ages_ms, 0.95)) for mine, limit in zip(ours, raw, strict=True)]
     report("field.read_to_browser_p95_vs_raw", "ms", "the bare chain, flushed each 100 ms", ages)
 

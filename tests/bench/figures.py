@@ -55,9 +55,7 @@ class Figure:
         return f"{self.name:<36}{_short(self.value):>9} {self.unit:<30}{_short(self.ratio):>7}x  {limit:<62}{self.goal or '-':<16}{verdict}"
 
 
-def report(
-    name: str, unit: str, yardstick: str, rounds: Sequence[tuple[float, float]], goal: Goal | None = None
-) -> None:
+def report(name: str, unit: str, yardstick: str, rounds: Sequence[tuple[float, float]], goal: Goal | None = None) -> None:
     """The figure of these (ours, yardstick) rounds goes to whoever started this part."""
     value, limit = (statistics.median(column) for column in zip(*rounds, strict=True))
     ratio = statistics.median(ours / raw for ours, raw in rounds)

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from tests.bench import plant
-
 import numpy as np
 from django.db import connection, transaction
 
 from pilots.history.selectors import series
 from pilots.history.services import ensure_partitions
 from pilots.models import Point
+from tests.bench import plant
 from tests.bench.figures import Goal, note, report
 from tests.bench.yardsticks import packed
 

@@ -71,7 +71,9 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "tests.bench.ingest"], env=environment, check=True)
 
 
-def _report(name: str, yardstick: str, unit: str, column: int, ours: list[Cost], theirs: list[Cost], goal: Goal | None = None) -> None:
+def _report(
+    name: str, yardstick: str, unit: str, column: int, ours: list[Cost], theirs: list[Cost], goal: Goal | None = None
+) -> None:
     report(name, unit, yardstick, [(a[column], b[column]) for a, b in zip(ours, theirs, strict=True)], goal)
 
 

@@ -8,13 +8,12 @@ import os
 import time
 from typing import Any
 
-from tests.bench import plant
-
 import redis
 from websockets.asyncio.client import ClientConnection, connect
 
 from pilots.live.frames import Change
-from pilots.live.hub import CHANNEL, RedisHub
+from pilots.live.hub import RedisHub
+from tests.bench import plant
 from tests.bench.figures import Goal, note, quantile, report
 from tests.bench.peers import age_ms, peer, stamp
 
@@ -86,7 +85,10 @@ def main() -> None:
         hall = Hall(product.websocket, options | {"origin": product.origin})
         ours = asyncio.run(measure(product.process.pid, lambda: hub.publish([Change("es", points=rows())]), hall))
     hub.close()
-    found = {name: _beside(module, name, url) for name, module in (("broadcast", "tests.bench.yardsticks"), ("serve", "tests.bench.layer"))}
+    found = {
+        name: _beside(module, name, url)
+        for name, module in (("broadcast", "tests.bench.yardsticks"), ("serve", "tests.bench.layer"))
+    }
     raw, layer = found["broadcast"], found["serve"]
     unit = f"µs CPU/frame of {POINTS} points, {CLIENTS} pages"
     _report("live.cpu_per_frame", unit, "websockets.broadcast", 0, ours, raw, Goal("value", "<=", 115))

@@ -36,16 +36,31 @@ def make_meters(devices: int, *, connections: int = 1, port: int | None = None, 
     """A pilot `es` whose meters have 50 float registers each, spread over so many Modbus connections."""
     pilot = Pilot.objects.create(code="es", name="Bench", country="ES", latitude=41.6, longitude=2.3)
     lines = [
-        Connection.objects.create(pilot=pilot, name=f"es-gw{index:02d}", protocol="modbus_tcp", host="127.0.0.1", port=port or 502)
+        Connection.objects.create(
+            pilot=pilot, name=f"es-gw{index:02d}", protocol="modbus_tcp", host="127.0.0.1", port=port or 502
+        )
         for index in range(connections)
     ]
     meters = [
-        Device(pilot=pilot, code=f"es-M{index:04d}", kind="meter", connection=lines[index % connections], address={"unit": 1 + index % 240})
+        Device(
+            pilot=pilot,
+            code=f"es-M{index:04d}",
+            kind="meter",
+            connection=lines[index % connections],
+            address={"unit": 1 + index % 240},
+        )
         for index in range(devices)
     ]
     Device.objects.bulk_create(meters)
     Point.objects.bulk_create(
-        Point(device=meter, name=name, kind="measurement", unit="W", period_s=period_s, address={"register": 2 * index, "type": "float32"})
+        Point(
+            device=meter,
+            name=name,
+            kind="measurement",
+            unit="W",
+            period_s=period_s,
+            address={"register": 2 * index, "type": "float32"},
+        )
         for meter in meters
         for index, name in enumerate(NAMES)
     )

@@ -17,7 +17,8 @@ import numpy as np
 import psycopg
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
-from tests.bench.peers import HEADER, HEADER as MBAP
+from tests.bench.peers import HEADER
+from tests.bench.peers import HEADER as MBAP
 
 PG_EPOCH_S = 946_684_800
 ROW = np.dtype(

@@ -56,9 +56,10 @@ def test_microseconds_are_exact(moment: datetime) -> None:
 
 
 def test_an_absurd_receive_offset_is_kept_at_its_columns_edge(point: Point) -> None:
-    record_samples([new_sample(point.pk, source_time=datetime(1970, 1, 2, tzinfo=UTC), received_time=START, value=1.0, quality=0)])
-    (row,) = read_samples([point], datetime(1970, 1, 1, tzinfo=UTC), START, limit=10)
-    assert row.source_time == datetime(1970, 1, 2, tzinfo=UTC)
+    source = datetime(1970, 1, 2, tzinfo=UTC)
+    record_samples([new_sample(point.pk, source_time=source, received_time=START, value=1.0, quality=0)])
+    (row,) = read_samples([point], source, START, limit=10)
+    assert row.source_time == source
 
 
 def test_a_sample_of_the_same_instant_replaces_the_first(point: Point) -> None:

@@ -43,7 +43,8 @@ def test_a_wrong_database_names_its_variable(monkeypatch: pytest.MonkeyPatch, ur
 def test_a_postgresql_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://us%40er:p%3Aw@db:5433/scada?sslmode=require")
     entry: dict[str, Any] = env.database("DATABASE_URL", "scada.sqlite3")
-    assert (entry["USER"], entry["PASSWORD"], entry["HOST"], entry["PORT"], entry["NAME"]) == ("us@er", "p:w", "db", "5433", "scada")
+    found = [entry[name] for name in ("USER", "PASSWORD", "HOST", "PORT", "NAME")]
+    assert found == ["us@er", "p:w", "db", "5433", "scada"]
     assert entry["OPTIONS"]["sslmode"] == "require"
 
 
