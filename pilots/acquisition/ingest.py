@@ -315,9 +315,7 @@ def _same(new: Measurement, old: Measurement) -> bool:
 
 def _samples(of: list[tuple[PointEntry, Measurement]]) -> list[NewSample]:
     return [
-        new_sample(
-            entry.id, source_time=m.source_time, received_time=m.received_time, value=m.value, quality=m.quality.pack()
-        )
+        new_sample(entry.id, source_time=m.source_time, received_time=m.received_time, value=m.value, quality=m.quality.pack())
         for entry, m in of
     ]
 

@@ -83,6 +83,7 @@ class Supervisor:
         self._devices_up: dict[str, bool] = {}
         self._state = LinkState.UNKNOWN
         self._error = ""
+        self._noted = True
         self._last_frame: datetime | None = None
 
     def wake(self) -> None:
@@ -255,6 +256,8 @@ class Supervisor:
                     self._devices_up[device.id] = up
             if lost and driver.listening:
                 await self._mark_old(lost)
+            if not self._noted:
+                await self._note_state()
             await asyncio.sleep(1.0)
 
     async def _note_up(self) -> None:
@@ -277,7 +280,9 @@ class Supervisor:
     async def _note_state(self) -> None:
         try:
             await in_thread(self._write_state)()
+            self._noted = True
         except DatabaseError as error:
+            self._noted = False  # tried again while the connection lives, and at its next change
             # A database that is away is no reason to drop the field: its values wait in ingest.
             log.warning("%s: state not noted: %s", self.plan.target.name, error)
 

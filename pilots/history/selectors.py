@@ -72,10 +72,12 @@ def read_samples(
     if after is not None:
         where += " AND (source_time, point) > (%s, %s)"
         arguments += [_stored(after[0]), after[1]]
-    sql = f"SELECT point, source_time, received_ms, value, quality FROM sample WHERE {where} ORDER BY source_time, point LIMIT {int(limit)}"
+    columns = "point, source_time, received_ms, value, quality"
     with connection.cursor() as cursor:
-        cursor.execute(sql, arguments)
-        return [_row(*columns) for columns in cursor.fetchall()]
+        cursor.execute(
+            f"SELECT {columns} FROM sample WHERE {where} ORDER BY source_time, point LIMIT {int(limit)}", arguments
+        )
+        return [_row(*found) for found in cursor.fetchall()]
 
 
 def stream_samples(points: Sequence[Point], start: datetime, end: datetime, *, page: int = 20_000) -> Iterator[SampleRow]:
@@ -98,17 +100,13 @@ def series(point: Point, start: datetime, end: datetime, *, max_points: int = 20
 def aggregate(point: Point, start: datetime, end: datetime, resolution_s: float) -> list[Interval]:
     """One interval each `resolution_s` of [start, end); intervals without any sample that holds in them are empty."""
     step = int(resolution_s * 1_000_000)
-    first = microseconds(start)
-    count = -(-(microseconds(end) - first) // step)
+    first, last = microseconds(start), microseconds(end)
     times, values, good = _arrays(point, start, end, with_previous=True)
-    bounds = np.append(times, microseconds(end)) if len(times) else times
-    return [_interval(index, first, step, bounds, values, good, microseconds(end)) for index in range(count)]
+    bounds = np.append(times, last) if len(times) else times
+    return [_interval(low, min(low + step, last), bounds, values, good) for low in range(first, last, step)]
 
 
-def _interval(
-    index: int, first: int, step: int, bounds: np.ndarray, values: np.ndarray, good: np.ndarray, end: int
-) -> Interval:
-    low, high = first + index * step, min(first + (index + 1) * step, end)
+def _interval(low: int, high: int, bounds: np.ndarray, values: np.ndarray, good: np.ndarray) -> Interval:
     start = _moment(low)
     if len(bounds) < 2:
         return Interval(start, None, None, None, None, 0, 0.0)

@@ -57,7 +57,7 @@ class Installation:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._prepare()
-        _spare_the_collector()
+        spare_the_collector()
         hub(settings.REDIS_URL)
         self._start_celery()
         threading.Thread(target=self._beat_the_heart, name="heartbeat", daemon=True).start()
@@ -175,7 +175,7 @@ class Installation:
         return True
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """What was imported is looked at no more, and values by the thousand no longer set the collector off at each poll."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

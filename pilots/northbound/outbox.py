@@ -63,9 +63,17 @@ def _begin_numbering(pilot: int) -> None:
 
 def _form(value: OutgoingValue) -> dict[str, Any]:
     measurement = value.measurement
-    form: dict[str, Any] = {"device": value.device, "point": value.point, "t": rfc3339(measurement.source_time)}
-    form |= {"received": rfc3339(measurement.received_time), "resolution": None, "agg": "last"}
-    form |= {"value": measurement.value, "unit": value.unit, "quality": _quality_form(measurement.quality.pack())}
+    form: dict[str, Any] = {
+        "device": value.device,
+        "point": value.point,
+        "t": rfc3339(measurement.source_time),
+        "received": rfc3339(measurement.received_time),
+        "resolution": None,
+        "agg": "last",
+        "value": measurement.value,
+        "unit": value.unit,
+        "quality": _quality_form(measurement.quality.pack()),
+    }
     return form if measurement.text is None else form | {"text": measurement.text}
 
 

@@ -151,9 +151,9 @@ class HeadEnd:
         except httpx.HTTPError as error:
             log.debug("%s: %s", self.name, error)
             return False
-        if answer.status_code >= 500 or answer.status_code in TRY_LATER:
+        if answer.status_code >= 500 or answer.status_code in TRY_LATER or "idempotency_in_progress" in answer.text:
             return False
-        # 409: a first try arrived and only its answer was lost; any other 4xx would be refused again.
+        # Any other 409: a first try arrived and only its answer was lost; any other 4xx would be refused again.
         if answer.status_code >= 400 and answer.status_code != 409:
             log.warning("%s: message refused with %s: %s", self.name, answer.status_code, answer.text[:300])
         if self.queue and self.queue[0] is message:

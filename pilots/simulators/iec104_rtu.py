@@ -28,6 +28,8 @@ from pilots.simulators.plant import Plant, Refused
 log = logging.getLogger(__name__)
 
 SCAN_S = 1.0
+#: 16 time-tagged floats of 15 octets fit into the 253 octets of an APDU; one less leaves room for every type.
+OBJECTS_PER_ASDU = 15
 RENEW_SHARE = 0.7  # of the promised longest silence
 MONITOR = {
     1: c104.Type.M_SP_NA_1, 3: c104.Type.M_DP_NA_1, 13: c104.Type.M_ME_NC_1, 15: c104.Type.M_IT_NA_1,
@@ -43,6 +45,7 @@ class Monitored:
 
     device: str
     spec: PointSpec
+    common_address: int
     type_id: int
     point: c104.Point
     reported: float | None = None
@@ -115,7 +118,7 @@ class RemoteTerminalUnit:
         point = station.add_point(io_address=ioa, type=MONITOR[type_id])
         if point is None:
             raise CatalogueError(f"{device_id} {spec.name}: object address {ioa} is taken")
-        self._monitored.append(Monitored(device_id, spec, type_id, point))
+        self._monitored.append(Monitored(device_id, spec, station.common_address, type_id, point))
 
     # -- reporting
 
@@ -130,14 +133,23 @@ class RemoteTerminalUnit:
     def _report(self, *, spontaneous: bool) -> None:
         """Every object holds its present value; those that are due have been sent."""
         now = time.monotonic()
+        due: dict[tuple[int, int], list[c104.Point]] = {}
         for each in self._monitored:
             raw = self.plant.read(each.device, each.spec.name)
             value = raw if isinstance(raw, float | int) else None
             each.point.info = _information(each, value)
             if spontaneous and each.is_due(value, now):
                 each.reported, each.reported_at = value, now
-                # False only means that nobody listens just now.
-                each.point.transmit(cause=c104.Cot.SPONTANEOUS)
+                due.setdefault((each.common_address, each.type_id), []).append(each.point)
+        for points in due.values():
+            self._send(points)
+
+    def _send(self, points: list[c104.Point]) -> None:
+        """Several objects in an ASDU, as real units do: one each would fill the window of k frames at every scan."""
+        for start in range(0, len(points), OBJECTS_PER_ASDU):
+            batch = c104.Batch(cause=c104.Cot.SPONTANEOUS, points=points[start : start + OBJECTS_PER_ASDU])
+            if self._server is not None:
+                self._server.transmit_batch(batch)  # False only means that nobody listens just now
 
     # -- commands, in c104's threads
 

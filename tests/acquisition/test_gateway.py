@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import pilots.acquisition.gateway as gateway_module
-import pilots.acquisition.supervisor as supervisor_module
 from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.ingest import Ingest, ingest
 from pilots.catalogue.services import note_change
@@ -27,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_module, "TEND_EVERY_S", 0.1)
-    monkeypatch.setattr(supervisor_module, "STATISTICS_EVERY_S", 0.1)
+    monkeypatch.setattr(gateway_module, "STATISTICS_EVERY_S", 0.1)
 
 
 @pytest.fixture

@@ -70,8 +70,7 @@ def locked_database() -> Iterator[None]:
 def end_waiting(cursor: Any) -> int:
     """How many PostgreSQL sessions were waiting for a lock, and are cut off now."""
     cursor.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
     return int(cursor.rowcount)
 
@@ -225,9 +224,7 @@ def test_one_poisonous_value_is_set_aside_and_the_others_are_stored(battery: Bat
     assert door.counters.poisoned == 2
 
 
-def test_a_full_queue_refuses_before_it_takes_anything(
-    battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_queue_refuses_before_it_takes_anything(battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     power(door, 1.0, 0)
     monkeypatch.setattr(ingest_module, "QUEUE_BOUND", 1)
     with pytest.raises(IngestFull):

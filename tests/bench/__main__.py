@@ -55,7 +55,9 @@ def _run(part: str, url: str, figures: list[Figure]) -> bool:
     environment = os.environ | {"DATABASE_URL": _copy_database(url, part), "INVADE_DATA_DIR": str(folder.resolve())}
     environment |= {"INVADE_LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "invade_scada.settings"}
     environment.pop("REDIS_URL", None)
-    process = subprocess.Popen([sys.executable, "-m", f"tests.bench.{part}"], stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.part", part], stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert process.stdout is not None
     guard = threading.Timer(PART_TIMEOUT_S, process.kill)
     guard.start()

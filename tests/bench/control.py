@@ -112,7 +112,3 @@ def _writes_p95(port: int, arrivals: queue.Queue[float]) -> float:
             arrivals.get(timeout=10)
             time.sleep(0.01)
     return quantile(trips, 0.95)
-
-
-if __name__ == "__main__":
-    main()

@@ -50,10 +50,6 @@ def _csv(points: list[Point], start: object, end: object) -> int:
 
 
 def _psql(ids: list[int]) -> None:
-    where = ", ".join(map(str, ids))
-    query = rf"\copy (SELECT point, source_time, value, quality FROM sample WHERE point IN ({where}) ORDER BY source_time, point) TO '{os.devnull}' CSV"
+    rows = f"SELECT point, source_time, value, quality FROM sample WHERE point IN ({', '.join(map(str, ids))})"
+    query = rf"\copy ({rows} ORDER BY source_time, point) TO '{os.devnull}' CSV"
     subprocess.run([plant.psql(), "-q", plant.database_url(), "-c", query], check=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -209,7 +209,3 @@ async def _echo_p95(text: str) -> float:
                 await socket.recv()
                 trips.append(1000 * (time.monotonic() - started))
     return quantile(trips, 0.95)
-
-
-if __name__ == "__main__":
-    main()

@@ -51,8 +51,9 @@ class Figure:
 
     def line(self) -> str:
         verdict = "" if self.holds is None else "holds" if self.holds else "MISSED"
+        ours = f"{self.name:<36}{_short(self.value):>9} {self.unit:<42}{_short(self.ratio):>7}x"
         limit = f"{_short(self.yardstick_value)} {self.yardstick}"
-        return f"{self.name:<36}{_short(self.value):>9} {self.unit:<30}{_short(self.ratio):>7}x  {limit:<62}{self.goal or '-':<16}{verdict}"
+        return f"{ours}  {limit:<58}{self.goal or '-':<18}{verdict}"
 
 
 def report(name: str, unit: str, yardstick: str, rounds: Sequence[tuple[float, float]], goal: Goal | None = None) -> None:

@@ -1,6 +1,6 @@
 """From readings to committed history: the one door beside COPY, executemany and bulk_create. [bench]
 
-`python -m tests.bench.ingest` measures PostgreSQL and starts itself again (`sqlite`) for the embedded database.
+PostgreSQL first; then it starts itself again for the embedded database, SQLite.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from tests.bench import plant
-
-from django.core.management import call_command  # isort: skip  `plant` sets Django up
-from django.db import connection, models, transaction  # isort: skip
+from django.core.management import call_command
+from django.db import connection, models, transaction
 
 from pilots.acquisition.ingest import ingest
 from pilots.domain.measurement import RawReading
 from pilots.history.services import ensure_partitions, microseconds
+from pilots.management.roles import spare_the_collector
 from pilots.models import Point
+from tests.bench import plant
 from tests.bench.figures import Goal, note, report
 from tests.bench.yardsticks import packed
 
@@ -43,6 +43,9 @@ class OrmSample(models.Model):
         app_label = "bench"
         indexes = [models.Index(fields=["point", "source_time"], name="orm_sample_by_point")]
 
+    def __str__(self) -> str:
+        return f"{self.point} {self.source_time}"
+
 
 def main() -> None:
     sqlite = connection.vendor == "sqlite"
@@ -50,6 +53,7 @@ def main() -> None:
         call_command("migrate", verbosity=0)
     ensure_partitions(datetime.now(UTC))
     plant.make_meters(DEVICES)
+    spare_the_collector()  # as the product does at its start
     with connection.schema_editor() as editor:
         editor.create_model(OrmSample)
     ids = list(Point.objects.order_by("pk").values_list("pk", flat=True))
@@ -68,7 +72,7 @@ def main() -> None:
     _report(f"{prefix}cpu_per_row_vs_orm", "µs, bulk_create", "µs CPU/row, all of the door", 1, ours, orm)
     if not sqlite:
         environment = os.environ | {"DATABASE_URL": ""}
-        subprocess.run([sys.executable, "-m", "tests.bench.ingest"], env=environment, check=True)
+        subprocess.run([sys.executable, "-m", "tests.bench.part", "ingest"], env=environment, check=True)
 
 
 def _report(
@@ -121,7 +125,3 @@ def _bulk_create(ids: list[int]) -> None:
         OrmSample(point=point, source_time=now + timedelta(seconds=index), received_ms=0, value=1.0, quality=0)
         for index, point in enumerate(chosen)
     )
-
-
-if __name__ == "__main__":
-    main()

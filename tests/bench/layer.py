@@ -1,4 +1,7 @@
-"""Channels as its manual shows it: a group, a layer in memory, Daphne; `python -m tests.bench.layer serve REDIS_URL CHANNEL`. [bench]"""
+"""Channels as its manual shows it: a group, a layer in memory, Daphne. [bench]
+
+`python -m tests.bench.layer serve REDIS_URL CHANNEL` sends what it hears on a Redis channel.
+"""
 
 from __future__ import annotations
 

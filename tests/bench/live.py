@@ -106,7 +106,3 @@ def _beside(module: str, name: str, url: str) -> list[tuple[float, float]]:
 
 def _report(name: str, unit: str, yardstick: str, column: int, ours: Any, theirs: Any, goal: Goal | None = None) -> None:
     report(name, unit, yardstick, [(a[column], b[column]) for a, b in zip(ours, theirs, strict=True)], goal)
-
-
-if __name__ == "__main__":
-    main()

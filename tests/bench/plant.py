@@ -14,18 +14,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-import django
 import psutil
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.db import connections
 
-django.setup()
-
-from django.conf import settings  # noqa: E402  Django must be set up first
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: E402
-from django.db import connections  # noqa: E402
-
-from invade_scada.ports import read_ports  # noqa: E402
-from pilots.models import Connection, Device, Pilot, Point, Role, RoleGrant, User  # noqa: E402
-from tests.bench.plain import free_port  # noqa: E402
+from invade_scada.ports import read_ports
+from pilots.models import Connection, Device, Pilot, Point, Role, RoleGrant, User
+from tests.bench.plain import free_port
 
 POINTS = 50
 #: Names of a polled device's points, in the order of their registers; the first carries the gateway's stamp.
@@ -125,7 +121,7 @@ def product(role: str = "all", **environment: str) -> Iterator[Product]:
 
 
 def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while time.monotonic() < end and process.poll() is None:
         port = read_ports(settings.DATA_DIR).get("web")
         with socket.socket() as probe:
@@ -142,8 +138,7 @@ def database_url() -> str:
 
 def psql() -> str:
     """The client of the installed server."""
-    found = shutil.which("psql") or str(sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))[-1])
-    return found
+    return shutil.which("psql") or str(sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))[-1])
 
 
 def close_connections() -> None:

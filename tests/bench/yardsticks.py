@@ -1,7 +1,7 @@
 """The limits: the same jobs done with bare asyncio, struct, COPY and `websockets`, without a line of the product.
 
-`chain`, `broadcast`, `layer` and `echo` are processes of their own (`python -m tests.bench.yardsticks chain ...`), whose CPU is read from
-outside as the product's is; the functions run in the process that measures.
+`chain`, `broadcast` and `echo` are processes of their own (`python -m tests.bench.yardsticks chain ...`), whose CPU is read
+from outside as the product's is; the functions run in the process that measures.
 """
 
 from __future__ import annotations
@@ -17,15 +17,36 @@ import numpy as np
 import psycopg
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
-from tests.bench.peers import HEADER
 from tests.bench.peers import HEADER as MBAP
 
 PG_EPOCH_S = 946_684_800
-ROW = np.dtype(
-    [("n", ">i2"), ("a", ">i4"), ("time", ">i8"), ("b", ">i4"), ("value", ">f8"), ("c", ">i4"), ("point", ">i4")]
-    + [("d", ">i4"), ("received", ">i4"), ("e", ">i4"), ("quality", ">i2")]
-)
-SAMPLE = "source_time timestamptz NOT NULL, value double precision, point integer NOT NULL, received_ms integer NOT NULL, quality smallint NOT NULL"
+_FIELDS = [
+    "n",
+    "i2",
+    "a",
+    "i4",
+    "time",
+    "i8",
+    "b",
+    "i4",
+    "value",
+    "f8",
+    "c",
+    "i4",
+    "point",
+    "i4",
+    "d",
+    "i4",
+    "received",
+    "i4",
+    "e",
+    "i4",
+    "quality",
+    "i2",
+]
+ROW = np.dtype([(name, ">" + kind) for name, kind in zip(_FIELDS[::2], _FIELDS[1::2], strict=True)])
+SAMPLE = """source_time timestamptz NOT NULL, value double precision, point integer NOT NULL,
+received_ms integer NOT NULL, quality smallint NOT NULL"""
 FLUSH_S = 0.1
 
 
@@ -154,7 +175,6 @@ def decode_iec104(asdu: bytes) -> list[tuple[int, float, int]]:
 
 _TYPE_36 = struct.Struct("<3sfBHBBBBB")
 
-__all__ = ["HEADER", "RawModbus", "broadcaster", "connect_modbus", "decode_iec104", "packed"]
 
 if __name__ == "__main__":
     if sys.argv[1] == "chain":

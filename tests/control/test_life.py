@@ -222,9 +222,7 @@ def test_an_unknown_outcome_has_failed_when_the_device_shows_another_value(
     assert state(setpoint) == S.FAILED
 
 
-def test_an_unknown_outcome_stays_unknown_while_the_device_cannot_be_read(
-    wish: Wish, lease: HeldLease, battery: Battery
-) -> None:
+def test_an_unknown_outcome_stays_unknown_while_the_device_cannot_be_read(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     make_latest(battery.power, 0.0, at=NOW - timedelta(seconds=1))
     setpoint = claimed(wish, lease)
     control.note_unknown(setpoint, reason="no answer", actor=ACTOR, now=after(1))
@@ -309,9 +307,7 @@ def test_cancelling_an_executed_set_point_releases_it(wish: Wish, lease: HeldLea
     assert refusal.value.code == "already_finished"
 
 
-def test_a_set_point_for_later_ends_the_one_in_force_when_its_time_comes(
-    wish: Wish, lease: HeldLease, battery: Battery
-) -> None:
+def test_a_set_point_for_later_ends_the_one_in_force_when_its_time_comes(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     today = executed(wish, lease, battery)
     later = wish(-5000.0, valid_from=after(100), valid_until=after(600), now=after(3))
     assert control.claim_setpoint(later, lease, now=after(100))

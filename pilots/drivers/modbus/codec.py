@@ -24,6 +24,8 @@ NUMBERS: dict[str, tuple[str, int]] = {
     "float64": ("d", 4),
 }
 
+LAYOUTS = {name: struct.Struct(">" + letter) for name, (letter, _) in NUMBERS.items()}
+
 #: The value by which a SunSpec device says that it lacks a point; for floats it is NaN, which is no value anyway.
 SUNSPEC_MISSING: dict[str, int] = {
     "uint16": 0xFFFF,
@@ -49,10 +51,14 @@ class RegisterCodec:
 
     def decode(self, block: bytes, offset: int) -> float | str | None:
         """The wire value that begins at byte `offset`; None when the device says it has none (sentinel, NaN, infinity)."""
-        raw = self._ordered(block[offset : offset + 2 * self.registers])
         if self.type == "string":
+            raw = self._ordered(block[offset : offset + 2 * self.registers])
             return raw.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
-        value: float = struct.unpack(">" + NUMBERS[self.type][0], raw)[0]
+        value: float
+        if self.word_order == self.byte_order == "big":
+            (value,) = LAYOUTS[self.type].unpack_from(block, offset)
+        else:
+            (value,) = LAYOUTS[self.type].unpack(self._ordered(block[offset : offset + 2 * self.registers]))
         if self.missing is not None and value == self.missing:
             return None
         if self.bit is not None:
