@@ -14,12 +14,16 @@ from zoneinfo import ZoneInfo
 from pilots.history.selectors import Series, series
 from pilots.models import Point
 from pilots.ui.quantities import point_name, shown_unit
+from pilots.ui.single_line import CHARACTER, fit
 
 MAX_CURVES = 12
 TONES = ("c1", "c2", "c3", "c4")
 DASHES = ("solid", "dash", "dot")
 LANE_GAP = 0.06
 LABEL_GAP = 0.035
+LABEL_SHIFT = 6
+#: Room right of the plot for the labels at the curves' ends, in px.
+LEAST_MARGIN, MOST_MARGIN = 60, 290
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneIn
         }
         data += [_trace(curve, axis, number) for number, curve in enumerate(mine)]
         layout["annotations"] += _labels(mine, domain, low, high)
+    layout["margin"]["r"] = _margin(layout["annotations"])
     count = sum(value is not None for curve in curves for value in curve.values)
     return {"data": data, "layout": layout, "count": count}
 
@@ -92,7 +97,7 @@ def _layout(start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
         },
         "hovermode": "x unified",
         "showlegend": False,
-        "margin": {"l": 56, "r": 190, "t": 12, "b": 48},
+        "margin": {"l": 56, "r": LEAST_MARGIN, "t": 12, "b": 48},
         "annotations": [],
         "autosize": True,
     }
@@ -122,9 +127,16 @@ def _labels(curves: Sequence[Curve], domain: list[float], low: float, high: floa
     for value, number in sorted((value, number) for value, number in ends if value is not None):
         natural = domain[0] + (value - low) / (high - low) * (domain[1] - domain[0])
         floor = max(natural, floor + LABEL_GAP)
-        text = f"{curves[number].name} {value:.1f}".replace("-", "−") if value < 0 else f"{curves[number].name} {value:.1f}"
+        digits = f"{value:.1f}".replace("-", "−")
+        text = f"{fit(curves[number].name, MOST_MARGIN - LABEL_SHIFT - CHARACTER * (len(digits) + 2))} {digits}"
         placed.append(
             {"x": 1, "xref": "paper", "xanchor": "left", "y": round(floor, 4), "yref": "paper", "text": text, "showarrow": False}
-            | {"xshift": 6, "meta": {"tone": TONES[number % len(TONES)]}}
+            | {"xshift": LABEL_SHIFT, "meta": {"tone": TONES[number % len(TONES)]}}
         )
     return placed
+
+
+def _margin(labels: Sequence[dict[str, Any]]) -> int:
+    """Width for the longest label in the widest font, so that none runs under the panel beside the plot."""
+    longest = max((len(label["text"]) for label in labels), default=0)
+    return round(min(max(LABEL_SHIFT + CHARACTER * (longest + 1), LEAST_MARGIN), MOST_MARGIN))

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from pilots.control import selectors
 from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.topology import DeviceKind
-from pilots.models import Device, Pilot, Point, Role, User
+from pilots.models import Device, Pilot, Point, Role, Setpoint, User
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.words import KIND_NAMES, direction_role
@@ -22,6 +22,7 @@ from pilots.ui.words import KIND_NAMES, direction_role
 LEADING = [
     "position",
     "active_power",
+    "dc_power",
     "reactive_power",
     "charging_power",
     "connector_state",
@@ -55,6 +56,7 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
     lead = [point for point in ordered if point.name in LEADING][:LEADING_ROWS] or ordered[:LEADING_ROWS]
     controls = [_control(point, point.spec) for point in points if point.kind == PointKind.SETPOINT and point.capability]
     kind = DeviceKind(device.kind)
+    held = _held(points, now)
     return {
         "pilot": pilot,
         "device": device,
@@ -66,9 +68,10 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "no_values": _no_values(device),
         "controls": [control for control in controls if control["point"] in LEADING_SETPOINTS],
         "more_controls": [control for control in controls if control["point"] not in LEADING_SETPOINTS],
-        "records": [selectors.record(setpoint) for setpoint in selectors.recent(device, 6)] if controls else [],
+        "records": _records(device, held) if controls else [],
         "may_operate": user.has_role(Role.OPERATOR, pilot),
-        "holder": _holder(points, now),
+        "holder": None if held is None else _holder(held),
+        "holding_points": " ".join(LEADING_SETPOINTS),
         "expiries": expiries(),
     }
 
@@ -86,8 +89,13 @@ def _value_row(point: Point, kind: DeviceKind) -> dict[str, Any]:
         "unit": point.unit,
         "shown": unit,
         "labels": json.dumps(point.labels) if point.labels else "",
-        "role": direction_role(kind) if point.name == "active_power" else "",
+        "role": direction_role(kind) if point.name in _directed(kind) else "",
     }
+
+
+def _directed(kind: DeviceKind) -> tuple[str, ...]:
+    """Points whose sign is told in words; an array behind an inverter has DC power only."""
+    return ("active_power", "dc_power") if kind is DeviceKind.GENERATING_UNIT else ("active_power",)
 
 
 def _rating(device: Device) -> str:
@@ -125,9 +133,21 @@ def _control(point: Point, spec: PointSpec) -> dict[str, Any]:
     }
 
 
-def _holder(points: list[Point], now: datetime) -> dict[str, Any] | None:
-    for point in points:
-        if point.name in LEADING_SETPOINTS and (held := selectors.holder(point, now)) is not None:
-            until = timezone.localtime(held.valid_until).strftime("%H:%M")
-            return {"priority": held.priority, "until": until, "who": held.requested_by}
-    return None
+def _held(points: list[Point], now: datetime) -> Setpoint | None:
+    found = (selectors.holder(point, now) for point in points if point.name in LEADING_SETPOINTS)
+    return next((held for held in found if held is not None), None)
+
+
+def _holder(held: Setpoint) -> dict[str, Any]:
+    return {
+        "priority": held.priority,
+        "until": timezone.localtime(held.valid_until).strftime("%H:%M"),
+        "who": held.requested_by,
+    }
+
+
+def _records(device: Device, held: Setpoint | None) -> list[dict[str, Any]]:
+    """The newest records and the holder's, which may be older: the page follows all of them by live frames."""
+    found = selectors.recent(device, 6)
+    missing = [held] if held is not None and held not in found else []
+    return [selectors.record(setpoint) for setpoint in found + missing]

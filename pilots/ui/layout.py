@@ -21,13 +21,14 @@ GUEST_KINDS = frozenset({K.GATEWAY, K.LOCAL_CONTROLLER, K.BATTERY_MANAGEMENT_SYS
 
 SLOT, SLOTS = 250, 4
 WIDTH = SLOT * SLOTS
-SPINE = 30
+SPINE = 24
 INDENT = 30
 ROW, TALL_ROW = 46, 64
 HEAD_ROW, HEAD_TOP, HEAD_PITCH = 74, 44, 210
 SECTION_GAP = 40
 HALF = 15  # half a ladder symbol
-TEXT_GAP = 8
+TEXT_GAP = 5
+TEXT_END = 6  # between a text slot and the next feeder
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ class _Arranger:
         height = TALL_ROW if device.kind is K.STORAGE_UNIT else ROW
         y = cursor.take(height)
         left = x + HALF + TEXT_GAP
-        text = Box(left, y - 18, x0 + SLOT - 12 - left, height - 6, device.id)
+        text = Box(left, y - 18, x0 + SLOT - TEXT_END - left, height - 6, device.id)
         place = Place(device, x, y, text, role, region)
         self.drawing.places.append(place)
         return place

@@ -25,6 +25,8 @@ CHARACTER = 7.2
 #: Further points a kind shows under its power, where its profile has them.
 EXTRAS: dict[DeviceKind, tuple[str, ...]] = {K.STORAGE_UNIT: ("soc",), K.TRANSFORMER: ("loading", "oil_temperature")}
 NODE_X, NODE_INDENT = 28, 36
+#: What a power takes of its line: sign, four digits and unit.
+VALUE_WIDTH = 72
 
 
 def fit(text: str, width: float) -> str:
@@ -36,8 +38,8 @@ def fit(text: str, width: float) -> str:
     room = int(width / CHARACTER)
     if len(text) <= room:
         return text
-    half = max((room - 1) // 2, 1)
-    return f"{text[:half]}…{text[-half:]}"
+    tail = max((room - 1) // 2, 1)
+    return f"{text[: max(room - 1 - tail, 1)]}…{text[-tail:]}"
 
 
 def tag(name: str, content: str = "", **attributes: object) -> str:
@@ -173,7 +175,7 @@ class _Writer:
         box, device = place.text, place.device
         right = box.x + box.width
         reference = "" if place.role == "guest" else self._power(device)
-        room = box.width - (78 if reference else 0)
+        room = box.width - (VALUE_WIDTH if reference else 0)
         parts = [tag("text", escape(fit(device.id, room)), class_="name", x=box.x, y=place.y - 3)]
         if reference:
             parts.append(self._value(reference, right, place.y - 3))
@@ -185,7 +187,7 @@ class _Writer:
         return "".join(parts)
 
     def _power(self, device: DeviceSpec) -> str:
-        return self.topology.measuring(device, "active_power")
+        return self.topology.power(device)
 
     def _extras(self, device: DeviceSpec) -> list[str]:
         own = self.topology.points.get(device.id, {})
@@ -267,10 +269,12 @@ class _Writer:
         half = 8 if size else 9
         box = tag("rect", x=-half, y=-half, width=2 * half, height=2 * half)
         name = tag("text", escape(letter.replace("'", "′")), y=4.5, text_anchor="middle")
-        cross = "" if size else tag("path", class_="cut", d="M-23-5-13 5M-13-5-23 5")
+        # Longer than the box is wide, so that a link that is down has another outline, not only another colour.
+        reach = half + 3.5
+        cross = tag("path", class_="cut", d=f"M{-reach} {-reach}L{reach} {reach}M{reach} {-reach}L{-reach} {reach}")
         title = tag("title", escape(_("Link %(letter)s") % {"letter": letter}))
         return tag(
-            "g", title + box + name + cross, class_=f"chip unknown {size}".strip(), data_letter=letter,
+            "g", title + box + cross + name, class_=f"chip unknown {size}".strip(), data_letter=letter,
             data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
         )  # fmt: skip
 

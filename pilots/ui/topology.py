@@ -41,9 +41,15 @@ class Topology:
                 return f"{carrier}/{point}"
         return ""
 
-    def sum_of(self, kinds: Sequence[DeviceKind], point: str = "active_power") -> list[str]:
-        """References whose sum is `point` over all devices of these kinds, each once."""
-        found = [self.measuring(device, point) for device in self.devices if device.kind in kinds]
+    def power(self, device: DeviceSpec) -> str:
+        """Reference of what shows the device's power: `active_power`, else its own `dc_power` behind an inverter; or ""."""
+        return self.measuring(device, "active_power") or (
+            f"{device.id}/dc_power" if "dc_power" in self.points.get(device.id, ()) else ""
+        )
+
+    def sum_of(self, kinds: Sequence[DeviceKind]) -> list[str]:
+        """References whose sum is the power of all devices of these kinds, each once."""
+        found = [self.power(device) for device in self.devices if device.kind in kinds]
         return sorted({reference for reference in found if reference})
 
 

@@ -19,12 +19,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from pilots.domain.point import PointKind
+from pilots.domain.topology import DeviceKind
 from pilots.history.selectors import SampleRow, stream_samples
 from pilots.models import Pilot, Point, Role
 from pilots.ui.access import requires
 from pilots.ui.charts import MAX_CURVES, figure
 from pilots.ui.plotly_files import plotly_version, style_hashes
 from pilots.ui.quantities import point_name, shown_unit
+from pilots.ui.topology import Topology, infeed_references, topology_of
 from pilots.ui.views import pilot_of
 from pilots.ui.words import page_words
 
@@ -56,16 +58,23 @@ def trends_page(request: HttpRequest, **_route: str) -> HttpResponse:
 
 def _trends_page(request: HttpRequest) -> HttpResponse:
     pilot = pilot_of(request)
-    chosen = request.GET.getlist("points")
+    chosen = {name for each in request.GET.getlist("points") for name in each.split(",")}
     context = {
         "page": "trends",
         "pilot": pilot,
         "zone": pilot.time_zone,
-        "groups": _groups(pilot, {name for each in chosen for name in each.split(",")}),
+        "groups": _groups(pilot, chosen or opening_points(topology_of(pilot))),
         "plotly_version": plotly_version(),
         "words": page_words(),
     }
     return render(request, "pilots/trends.html", context)
+
+
+def opening_points(topology: Topology) -> set[str]:
+    """What the page shows when nobody chose: power at the infeed and of the first battery, else the first power there is."""
+    found = infeed_references(topology)[:1] + topology.sum_of([DeviceKind.STORAGE_UNIT])[:1]
+    powers = (topology.power(device) for device in sorted(topology.devices, key=lambda device: device.id))
+    return set(found) or set([reference for reference in powers if reference][:1])
 
 
 def _groups(pilot: Pilot, chosen: set[str]) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ pilot_patterns = [
 
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("totals", views.totals, name="totals"),
+    path("favicon.ico", views.favicon),
     path("pilots/<slug:code>/", include(pilot_patterns)),
     path("", include("pilots.ui.health")),
 ]
-
-urlpatterns.append(path("", include("pilots.ui.health")))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
+from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_safe
 
 from pilots.domain.topology import DeviceKind
 from pilots.models import Device, Pilot, Role, User
-from pilots.ui.access import requires, signed_in
+from pilots.ui.access import public, requires, signed_in
+from pilots.ui.balance import balance_lines, has_room
 from pilots.ui.faceplates import faceplate_context
 from pilots.ui.single_line import draw, supply_regions
 from pilots.ui.topology import Topology, infeed_references, letters, topology_of
+from pilots.ui.totals import totals_of
 from pilots.ui.words import page_words
 
 
@@ -28,8 +31,14 @@ def pilot_of(request: HttpRequest) -> Pilot:
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
-    rows = [_overview_row(pilot, topology_of(pilot)) for pilot in user.visible_pilots()]
-    return render(request, "pilots/overview.html", {"page": "overview", "rows": rows, "words": page_words()})
+    pilots = list(user.visible_pilots())
+    context = {
+        "page": "overview",
+        "rows": [_overview_row(pilot, topology_of(pilot)) for pilot in pilots],
+        "totals": totals_of(pilots, timezone.now()),
+        "words": page_words(),
+    }
+    return render(request, "pilots/overview.html", context)
 
 
 def _overview_row(pilot: Pilot, topology: Topology) -> dict[str, Any]:
@@ -47,6 +56,20 @@ def _overview_row(pilot: Pilot, topology: Topology) -> dict[str, Any]:
         "storage_power": " ".join(topology.sum_of([DeviceKind.STORAGE_UNIT])),
         "letters": [Letter(letter) for letter in letters(topology)],
     }
+
+
+@signed_in
+@require_safe
+def totals(request: HttpRequest) -> JsonResponse:
+    """What the overview's frames cannot tell: set-points in force and messages waiting for the platform."""
+    return JsonResponse(totals_of(cast(User, request.user).visible_pilots(), timezone.now()))
+
+
+@public
+@require_safe
+def favicon(_request: HttpRequest) -> HttpResponseRedirect:
+    """For browsers that ask for this address whatever a page says (the API's, a CSV's)."""
+    return HttpResponseRedirect(static("icon.svg"))
 
 
 class Letter(str):
@@ -68,6 +91,7 @@ def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "zone": pilot.time_zone,
         "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
         "regions": supply_regions(topology),
+        "balance": balance_lines(topology) if has_room(topology) else [],
         "first_device": _first_device(topology),
         "words": page_words(),
     }

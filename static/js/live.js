@@ -111,7 +111,7 @@ export class Feed extends EventTarget {
     const age = this.now() - kept.received;
     let { q } = kept;
     if (kept.maxAge !== null && age > kept.maxAge * 1000) q = Math.max(validity(q), QUESTIONABLE) | (q & ~3) | OLD;
-    return { ...kept, q, age: this.now() - kept.source, good: validity(q) === GOOD, old: (q & OLD) !== 0 };
+    return { ...kept, q, age, stamped: kept.received - kept.source, good: validity(q) === GOOD, old: (q & OLD) !== 0 };
   }
 
   counts() {

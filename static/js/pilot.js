@@ -1,8 +1,8 @@
 // The pilot page: frames into the diagram and the faceplate.
 import { duration, fill, flowOf, words } from "./quantities.js";
 import { Feed } from "./live.js";
-import { coverLost, showAge, showValue, showWord, text } from "./show.js";
-import { openForms, showLife, showForms } from "./setpoint.js";
+import { coverLost, showAge, showRest, showSum, showValue, showWord, text } from "./show.js";
+import { openForms, showForms, showHolder, showLife } from "./setpoint.js";
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
 const feed = new Feed(work.dataset.pilot);
@@ -82,19 +82,47 @@ function showLinks() {
   }
 }
 
+// Links that are down, one entry a letter: "link a, es-SCADA to es-RTU01, for 2 min 56 s".
+function brokenLinks() {
+  const found = new Map();
+  for (const [key, link] of feed.links) {
+    if (link.state !== "down") continue;
+    const [letter, a, b] = key.split("|"), kept = found.get(letter);
+    if (!kept) found.set(letter, { letter, a, b, more: 0, since: link.since });
+    else { kept.more += 1; kept.since = Math.min(kept.since ?? Infinity, link.since ?? Infinity); }
+  }
+  return [...found.values()].sort((one, other) => one.letter.localeCompare(other.letter));
+}
+
+const LINKS_NAMED = 3;
+function showTrouble(broken, { good, all }) {
+  const named = broken.slice(0, LINKS_NAMED).map(({ letter, a, b, more, since }) => {
+    const ends = more ? `${a}–${b} +${more}` : `${a}–${b}`;
+    return fill(words.linkDown, letter.replace("'", "′"), ends, since ? duration(feed.now() - since) : "?");
+  });
+  if (broken.length > LINKS_NAMED) named.push(fill(words.linksMore, broken.length - LINKS_NAMED));
+  text(document.querySelector("[data-state-live]"), words.partlyLive);
+  text(document.querySelector("[data-state-words]"), `${named.join("; ")}. ${fill(words.notGood, all - good, all)}`);
+}
+
 function showState() {
-  const { good, all, newest, oldest } = feed.counts();
+  const { good, all, newest, oldest } = feed.counts(), broken = feed.live ? brokenLinks() : [];
+  document.querySelector("[data-state-line]").classList.toggle("trouble", broken.length > 0);
+  if (broken.length) { showTrouble(broken, { good, all }); return; }
   text(document.querySelector("[data-state-live]"), feed.live ? words.live : feed.lostAt === null ? words.connecting : words.notLive);
   text(document.querySelector("[data-state-words]"), !feed.live ? "" : all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
 }
 
 function show() {
   showValues(document);
+  document.querySelectorAll("[data-balance] [data-sum]").forEach((element) => showSum(element, feed));
+  document.querySelectorAll("[data-rest]").forEach((element) => showRest(element, feed));
   showFlows();
   showSwitches();
   showSupply();
   showLinks();
   showState();
+  showHolder(inside, feed);
   showLife(inside, feed);
   showForms(inside, feed);
   dirty = false;

@@ -94,6 +94,23 @@ export function showForms(scope, feed) {
   for (const form of scope.querySelectorAll("[data-setpoint]")) showForm(form, feed);
 }
 
+// Who holds the device now: the same rule as the server's, followed by the frames.
+export function showHolder(scope, feed) {
+  const line = scope.querySelector("[data-holder]");
+  if (!line) return;
+  const now = feed.now(), points = line.dataset.points.split(" ");
+  const held = [...feed.setpoints.values()].filter((record) => record.device === line.dataset.holder && points.includes(record.point)
+    && record.issuer !== "fallback" && (record.active || ["validated", "dispatched", "unknown"].includes(record.state))
+    && Date.parse(record.valid_until) > now && (!record.valid_from || Date.parse(record.valid_from) <= now));
+  held.sort((a, b) => a.priority - b.priority || Date.parse(b.received_at) - Date.parse(a.received_at));
+  line.hidden = !held.length;
+  if (!held.length) return;
+  const until = clockAt(Date.parse(held[0].valid_until), document.querySelector("[data-clock]").dataset.clock);
+  const [how, who] = [fill(words.setpoint.held, held[0].priority, until), held[0].requested_by];
+  if (line.children[0].textContent !== how) line.children[0].textContent = how;
+  if (line.children[1].textContent !== who) line.children[1].textContent = who;
+}
+
 function steps(record) {
   const NS = "http://www.w3.org/2000/svg", svg = document.createElementNS(NS, "svg");
   const reached = Math.max(...record.events.map(({ state }) => ORDER.indexOf(state)), 0), stopped = record.state in STOPPED;
@@ -120,7 +137,8 @@ function sentence(record) {
   if (record.state === "executed") {
     const sent = record.events.find(({ state }) => state === "dispatched") ?? first;
     const done = record.events.find(({ state }) => state === "executed") ?? last;
-    return fill(said.in, duration(Date.parse(done.at) - Date.parse(sent.at)));
+    const took = duration(Date.parse(done.at) - Date.parse(sent.at));
+    return record.active ? fill(said.in, took) : fill(record.superseded_by ? said.replaced : said.over, took);
   }
   return said.state[record.state] ?? record.state;
 }

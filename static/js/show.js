@@ -53,8 +53,8 @@ export function sum(feed, refs) {
 
 export function showSum(element, feed) {
   const refs = element.dataset.sum.split(" ").filter(Boolean);
-  const { point, missing } = sum(feed, refs);
-  const parent = element.parentElement;
+  const { point, missing: lost } = sum(feed, refs), missing = lost + Number(element.dataset.unmeasured ?? 0);
+  const parent = element.closest("dl > div") ?? element.parentElement;
   if (element.hasAttribute("data-sentence")) {
     text(element, point ? `${direction(point.value, element.dataset.role)} ${digits(Math.abs(point.value), "W")} kW` : "");
     return;
@@ -64,6 +64,18 @@ export function showSum(element, feed) {
   const word = parent.querySelector("[data-sum-word]"), gap = parent.querySelector("[data-sum-missing]");
   if (word) showWord(word, point);
   if (gap) { gap.hidden = !(missing && point); text(gap, fill(words.missing, missing)); }
+}
+
+// What is left between the infeed and the devices at the ends, only when every part is known.
+export function showRest(element, feed) {
+  let rest = 0, worst = null;
+  for (const part of element.closest("[data-balance]").querySelectorAll("[data-part]")) {
+    const { point, missing } = sum(feed, part.dataset.sum.split(" ").filter(Boolean));
+    if (!point || missing || Number(part.dataset.unmeasured)) { showValue(element, null); return; }
+    rest += part.dataset.part === "grid" ? point.value : -point.value;
+    if (!worst || (point.old && !worst.old)) worst = point;
+  }
+  showValue(element, { ...worst, value: rest, text: null });
 }
 
 // Mean state of charge weighted by capacity.
@@ -84,8 +96,14 @@ export function showCharge(element, feed) {
   bar?.querySelector(".fill").setAttribute("width", mean === null ? 0 : (Math.max(0, Math.min(100, mean)) * 1.3).toFixed(1));
 }
 
+// The age since reception is what makes a value old; the field's own stamp is told where it is another time.
 export function showAge(element, point) {
-  text(element, point ? `${point.old ? "◷ " : ""}${duration(point.age)}` : words.never);
+  if (!element.firstElementChild) element.replaceChildren(document.createElement("span"), document.createElement("small"));
+  const [age, stamp] = element.children, apart = point && Math.abs(point.stamped) > 2000;
+  text(age, point ? `${point.old ? "◷ " : ""}${duration(point.age)}` : words.never);
+  text(stamp, !apart ? "" : fill(point.stamped > 0 ? words.stampedEarlier : words.stampedLater, duration(Math.abs(point.stamped))));
+  stamp.hidden = !apart;
+  element.title = point ? new Date(point.source).toISOString() : "";
 }
 
 // The band, the lag, the disabled controls: the same on every live page. `feeds` must all be live.

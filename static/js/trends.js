@@ -82,6 +82,10 @@ form.addEventListener("submit", (event) => { event.preventDefault(); show(); });
 document.querySelector("[data-clear]").addEventListener("click", () => { boxes.forEach((box) => { box.checked = false; }); show(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 setInterval(() => { if (hours && form.elements.follow.checked && !document.hidden && chosen().length) show(); }, FOLLOW_MS);
-const given = new URLSearchParams(location.search).get("hours");
-if (given && form.querySelector(`[data-hours="${CSS.escape(given)}"]`)) form.querySelector(`[data-hours="${CSS.escape(given)}"]`).click();
+const asking = new URLSearchParams(location.search), given = asking.get("hours");
+if (asking.get("from") && asking.get("to")) {
+  form.querySelector('[data-hours=""]').click();
+  for (const name of ["from", "to"]) form.elements[name].value = asking.get(name);
+  show();
+} else if (given && form.querySelector(`[data-hours="${CSS.escape(given)}"]`)) form.querySelector(`[data-hours="${CSS.escape(given)}"]`).click();
 else show();

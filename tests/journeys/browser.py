@@ -14,7 +14,7 @@ CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run", "--disable-quic"]
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 #: A page waits this long for what the small, busy machine of a test run is slow to bring.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 40_000
 #: Anything the policy blocks becomes an error of the page, wherever it is blocked.
 TELL_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>

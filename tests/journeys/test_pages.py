@@ -73,7 +73,7 @@ def test_every_page_of_the_configuration_opens_without_an_error(
     assert any(path.endswith("/device/") for path in lists), lists
     for path in lists:
         assert opens(person, path), path
-        row = page.locator("#result_list th a").first
+        row = page.locator("#result_list tbody th a").first
         if row.count():
             assert opens(person, str(row.get_attribute("href"))), page.url
     assert person.faults == []

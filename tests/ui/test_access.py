@@ -13,7 +13,7 @@ from pilots.ui.access import Door, declared_access
 from tests.builders import make_pilot
 from tests.ui.conftest import Plant, client_of
 
-PUBLIC = {"accounts/login/", "accounts/inactive/", "healthz", "readyz", "metrics"}
+PUBLIC = {"accounts/login/", "accounts/inactive/", "healthz", "readyz", "metrics", "favicon.ico"}
 PAGES = ["/", "/pilots/es/", "/pilots/es/trends/", "/pilots/es/faceplate/es-STO01/", "/accounts/password/change/"]
 
 
