@@ -230,9 +230,7 @@ class Supervisor:
         if not self.lease.usable:
             return control.note_not_sent, {"reason": "The gateway lost its lease on the connection before the write."}
         point = setpoint.point
-        write: Awaitable[WriteResult] = driver.write(
-            point.device.code, point.name, setpoint.value, valid_for_s=valid_for_s
-        )
+        write: Awaitable[WriteResult] = driver.write(point.device.code, point.name, setpoint.value, valid_for_s=valid_for_s)
         try:
             return control.note_dispatched, {"raw": (await write).raw}
         except LinkDown as error:

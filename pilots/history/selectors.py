@@ -74,9 +74,7 @@ def read_samples(
         arguments += [_stored(after[0]), after[1]]
     columns = "point, source_time, received_ms, value, quality"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {columns} FROM sample WHERE {where} ORDER BY source_time, point LIMIT {int(limit)}", arguments
-        )
+        cursor.execute(f"SELECT {columns} FROM sample WHERE {where} ORDER BY source_time, point LIMIT {int(limit)}", arguments)
         return [_row(*found) for found in cursor.fetchall()]
 
 

@@ -63,9 +63,7 @@ def moment_of(us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
 
 
-def new_sample(
-    point: int, *, source_time: datetime, received_time: datetime, value: float | None, quality: int
-) -> NewSample:
+def new_sample(point: int, *, source_time: datetime, received_time: datetime, value: float | None, quality: int) -> NewSample:
     """The sample of a measurement; an absurd receive offset is kept at the edge of its column."""
     source_us = microseconds(source_time)
     offset = (microseconds(received_time) - source_us) // 1000
@@ -146,9 +144,7 @@ def _create_partition(cursor: CursorWrapper, day: str, next_day: str) -> None:
     sql = "SELECT 1 FROM sample_default WHERE source_time >= %s AND source_time < %s LIMIT 1"
     cursor.execute(sql, [f"{day}T00:00Z", f"{next_day}T00:00Z"])
     if cursor.fetchone() is None:
-        cursor.execute(
-            f"CREATE TABLE {name} PARTITION OF sample FOR VALUES FROM ('{day}T00:00Z') TO ('{next_day}T00:00Z')"
-        )
+        cursor.execute(f"CREATE TABLE {name} PARTITION OF sample FOR VALUES FROM ('{day}T00:00Z') TO ('{next_day}T00:00Z')")
 
 
 def forget_samples(before: datetime) -> int:
@@ -162,9 +158,7 @@ def forget_samples(before: datetime) -> int:
 
 def _drop_partitions(cursor: CursorWrapper, before: datetime) -> int:
     # Dropping a day is instant and leaves no dead rows; the DELETE only ever meets the default partition.
-    cursor.execute(
-        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'sample'::regclass"
-    )
+    cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'sample'::regclass")
     names = [name for (name,) in cursor.fetchall() if name != "sample_default"]
     old = [name for name in names if name.removeprefix("sample_") < f"{before.date():%Y%m%d}"]
     for name in old:

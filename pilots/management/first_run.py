@@ -93,9 +93,7 @@ def _pusher(device: Device) -> str:
     return str(device.address.get("pusher") or (known[0] if known and device.code not in known else device.code))
 
 
-def _token(
-    name: str, scopes: list[Scope], known: str | None, pilot: Pilot | None = None, devices: Sequence[Device] = ()
-) -> str:
+def _token(name: str, scopes: list[Scope], known: str | None, pilot: Pilot | None = None, devices: Sequence[Device] = ()) -> str:
     token = known or secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
     row, _ = ServiceToken.objects.update_or_create(name=name, defaults={"sha256": digest, "scopes": [str(s) for s in scopes]})

@@ -25,9 +25,7 @@ class InvadeClient:
     def __init__(self, base_url: str, token: str, *, timeout_s: float = 10.0) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # No redirects: credentials never follow one to another host.
-        self._http = httpx.Client(
-            base_url=base_url, headers=headers, timeout=timeout_s, follow_redirects=False, verify=_trust()
-        )
+        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout_s, follow_redirects=False, verify=_trust())
 
     def __enter__(self) -> InvadeClient:
         return self

@@ -11,8 +11,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils import timezone
+
+from pilots.domain.quality import Quality, Validity, aged
 from pilots.history.selectors import Series, series
-from pilots.models import Point
+from pilots.models import LatestValue, Point
 from pilots.ui.quantities import point_name, shown_unit
 from pilots.ui.single_line import CHARACTER, fit
 
@@ -38,7 +41,7 @@ class Curve:
 
 def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
     """`{data, layout, count}` for [start, end); `count` is the number of values drawn."""
-    curves = [_curve(point, series(point, start, end), zone) for point in points[:MAX_CURVES]]
+    curves = [_curve(point, series(point, start, end), end, zone) for point in points[:MAX_CURVES]]
     units = sorted({curve.unit for curve in curves})
     layout = _layout(start, end, zone)
     data: list[dict[str, Any]] = []
@@ -61,11 +64,26 @@ def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneIn
     return {"data": data, "layout": layout, "count": count}
 
 
-def _curve(point: Point, found: Series, zone: ZoneInfo) -> Curve:
+def still_holding(point: Point, found: Series, end: datetime) -> list[tuple[datetime, float | None]]:
+    """The newest good reading, which a dead band kept out of the history: by it the last sample still holds.
+
+    Nothing for a window that ended before, and nothing once the reading is old.
+    """
+    latest = LatestValue.objects.filter(point=point, received_time__lte=end).first()
+    if latest is None or latest.value is None or (found.times and latest.received_time <= found.times[-1]):
+        return []
+    quality = aged(
+        Quality.unpack(latest.quality), received=latest.received_time, max_age_s=point.spec.max_age_s, now=timezone.now()
+    )
+    return [(latest.received_time, latest.value)] if quality.validity is Validity.GOOD else []
+
+
+def _curve(point: Point, found: Series, end: datetime, zone: ZoneInfo) -> Curve:
     unit, factor = shown_unit(point.unit)
-    values = [None if value is None else value / factor for value in found.values]
+    samples = [*zip(found.times, found.values, strict=True), *still_holding(point, found, end)]
+    values = [None if value is None else value / factor for _time, value in samples]
     # Plotly knows no zones: it gets the pilot's wall clock.
-    times = [time.astimezone(zone).replace(tzinfo=None).isoformat(timespec="milliseconds") for time in found.times]
+    times = [time.astimezone(zone).replace(tzinfo=None).isoformat(timespec="milliseconds") for time, _value in samples]
     return Curve(f"{point.device.code} {point_name(point.name).lower()}", unit, times, values)
 
 

@@ -27,7 +27,7 @@ ROW, TALL_ROW = 46, 64
 HEAD_ROW, HEAD_TOP, HEAD_PITCH = 74, 44, 210
 SECTION_GAP = 40
 HALF = 15  # half a ladder symbol
-TEXT_GAP = 5
+TEXT_GAP = 7
 TEXT_END = 6  # between a text slot and the next feeder
 
 

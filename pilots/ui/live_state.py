@@ -32,12 +32,9 @@ def point_rows(pilot: Pilot) -> list[list[Any]]:
 
 def link_rows(pilot: Pilot) -> list[list[Any]]:
     """`[letter, end_a, end_b, state, since_ms, role]` of every link."""
-    links = Link.objects.filter(pilot=pilot).values_list(
-        "letter", "end_a__code", "end_b__code", "state", "state_since", "role"
-    )
+    links = Link.objects.filter(pilot=pilot).values_list("letter", "end_a__code", "end_b__code", "state", "state_since", "role")
     return [
-        [letter, a, b, state, None if since is None else milliseconds(since), role]
-        for letter, a, b, state, since, role in links
+        [letter, a, b, state, None if since is None else milliseconds(since), role] for letter, a, b, state, since, role in links
     ]
 
 

@@ -20,7 +20,8 @@ def totals_of(pilots: Iterable[Pilot], now: datetime) -> dict[str, str]:
     outbox = OutboxMessage.objects.filter(pilot__in=codes)
     return {
         "setpoints": str(sum(by_issuer.values())),
-        "setpoints_note": ", ".join(f"{count} {_issuer_name(issuer)}" for issuer, count in by_issuer.items()) or _("none in force"),
+        "setpoints_note": ", ".join(f"{count} {_issuer_name(issuer)}" for issuer, count in by_issuer.items())
+        or _("none in force"),
         "waiting": str(outbox.filter(refused_at=None).count()),
         "waiting_note": _outbox_note(codes, outbox.exclude(refused_at=None).count(), now),
     }

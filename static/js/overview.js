@@ -12,6 +12,7 @@ function show({ row, feed }) {
   row.querySelectorAll("[data-charge]").forEach((element) => showCharge(element, feed));
   const { good, all, newest } = feed.counts();
   text(row.querySelector("[data-newest]"), all ? duration(newest) : "–");
+  row.querySelector("[data-newest]").parentElement.classList.toggle("is-old", all > 0 && good === 0);
   text(row.querySelector("[data-points]"), fill(words.stateShort, good, all));
   showLetters(row, feed);
 }

@@ -82,26 +82,26 @@ function showLinks() {
   }
 }
 
-// Links that are down, one entry a letter: "link a, es-SCADA to es-RTU01, for 2 min 56 s".
+// Links that are down, those we hold ourselves first, one entry a letter: "link a, es-SCADA to es-RTU01, for 2 min 56 s".
 function brokenLinks() {
   const found = new Map();
   for (const [key, link] of feed.links) {
     if (link.state !== "down") continue;
     const [letter, a, b] = key.split("|"), kept = found.get(letter);
-    if (!kept) found.set(letter, { letter, a, b, more: 0, since: link.since });
-    else { kept.more += 1; kept.since = Math.min(kept.since ?? Infinity, link.since ?? Infinity); }
+    if (!kept) found.set(letter, { letter, a, b, more: 0, since: link.since, ours: link.role === "ours" });
+    else { kept.more += 1; kept.since = Math.min(kept.since ?? link.since, link.since ?? kept.since); }
   }
-  return [...found.values()].sort((one, other) => one.letter.localeCompare(other.letter));
+  return [...found.values()].sort((one, other) => other.ours - one.ours || one.letter.localeCompare(other.letter));
 }
 
-const LINKS_NAMED = 3;
+const LINKS_NAMED = 2;
 function showTrouble(broken, { good, all }) {
   const named = broken.slice(0, LINKS_NAMED).map(({ letter, a, b, more, since }) => {
     const ends = more ? `${a}–${b} +${more}` : `${a}–${b}`;
     return fill(words.linkDown, letter.replace("'", "′"), ends, since ? duration(feed.now() - since) : "?");
   });
   if (broken.length > LINKS_NAMED) named.push(fill(words.linksMore, broken.length - LINKS_NAMED));
-  text(document.querySelector("[data-state-live]"), words.partlyLive);
+  text(document.querySelector("[data-state-live]"), good ? words.partlyLive : words.nothingLive);
   text(document.querySelector("[data-state-words]"), `${named.join("; ")}. ${fill(words.notGood, all - good, all)}`);
 }
 

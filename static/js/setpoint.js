@@ -5,7 +5,11 @@ const ORDER = ["received", "validated", "dispatched", "executed"];
 const STOPPED = { rejected: "p", failed: "p", expired: "p", cancelled: "p" };
 let live = false;
 
-document.addEventListener("liveness", (event) => { live = event.detail; });
+document.addEventListener("liveness", (event) => {
+  live = event.detail;
+  // At once, not with the next redraw: a click between the two must find closed buttons.
+  if (!live) for (const button of document.querySelectorAll("[data-send], [data-life] button")) button.disabled = true;
+});
 
 function wish(form) {
   const data = new FormData(form), factor = Number(form.dataset.factor), typed = String(data.get("value") ?? "").trim().replace(",", ".").replace("−", "-");

@@ -56,7 +56,8 @@ export function showSum(element, feed) {
   const { point, missing: lost } = sum(feed, refs), missing = lost + Number(element.dataset.unmeasured ?? 0);
   const parent = element.closest("dl > div") ?? element.parentElement;
   if (element.hasAttribute("data-sentence")) {
-    text(element, point ? `${direction(point.value, element.dataset.role)} ${digits(Math.abs(point.value), "W")} kW` : "");
+    element.classList.toggle("age", Boolean(point?.old));
+    text(element, point ? `${point.old ? "◷ " : ""}${direction(point.value, element.dataset.role)} ${digits(Math.abs(point.value), "W")} kW${missing ? `, ${fill(words.missing, missing)}` : ""}` : "");
     return;
   }
   showValue(element, point);

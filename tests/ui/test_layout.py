@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pilots.catalogue.loader import load_pilots, profiles_of
 from pilots.domain.topology import DeviceKind, DeviceSpec
+from pilots.ui.balance import balance_lines
 from pilots.ui.comm_column import column_height, column_rows
 from pilots.ui.layout import Drawing, arrange
 from pilots.ui.single_line import draw, fit, supply_regions
@@ -117,6 +118,43 @@ def test_names_are_escaped_and_cut_in_the_middle_but_values_never() -> None:
     nasty = Topology("x", (DeviceSpec(id="x-A", kind=K.METER, sgam="E.3.b", name='<script>"&'),))
     assert "<script>" not in draw(nasty)
     assert fit("a very long device name", 80) == "a ver… name"
+
+
+def test_an_array_behind_an_inverter_shows_its_dc_power() -> None:
+    svg = draw(built_in("de"))
+    assert 'data-ref="de-PV01/dc_power"' in svg
+    assert 'data-word="de-PV01/dc_power" data-role="generator"' in svg
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_device_id_is_drawn_whole(code: str) -> None:
+    topology = built_in(code)
+    svg = draw(topology)
+    assert [device.id for device in topology.devices if f">{device.id}</text>" not in svg] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_balance_counts_each_reading_once_and_ends_with_the_infeed(code: str) -> None:
+    lines = balance_lines(built_in(code))
+    references = [reference for line in lines for reference in line.references.split()]
+    assert len(references) == len(set(references))
+    assert lines[-1].references == f"{code}-GRID/active_power"
+
+
+def test_a_device_without_a_reading_is_missing_in_the_balance() -> None:
+    topology = Topology(
+        "x",
+        (
+            DeviceSpec(id="x-GRID", kind=K.GRID_INFEED, sgam="E.3.a"),
+            DeviceSpec(id="x-LOAD01", kind=K.HOTEL, sgam="E.5.a", parent="x-GRID"),
+            DeviceSpec(id="x-LOAD02", kind=K.HOTEL, sgam="E.5.a", parent="x-GRID"),
+            DeviceSpec(id="x-LOAD03", kind=K.BOILER, sgam="E.5.a", parent="x-LOAD02"),
+        ),
+        points={each: {"active_power": "W"} for each in ("x-GRID", "x-LOAD02", "x-LOAD03")},
+    )
+    hotels, grid = balance_lines(topology)
+    assert (hotels.references, hotels.unmeasured) == ("x-LOAD02/active_power", 1)
+    assert grid.references == "x-GRID/active_power"
 
 
 def test_each_switch_parts_a_region_from_the_one_towards_the_grid() -> None:

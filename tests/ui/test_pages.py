@@ -13,8 +13,11 @@ from django.test import Client
 
 from pilots.history.selectors import stream_samples
 from pilots.history.services import NewSample, microseconds, record_samples
+from pilots.models import LatestValue, OutboxMessage
 from pilots.ui.plotly_files import PACKAGE_DATA, style_hashes
+from pilots.ui.single_line import CHARACTER
 from pilots.ui.trend_views import csv_lines, harmless
+from tests.builders import make_point
 from tests.ui.conftest import Plant, client_of
 
 NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
@@ -84,6 +87,56 @@ def test_simulated_values_wear_their_badge(viewer: Client, plant: Plant) -> None
 
 def test_somebody_without_pilots_is_told_so(plant: Plant) -> None:
     assert "You have no role at any pilot" in client_of(None, "nils").get("/").content.decode()
+
+
+def test_the_history_page_opens_with_the_power_of_the_infeed_and_the_first_battery(viewer: Client, plant: Plant) -> None:
+    make_point(plant.storage.parent or plant.storage)
+    html = viewer.get("/pilots/es/trends/").content.decode()
+    assert re.findall(r'value="([^"]+)" checked', html) == ["es-GRID/active_power", "es-STO01/active_power"]
+    chosen = viewer.get("/pilots/es/trends/", {"points": "es-STO01/soc"}).content.decode()
+    assert re.findall(r'value="([^"]+)" checked', chosen) == ["es-STO01/soc"]
+
+
+def test_a_curve_holds_up_to_its_newest_good_reading_and_not_beyond(viewer: Client, plant: Plant) -> None:
+    earlier = datetime.now(UTC) - timedelta(minutes=30)
+    record_samples([NewSample(plant.power.pk, microseconds(earlier), 0, -21_500.0, 0)])
+    ask = {"points": "es-STO01/active_power", "hours": "1"}
+    assert viewer.get("/pilots/es/trends/data", ask).json()["data"][0]["y"] == [-21.5, 20.0]
+    LatestValue.objects.update(quality=2)
+    figure = viewer.get("/pilots/es/trends/data", ask).json()
+    assert figure["data"][0]["y"] == [-21.5]
+    (label,) = figure["layout"]["annotations"]
+    assert label["text"] == "es-STO01 active power −21.5"
+    assert figure["layout"]["margin"]["r"] > CHARACTER * len(label["text"])
+
+
+def test_the_overview_counts_set_points_in_force_and_waiting_messages(viewer: Client, plant: Plant) -> None:
+    moment = datetime.now(UTC)
+    OutboxMessage.objects.create(pilot=plant.pilot, epoch=1, sequence=1, created_at=moment, values_json="[]")
+    totals = viewer.get("/totals").json()
+    assert (totals["setpoints"], totals["setpoints_note"], totals["waiting"]) == ("0", "none in force", "1")
+    assert totals["waiting_note"] == "nothing accepted yet"
+    assert 'data-total="infeed"' in viewer.get("/").content.decode()
+
+
+def test_totals_count_only_what_their_reader_may_see(plant: Plant) -> None:
+    OutboxMessage.objects.create(pilot=plant.pilot, epoch=1, sequence=1, created_at=datetime.now(UTC), values_json="[]")
+    assert client_of(None, "nils").get("/totals").json()["waiting"] == "0"
+
+
+def test_browsers_that_guess_the_icon_find_it(plant: Plant) -> None:
+    answer = Client().get("/favicon.ico")
+    assert (answer.status_code, answer["Location"].endswith(".svg")) == (302, True)
+
+
+def test_the_configuration_pages_name_the_icon(plant: Plant) -> None:
+    chief = client_of(None, "ada", is_staff=True, is_superuser=True)
+    assert 'rel="icon"' in chief.get("/admin/").content.decode()
+
+
+def test_the_faceplate_has_a_place_for_the_holder_before_there_is_one(viewer: Client) -> None:
+    html = viewer.get("/pilots/es/faceplate/es-STO01/").content.decode()
+    assert 'data-holder="es-STO01" data-points="p_set p_limit" hidden' in html
 
 
 def test_the_figure_has_a_lane_a_unit_and_gaps_as_gaps(viewer: Client, plant: Plant) -> None:

@@ -293,7 +293,8 @@ class Iec104Driver(Driver):
         return WriteResult(f"select {selected}; execute {await self._one_command(route, wire, 0)}")
 
     async def _one_command(self, route: Route, wire: float, qualifier: int) -> str:
-        assert route.command_type is not None
+        if route.command_type is None:
+            raise DeviceRefused(f"{route.spec.name} has no command type in its profile", device_code="no command type")
         type_id, time = route.command_type, None
         if self.options.timed_commands and type_id in asdu.COMMANDS:
             type_id += asdu.TIMED_COMMAND_OFFSET
