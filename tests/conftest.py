@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 import pilots.acquisition.ingest as ingest_module
 import pilots.live.hub as hub_module
@@ -54,3 +55,18 @@ def door(transactional_db: None) -> Iterator[Ingest]:
         ingest_module._ingest = None
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM sample")
+
+
+#: No tests: they run by themselves and set up the process as they need it.
+collect_ignore_glob = ["bench/*", "pictures.py", "with_servers.py"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The test database, and at the end nobody left in it: threads of a test may outlive it with their connection."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )

@@ -25,6 +25,7 @@ CHARACTER = 7.2
 #: Further points a kind shows under its power, where its profile has them.
 EXTRAS: dict[DeviceKind, tuple[str, ...]] = {K.STORAGE_UNIT: ("soc",), K.TRANSFORMER: ("loading", "oil_temperature")}
 NODE_X, NODE_INDENT = 28, 36
+_CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 #: What a power takes of its line: sign, four digits and unit.
 VALUE_WIDTH = 72
 
@@ -271,12 +272,19 @@ class _Writer:
         name = tag("text", escape(letter.replace("'", "′")), y=4.5, text_anchor="middle")
         # Longer than the box is wide, so that a link that is down has another outline, not only another colour.
         reach = half + 3.5
-        cross = tag("path", class_="cut", d=f"M{-reach} {-reach}L{reach} {reach}M{reach} {-reach}L{-reach} {reach}")
+        inner = half - 1
+        # The arm towards a prime's corner is left out inside the box, so that e and e′ stay told apart.
+        cross = tag("path", class_="cut", d="".join(_stub(x * inner, y * inner, x * reach, y * reach) for x, y in _CORNERS))
+        cross += tag("path", class_="cut inner", d=f"M{-inner} {-inner}L{inner} {inner}M0 0L{-inner} {inner}")
         title = tag("title", escape(_("Link %(letter)s") % {"letter": letter}))
         return tag(
             "g", title + box + cross + name, class_=f"chip unknown {size}".strip(), data_letter=letter,
             data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
         )  # fmt: skip
+
+
+def _stub(x1: float, y1: float, x2: float, y2: float) -> str:
+    return f"M{x1} {y1}L{x2} {y2}"
 
 
 def _link_keys(links: Iterable[LinkSpec]) -> str:
