@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-export PYTHONDONTWRITEBYTECODE := 1
+# Compiled modules are kept: a start without them takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run check test bench rig pictures messages lock system-packages
 

@@ -12,7 +12,7 @@ from tests.journeys.browser import PHONE, Visitor, chromium
 from tests.journeys.installation import CODES, ROOT, Installation
 
 PLACE = ROOT / "docs" / "pictures"
-LARGEST = 250_000
+LARGEST = 300_000
 #: A picture shows a life of some seconds: sessions, pushes and a state of charge that has moved.
 SETTLE_MS = 4_000
 
