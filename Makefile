@@ -5,12 +5,13 @@ BIN := .venv/bin
 # Compiled modules are kept: a start without them takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run check test bench rig pictures messages lock system-packages
+.PHONY: help run check test coverage bench rig pictures messages lock system-packages
 
 help:
 	@echo "make run       five live pilots on http://127.0.0.1:8000/ (INVADE_PORT)"
 	@echo "make test      all tests, on PostgreSQL, Redis, SQLite and Chromium (installs what is missing)"
 	@echo "make check     linters, types, import contracts, migrations, API schema"
+	@echo "make coverage  which lines and branches the tests walk (without the journeys)"
 	@echo "make bench     hot paths beside their limits; ONLY=live runs a part"
 	@echo "make rig       the long fault runs"
 	@echo "make pictures  docs/pictures, from the running product"
@@ -29,8 +30,11 @@ check: .venv/installed-dev
 
 # Twice: everything on PostgreSQL, then what touches the database directly once more on SQLite.
 test: .venv/installed-dev system-packages
-	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest $(ARGS)
 	$(BIN)/python tests/with_servers.py --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/control tests/history tests/northbound tests/api $(ARGS)
+
+coverage: .venv/installed-dev system-packages
+	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --ignore=tests/journeys $(ARGS)
 
 bench: .venv/installed-dev system-packages
 	@$(BIN)/python tests/with_servers.py -- $(BIN)/python -m tests.bench $(ONLY)

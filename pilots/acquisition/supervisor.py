@@ -267,12 +267,13 @@ class Supervisor:
     async def _note_down(self, problem: str) -> None:
         if self._error != problem:
             log.warning("%s: down: %s", self.plan.target.name, problem)
-        was_up = self._state is LinkState.UP
-        self._state, self._error = LinkState.DOWN, problem
+        before, self._state, self._error = self._state, LinkState.DOWN, problem
         self._devices_up.clear()
         await self._note_state()
-        if was_up and DRIVERS[self.plan.protocol].listening:
-            # Polled points grow old by their period; points that report by themselves are old once nobody can report.
+        # Who reports by himself is silent from now on. Who is polled has one more try before his values are called old:
+        # a connection that comes back at once costs nobody anything.
+        listening = DRIVERS[self.plan.protocol].listening
+        if before is LinkState.UP if listening else before is LinkState.DOWN:
             await self._mark_old([device.id for device in self.plan.target.devices])
 
     async def _note_state(self) -> None:

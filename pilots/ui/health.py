@@ -31,7 +31,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
         missing = [*_missing_roles(datetime.now(UTC)), *_unread_connections()]
     except DatabaseError:
         missing = ["the database"]
-    return JsonResponse({"status": "waiting" if missing else "ready", "waiting_for": missing}, status=503 if missing else 200)
+    answer = JsonResponse({"status": "waiting" if missing else "ready", "waiting_for": missing}, status=503 if missing else 200)
+    # Waiting is an answer, not an error of ours: Django would log each probe as one.
+    answer._has_been_logged = True  # type: ignore[attr-defined]
+    return answer
 
 
 def _missing_roles(now: datetime) -> list[str]:
