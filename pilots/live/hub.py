@@ -21,7 +21,8 @@ import redis
 from pilots.live.frames import Change, encode_frame
 
 log = logging.getLogger(__name__)
-CHANNEL = "invade.live"
+#: Redis keeps channels apart by name only, not by database: two installations on one server must not hear each other.
+CHANNEL = "invade.live.{db}"
 #: Called from any thread with (frame number, encoded frame, whether numbers before it were lost); must not block.
 Listener = Callable[[int, str, bool], None]
 
@@ -96,6 +97,15 @@ class Hub:
                     listener(self._numbers[pilot], "", True)
 
 
+def channel_of(url: str) -> str:
+    """The channel that the installation on this Redis database shares.
+
+    >>> channel_of("redis://localhost:6379/3")
+    'invade.live.3'
+    """
+    return CHANNEL.format(db=redis.ConnectionPool.from_url(url).connection_kwargs.get("db", 0))
+
+
 class RedisHub(Hub):
     """The same between processes: one Redis channel, one subscription a process.
 
@@ -105,6 +115,7 @@ class RedisHub(Hub):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, health_check_interval=10)
+        self._channel = channel_of(url)
         self._publisher = secrets.token_hex(4)
         self._sent = 0
         self._heard: dict[str, int] = {}
@@ -130,7 +141,7 @@ class RedisHub(Hub):
             self._sent += 1
             body |= {"publisher": self._publisher, "k": self._sent}
         try:
-            self._redis.publish(CHANNEL, orjson.dumps(body, default=str))
+            self._redis.publish(self._channel, orjson.dumps(body, default=str))
         except redis.RedisError as error:
             # The database has it; pages fetch what they missed when the numbers go on.
             log.warning("live channel: %s", error)
@@ -146,7 +157,7 @@ class RedisHub(Hub):
     def _receive(self) -> None:
         subscription = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         try:
-            subscription.subscribe(CHANNEL)
+            subscription.subscribe(self._channel)
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=0.5)
                 if message is not None:

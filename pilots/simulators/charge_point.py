@@ -67,6 +67,7 @@ class ChargePoint:
         self.plant, self.device_id, self.identity, self.connector = plant, device_id, identity, connector
         self.charger = plant.charger(device_id)
         self.endpoint, self.key, self.ledger, self.meter_s = endpoint, key, ledger, meter_s
+        self.told_limit_w: float | None = None
         self.profiles = ProfileStore()
         self.transaction: Transaction | None = None
         self.queue: deque[tuple[Transaction, Callable[[Transaction], Any]]] = deque(maxlen=KEPT_MESSAGES)

@@ -68,12 +68,12 @@ class StationCalls(Protocol16):  # type: ignore[misc]
             self._fits(profile)
         except (ProfileRejected, ValueError, KeyError):
             return call_result.SetChargingProfile(status=ChargingProfileStatus.rejected)
-        before = station.profiles.limit_w(station.connector, now, charging=station.transaction is not None)
         station.profiles.install(profile)
         station.apply_limit()
         limit = profile.limit_w(now)
-        # A TxProfile that only repeats the limit in force is the same write in its second form.
-        if profile.purpose != TX or limit != before:
+        # A TxProfile that only repeats the limit just told is the same write in its second form.
+        if profile.purpose != TX or limit != station.told_limit_w:
+            station.told_limit_w = limit
             station.ledger.write(device=station.device_id, point="p_limit", value=limit, peer=station.identity)
         return call_result.SetChargingProfile(status=ChargingProfileStatus.accepted)
 

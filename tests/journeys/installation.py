@@ -104,7 +104,7 @@ class Installation:
         parts = urlsplit(os.environ["TEST_DATABASE_URL"])
         name = f"journey_{uuid4().hex[:12]}"
         self.environment["DATABASE_URL"] = urlunsplit(parts._replace(path=f"/{name}"))
-        self.environment["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
+        self.environment["REDIS_URL"] = os.environ["TEST_REDIS_URL"].removesuffix("/0") + "/1"
 
         def run(statement: str) -> None:
             with psycopg.connect(urlunsplit(parts), autocommit=True) as connection:

@@ -11,10 +11,13 @@ import pytest
 import redis
 
 from pilots.live.frames import Change
-from pilots.live.hub import CHANNEL, Hub, RedisHub
+from pilots.live.hub import Hub, RedisHub, channel_of
 from tests.waiting import until
 
 Heard = list[tuple[int, str, bool]]
+
+#: Journeys run their installations on database 1.
+CHANNEL = channel_of("redis://localhost/0")
 
 
 def change(pilot: str = "es", value: float = 1.0) -> Change:
