@@ -28,10 +28,17 @@ check: .venv/installed-dev
 	$(BIN)/python tests/with_servers.py --bare -- $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python tests/with_servers.py --bare -- $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-# Twice: everything on PostgreSQL, then what touches the database directly once more on SQLite.
+# The journeys have a process of their own, because Playwright keeps a loop running in its thread; then what touches the
+# database directly runs once more on SQLite. With ARGS: one run of just that.
+SERVED = $(BIN)/python tests/with_servers.py
 test: .venv/installed-dev system-packages
-	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest $(ARGS)
-	$(BIN)/python tests/with_servers.py --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/control tests/history tests/northbound tests/api $(ARGS)
+ifdef ARGS
+	$(SERVED) -- $(BIN)/python -m pytest $(ARGS)
+else
+	$(SERVED) -- $(BIN)/python -m pytest --ignore=tests/journeys
+	$(SERVED) -- $(BIN)/python -m pytest tests/journeys
+	$(SERVED) --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/control tests/history tests/northbound tests/api
+endif
 
 coverage: .venv/installed-dev system-packages
 	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --ignore=tests/journeys $(ARGS)
