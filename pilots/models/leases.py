@@ -1,4 +1,4 @@
-"""Leases: who may own a connection or an outbox just now. [station]
+"""Leases: who may own a connection or the outbox just now. [station]
 
 A row per resource with owner, epoch and end. It is taken only when free or run out, and its holder gives it up by its own
 monotonic clock before the row says so, so two workers never own one resource even if a clock jumps.

@@ -211,7 +211,7 @@ class Point(models.Model):
 
 
 class Lease(models.Model):
-    """Who may own a resource (a connection, a pilot's outbox) until when; `epoch` rises with each new owner."""
+    """Who may own a resource (a connection, the outbox) until when; `epoch` rises with each new owner."""
 
     resource = models.CharField(max_length=120, primary_key=True)
     owner = models.CharField(max_length=120)
