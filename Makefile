@@ -57,8 +57,8 @@ messages: .venv/installed-dev
 
 lock: .venv/installed-dev
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
-	$(BIN)/uv pip compile -q pyproject.toml --extra dev -c requirements.txt --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --python-version 3.11 pyproject.toml --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
+	$(BIN)/uv pip compile -q --python-version 3.11 pyproject.toml --extra dev -c requirements.txt --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

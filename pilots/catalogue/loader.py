@@ -18,7 +18,7 @@ from pilots.catalogue.use_cases import UseCase, missing_from, use_case_of
 from pilots.catalogue.yaml_lines import Document, read_document
 from pilots.domain.errors import CatalogueError
 from pilots.domain.profile import Profile
-from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, LinkRole, LinkSpec, PilotSpec, Protocol
+from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, LinkRole, LinkSpec, PilotSpec, Protocol, Way
 
 __all__ = [
     "load_pilot",
@@ -147,7 +147,8 @@ def _pilot_of(data: Mapping[str, Any], folder: Path) -> PilotSpec:
 
 
 def _connection_of(raw: Mapping[str, Any]) -> ConnectionSpec:
-    return ConnectionSpec(**{**raw, "protocol": Protocol(raw["protocol"])})
+    backups = tuple(Way(**{**way, "protocol": Protocol(way["protocol"])}) for way in raw.get("backups", []))
+    return ConnectionSpec(**{**raw, "protocol": Protocol(raw["protocol"]), "backups": backups})
 
 
 def _device_of(raw: Mapping[str, Any], operator: str, folder: Path) -> DeviceSpec:

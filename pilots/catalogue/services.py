@@ -13,7 +13,7 @@ from pilots.catalogue.loader import resolve_points
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointSpec
 from pilots.domain.profile import Profile
-from pilots.domain.topology import DeviceSpec, PilotSpec
+from pilots.domain.topology import DeviceSpec, PilotSpec, Way
 from pilots.models import Connection, Device, Link, Pilot, Point, Setpoint
 
 M = TypeVar("M", bound=Model)
@@ -82,7 +82,12 @@ def _pilot_columns(spec: PilotSpec) -> dict[str, Any]:
 
 def _connection_columns(pilot: Pilot, connection: Any) -> dict[str, Any]:
     columns = {"pilot": pilot, "protocol": connection.protocol.value, "host": connection.host, "port": connection.port}
+    columns |= {"serial_line": connection.serial_line, "backups": [_way_form(way) for way in connection.backups]}
     return columns | {"simulated": connection.simulated, "options": dict(connection.options)}
+
+
+def _way_form(way: Way) -> dict[str, Any]:
+    return {**asdict(way), "protocol": way.protocol.value, "options": dict(way.options)}
 
 
 def _device_columns(

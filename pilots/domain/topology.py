@@ -50,25 +50,40 @@ class LinkState(StrEnum):
 class Protocol(StrEnum):
     """Protocols a connection can speak. `push` is a head-end system posting to our API."""
 
-    MODBUS_TCP = "modbus_tcp"
+    MODBUS_TCP = "modbus_tcp"  # with `tls` among the options: Modbus/TCP Security
+    MODBUS_RTU = "modbus_rtu"  # on a serial line, or carried by TCP to a serial device server
     IEC104 = "iec104"
+    IEC101 = "iec101"  # on a serial line, or carried by TCP
+    IEC61850 = "iec61850"  # MMS
     OCPP16 = "ocpp16"
     PUSH = "push"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConnectionSpec:
-    """One TCP connection, serial line or listener.
+class Way:
+    """One way to the far end of a connection: a TCP endpoint, or a serial line by its device file.
 
-    Without a `port` a `simulated` connection goes to our own simulator, whose port is looked up at run time by `name`.
+    Without `port` and `serial_line` a simulated connection goes to our own simulator, looked up at run time by name.
     """
 
-    name: str
     protocol: Protocol
     host: str = "127.0.0.1"
     port: int | None = None
-    simulated: bool = False
+    serial_line: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionSpec(Way):
+    """One TCP connection, serial line or listener.
+
+    `backups` are other ways to the same equipment, tried in order while the ways before them fail: a second address of
+    an RTU, or IEC 101 by GSM behind IEC 104 (D7.1 2.2.1.1).
+    """
+
+    name: str
+    simulated: bool = False
+    backups: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

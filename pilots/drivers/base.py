@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from pilots.domain.errors import DeviceRefused
 from pilots.domain.measurement import RawReading
 from pilots.domain.point import PointSpec
+from pilots.drivers.traffic import Traffic
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,33 +30,35 @@ class DeviceTarget:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """The far end of one connection: where it is and which devices it carries."""
+    """The far end of one connection: where it is and which devices it carries.
+
+    `serial_line` is the device file of a serial line ("/dev/ttyUSB0"); where it is set, host and port mean nothing and
+    `options` tell its speed and form (`baudrate`, `parity` N/E/O, `stopbits`).
+    """
 
     name: str
     host: str
     port: int
     devices: tuple[DeviceTarget, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    serial_line: str = ""
 
-
-@dataclass(slots=True)
-class Traffic:
-    """Counters of one connection since it was created; read by the link view and /metrics."""
-
-    sent: int = 0
-    received: int = 0
-    timeouts: int = 0
-    violations: int = 0
-    refused: int = 0
-    round_trips_s: list[float] = field(default_factory=list)  # newest last, at most 100
-
-    def note_round_trip(self, seconds: float) -> None:
-        self.round_trips_s.append(seconds)
-        del self.round_trips_s[:-100]
+    @property
+    def place(self) -> str:
+        """Where it is, in words for messages."""
+        return self.serial_line or f"{self.host}:{self.port}"
 
 
 #: `await sink(device_id, readings)` returns once the readings are committed: only then may a protocol acknowledge them.
 Sink = Callable[[str, Sequence[RawReading]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What stands at an address just now: the reading (wire value and quality, before scale and sign) and the raw words."""
+
+    reading: RawReading
+    raw: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,13 @@ class Driver(ABC):
     #: True: devices connect to us and connections with the same endpoint share one listener.
     listener: ClassVar[bool] = False
 
-    def __init__(self, target: Target, sink: Sink) -> None:
+    def __init__(self, target: Target, sink: Sink, traffic: Traffic | None = None) -> None:
         self.target = target
         self.sink = sink
-        self.traffic = Traffic()
+        #: The supervisor hands the same one to each driver of a connection, so that figures survive reconnects.
+        self.traffic = traffic or Traffic()
         self.closed = asyncio.Event()
+        self._specs = {device.id: device.points for device in target.devices}
 
     @abstractmethod
     async def open(self) -> None:
@@ -94,13 +100,27 @@ class Driver(ABC):
         """One reading per point asked. Raises FieldError. Only for drivers that poll."""
         raise TypeError(f"{type(self).__name__} listens, it cannot be polled")
 
-    @abstractmethod
     async def write(self, device_id: str, point: str, value: float, *, valid_for_s: float | None = None) -> WriteResult:
+        """The configured point was written: `write_spec` with the point's own specification."""
+        return await self.write_spec(device_id, self._specs[device_id][point], value, valid_for_s=valid_for_s)
+
+    @abstractmethod
+    async def write_spec(self, device_id: str, spec: PointSpec, value: float, *, valid_for_s: float | None = None) -> WriteResult:
         """The device (or its protocol) has confirmed the write; `value` is in the point's unit and our sign.
 
         Raises LinkDown (nothing left), DeviceRefused, AnswerTimeout (it left; outcome unknown), ProtocolViolation.
-        `valid_for_s` lets devices with a watchdog of their own drop the value by themselves.
+        `valid_for_s` lets devices with a watchdog of their own drop the value by themselves. `spec` need not be a
+        configured point: the commissioning page writes addresses that are none yet.
         """
+
+    async def examine(self, device_id: str, spec: PointSpec) -> Examined:
+        """What stands at `spec.address` now, configured or not, asked of the device. Raises FieldError."""
+        raise DeviceRefused(f"{type(self).__name__} cannot ask for a single address", device_code="not supported")
+
+    @classmethod
+    def describe(cls, frame: bytes) -> str:
+        """A logged frame in one line of words; never raises, bad frames are described as such."""
+        return frame.hex(" ")
 
     def device_up(self, device_id: str) -> bool | None:
         """Whether this device answers just now; None when only the connection as a whole is known."""

@@ -1,6 +1,9 @@
 """Everything the database keeps. Samples are no model: `pilots.history` writes and reads them as arrays."""
 
 from pilots.models.access import AuditEvent, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
+from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
+from pilots.models.control_centres import ControlCentre, ControlCentrePoint
+from pilots.models.links import LinkHour
 from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
 from pilots.models.setpoints import Setpoint, SetpointEvent
@@ -9,15 +12,22 @@ from pilots.models.values import LatestValue
 __all__ = [
     "AuditEvent",
     "Connection",
+    "ControlCentre",
+    "ControlCentrePoint",
     "Device",
+    "FieldRequest",
     "IdempotencyKey",
     "LatestValue",
     "Lease",
     "Link",
+    "LinkHour",
     "OutboxMessage",
     "OutboxState",
     "Pilot",
     "Point",
+    "PointTest",
+    "PointTestList",
+    "RequestKind",
     "Role",
     "RoleGrant",
     "Scope",

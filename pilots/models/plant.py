@@ -58,6 +58,15 @@ class Connection(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(65535)],
         help_text=_("empty: our own simulator's or listener's port"),
     )
+    serial_line = models.CharField(
+        _("serial line"), max_length=200, blank=True, help_text=_("device file of a serial line, as /dev/ttyUSB0; empty: TCP")
+    )
+    backups = models.JSONField(
+        _("backup ways"),
+        default=list,
+        blank=True,
+        help_text=_("tried in order while this way fails: protocol, host, port or serial_line, options of each"),
+    )
     simulated = models.BooleanField(_("simulated"), default=False, help_text=_("marks every value as simulated"))
     enabled = models.BooleanField(_("enabled"), default=True)
     options = models.JSONField(_("options"), default=dict, blank=True)
@@ -65,6 +74,8 @@ class Connection(models.Model):
     state = models.CharField(_("state"), max_length=16, choices=choices(LinkState), default=LinkState.UNKNOWN, editable=False)
     state_since = models.DateTimeField(_("state since"), null=True, editable=False)
     last_frame_at = models.DateTimeField(_("last good frame"), null=True, editable=False)
+    #: 0: the configured way; n: the n-th backup.
+    active_way = models.PositiveSmallIntegerField(_("way in use"), default=0, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
     statistics = models.JSONField(_("statistics"), default=dict, blank=True, editable=False)
 
@@ -138,6 +149,20 @@ class Link(models.Model):
     )
     alternatives = models.CharField(_("alternatives"), max_length=200, blank=True)
     source = models.CharField(_("source"), max_length=200, blank=True)
+    target_availability = models.FloatField(
+        _("target availability, %"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text=_("empty: the medium's"),
+    )
+    target_round_trip_s = models.FloatField(
+        _("target round trip p95, s"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("empty: the medium's"),
+    )
     state = models.CharField(_("state"), max_length=16, choices=choices(LinkState), default=LinkState.UNKNOWN, editable=False)
     state_since = models.DateTimeField(_("state since"), null=True, editable=False)
 

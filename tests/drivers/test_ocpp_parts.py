@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilots.domain.point import PointKind
-from pilots.drivers.base import Traffic
 from pilots.drivers.ocpp import transactions
 from pilots.drivers.ocpp.listener import Admission, credentials
 from pilots.drivers.ocpp.mapping import PointMap, in_base_unit, pick, read_sample
 from pilots.drivers.ocpp.profiles import build_profile, limit_of
 from pilots.drivers.ocpp.transactions import StartKey, TransactionBook
+from pilots.drivers.traffic import Traffic
 from tests.drivers.builders import make_device, make_point
 
 FIRST: StartKey = ("nl-EVSE01", 1, "tag", "2026-01-01T10:00:00Z", 0)

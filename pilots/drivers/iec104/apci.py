@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 from pilots.domain.errors import AnswerTimeout, FieldError, LinkDown, ProtocolViolation
-from pilots.drivers.base import Traffic
+from pilots.drivers.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -208,7 +208,7 @@ class Link(asyncio.Protocol, Generic[Item]):
     def _write(self, frame: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame)
-            self.traffic.sent += 1
+            self.traffic.note_sent(frame)
 
     # ---------------------------------------------------------------- receiving
 
@@ -219,7 +219,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         self._buffer += data
         try:
             for frame in split_frames(self._buffer):
-                self.traffic.received += 1
+                self.traffic.note_received(frame)
                 self._take(frame)
         except ProtocolViolation as violation:
             self._fail(violation)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pilots.domain.errors import AnswerTimeout, CatalogueError, DeviceRefused, FieldError, LinkDown
 from pilots.domain.measurement import RawReading
+from pilots.domain.point import PointSpec
 from pilots.domain.quality import Flag, Validity, from_qds
 from pilots.drivers.base import Driver, Sink, Target, WriteResult
 from pilots.drivers.iec104 import asdu
@@ -23,6 +24,7 @@ from pilots.drivers.iec104.apci import Link, LinkParameters
 from pilots.drivers.iec104.asdu import Asdu, InformationObject
 from pilots.drivers.iec104.exchanges import Exchange, Exchanges, positive
 from pilots.drivers.iec104.routes import Route, RouteTable
+from pilots.drivers.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 _Options = TypeVar("_Options", LinkParameters, "Iec104Options")
@@ -57,9 +59,9 @@ class Iec104Driver(Driver):
 
     listening: ClassVar[bool] = True
 
-    def __init__(self, target: Target, sink: Sink) -> None:
+    def __init__(self, target: Target, sink: Sink, traffic: Traffic | None = None) -> None:
         """Raises CatalogueError when addresses or options are wrong."""
-        super().__init__(target, sink)
+        super().__init__(target, sink, traffic)
         self.parameters = _from_options(LinkParameters, target.options)
         self.options = _from_options(Iec104Options, target.options)
         self.counts: Counter[str] = Counter()
@@ -270,11 +272,11 @@ class Iec104Driver(Driver):
 
     # ---------------------------------------------------------------- commands
 
-    async def write(self, device_id: str, point: str, value: float, *, valid_for_s: float | None = None) -> WriteResult:
+    async def write_spec(self, device_id: str, spec: PointSpec, value: float, *, valid_for_s: float | None = None) -> WriteResult:
         """ACT_CON came, positive; ACT_TERM is only counted, set-points need none. IEC 104 has no `valid_for_s` of its own."""
-        route = self._routes.command(device_id, point)
+        route = self._routes.command(device_id, spec.name)
         if route is None:
-            raise DeviceRefused(f"{device_id}/{point} takes no command", device_code="not sent: no command type")
+            raise DeviceRefused(f"{device_id}/{spec.name} takes no command", device_code="not sent: no command type")
         lock = self._locks.setdefault((route.common_address, route.object_address), asyncio.Lock())
         async with lock:  # one outstanding command an address, else an answer could be taken for another's
             try:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, FieldError, LinkDown, ProtocolViolation
 from pilots.domain.measurement import RawReading
+from pilots.domain.point import PointSpec
 from pilots.domain.quality import GOOD, Flag, Quality, Validity
 from pilots.drivers.base import DeviceTarget, Driver, Sink, Target, WriteResult
 from pilots.drivers.modbus.codec import scaled
@@ -17,6 +18,7 @@ from pilots.drivers.modbus.health import UnitHealth
 from pilots.drivers.modbus.link import POLL, ModbusLink
 from pilots.drivers.modbus.plan import Field, Place, ReadPlan, Span, compile_plan
 from pilots.drivers.modbus.writing import PointWriter
+from pilots.drivers.traffic import Traffic
 
 DEFAULT_TIMEOUT_S = 1.0
 NOT_IMPLEMENTED = Quality(Validity.INVALID, flags=Flag.NOT_AVAILABLE)
@@ -28,8 +30,8 @@ Block = bytes | list[bool] | FieldError
 class ModbusTcpDriver(Driver):
     """One Modbus TCP server, be it a device or a gateway with many units; one request at a time, commands first."""
 
-    def __init__(self, target: Target, sink: Sink) -> None:
-        super().__init__(target, sink)
+    def __init__(self, target: Target, sink: Sink, traffic: Traffic | None = None) -> None:
+        super().__init__(target, sink, traffic)
         self._devices = {device.id: device for device in target.devices}
         self._health = {_unit(device): UnitHealth() for device in target.devices}
         self._plans: dict[tuple[str, tuple[str, ...]], ReadPlan] = {}
@@ -83,14 +85,14 @@ class ModbusTcpDriver(Driver):
         await self._read_scales(device, link, plan)
         return [self._reading(device, field, blocks) for field in plan.fields]
 
-    async def write(self, device_id: str, point: str, value: float, *, valid_for_s: float | None = None) -> WriteResult:
+    async def write_spec(self, device_id: str, spec: PointSpec, value: float, *, valid_for_s: float | None = None) -> WriteResult:
         """Written, confirmed and read back. Raises DeviceRefused also when the device confirmed and kept its old value."""
         device = self._devices[device_id]
         writer = PointWriter(self._opened(), _unit(device), device.options)
         try:
-            result = await writer.write(device.points[point], value, valid_for_s)
+            result = await writer.write(spec, value, valid_for_s)
         except ValueError as error:
-            raise DeviceRefused(f"{point}: {error}", device_code="not_writable") from error
+            raise DeviceRefused(f"{spec.name}: {error}", device_code="not_writable") from error
         self._health[_unit(device)].note_answer()
         return result
 

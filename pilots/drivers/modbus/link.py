@@ -25,7 +25,7 @@ from pymodbus.pdu.register_message import (
 )
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, ProtocolViolation
-from pilots.drivers.base import Traffic
+from pilots.drivers.traffic import Traffic
 
 # It logs an ERROR for each time-out: a dead plant would fill the disk with what our own counters already say.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
@@ -209,9 +209,9 @@ class ModbusLink:
     def _see_packet(self, sending: bool, packet: bytes) -> bytes:
         """Counts traffic and keeps what is no proper answer away from pymodbus; who waits learns of it at once."""
         if sending:
-            self._traffic.sent += 1
+            self._traffic.note_sent(packet)
             return packet
-        self._traffic.received += 1
+        self._traffic.note_received(packet)
         fault = self._pending.fault(packet) if self._pending is not None else ""
         if not fault:
             return packet

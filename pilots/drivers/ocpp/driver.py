@@ -15,12 +15,14 @@ from ocpp.v16 import call
 from websockets.asyncio.server import ServerConnection
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, FieldError, LinkDown
+from pilots.domain.point import PointSpec
 from pilots.drivers.base import DeviceTarget, Driver, Sink, Target, WriteResult
 from pilots.drivers.ocpp.listener import Admission, Listener, join, leave
 from pilots.drivers.ocpp.profiles import build_profile, default_profile_id, transaction_profile_id
 from pilots.drivers.ocpp.session import StationSession
 from pilots.drivers.ocpp.station import Station
 from pilots.drivers.ocpp.transactions import Numbering, TransactionBook, digest_number
+from pilots.drivers.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,10 @@ class Ocpp16Driver(Driver):
     listening: ClassVar[bool] = True
     listener: ClassVar[bool] = True
 
-    def __init__(self, target: Target, sink: Sink, *, numbering: Numbering = digest_number) -> None:
-        super().__init__(target, sink)
+    def __init__(
+        self, target: Target, sink: Sink, traffic: Traffic | None = None, *, numbering: Numbering = digest_number
+    ) -> None:
+        super().__init__(target, sink, traffic)
         self._devices = {device.id: device for device in target.devices}
         self._book = TransactionBook(numbering)
         by_identity: dict[str, list[DeviceTarget]] = {}
@@ -81,15 +85,14 @@ class Ocpp16Driver(Driver):
         await asyncio.gather(*(session.end("the central system stops") for session in sessions))
         await leave(door)
 
-    async def write(self, device_id: str, point: str, value: float, *, valid_for_s: float | None = None) -> WriteResult:
+    async def write_spec(self, device_id: str, spec: PointSpec, value: float, *, valid_for_s: float | None = None) -> WriteResult:
         """A limit as charging profile (`{profile: limit}`) or availability (`{availability: connector}`), accepted."""
         device, session = self._devices[device_id], self._session(device_id)
-        spec = device.points[point]
         if "profile" in spec.address:
             return await self._limit(device, session, spec.to_wire(value), valid_for_s)
         if "availability" in spec.address:
             return await self._availability(device, session, on=bool(round(spec.to_wire(value))))
-        raise DeviceRefused(f"{point} cannot be written by OCPP", device_code="not_writable")
+        raise DeviceRefused(f"{spec.name} cannot be written by OCPP", device_code="not_writable")
 
     async def clear(self, device_id: str, point: str) -> WriteResult:
         """The limit set by `write` is released; that there was none is success too. Raises FieldError."""

@@ -23,7 +23,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from pilots.domain.errors import LinkDown
-from pilots.drivers.base import Traffic
+from pilots.drivers.traffic import Traffic
 
 PATH = "/ocpp/"
 SUBPROTOCOL = Subprotocol("ocpp1.6")

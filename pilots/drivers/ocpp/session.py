@@ -29,7 +29,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, ProtocolViolation
-from pilots.drivers.base import Traffic
+from pilots.drivers.traffic import Traffic
 
 # A thread hop per message costs more than the validation of the small messages that go through it.
 ocpp.messages.ASYNC_VALIDATION = False
@@ -121,7 +121,7 @@ class StationSession:
 
     async def send(self, text: str) -> None:
         """The frame is handed to the socket. The `ocpp` library sends through this too."""
-        self._traffic.sent += 1
+        self._traffic.note_sent(f"{self.identity} {text}".encode())
         await self._socket.send(text)
 
     async def call(self, request: Any) -> Any:
@@ -161,7 +161,7 @@ class StationSession:
 
     async def _take(self, text: str | bytes) -> None:
         """Sorts one frame: answers go to the waiting call at once, calls queue up. What is no OCPP is dropped and counted."""
-        self._traffic.received += 1
+        self._traffic.note_received(f"{self.identity} {text if isinstance(text, str) else text.hex()}".encode())
         try:
             frame = json.loads(text)
         except (ValueError, RecursionError):

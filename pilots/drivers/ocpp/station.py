@@ -14,10 +14,11 @@ from typing import Any
 from ocpp.exceptions import FormationViolationError, ProtocolError, TypeConstraintViolationError
 
 from pilots.domain.measurement import RawReading
-from pilots.drivers.base import DeviceTarget, Sink, Traffic
+from pilots.drivers.base import DeviceTarget, Sink
 from pilots.drivers.ocpp.mapping import ENERGY_REGISTER, PointMap, UnreadableMeterValue, meter_values, moment, pick, read_sample
 from pilots.drivers.ocpp.profiles import stamp
 from pilots.drivers.ocpp.transactions import Transaction, TransactionBook
+from pilots.drivers.traffic import Traffic
 
 log = logging.getLogger(__name__)
 DEFAULT_HEARTBEAT_S = 60
