@@ -60,3 +60,8 @@ def _write(data_dir: Path, ports: dict[str, int]) -> None:
     draft = data_dir / (PORTS_FILE + ".new")
     draft.write_text(json.dumps(ports, indent=1, sort_keys=True) + "\n")
     os.replace(draft, data_dir / PORTS_FILE)
+
+
+def serial_path(data_dir: Path, name: str) -> Path:
+    """Where the simulator of a serial line named `name` puts its device file (a link to a pseudo terminal)."""
+    return data_dir / "serial" / name
