@@ -71,5 +71,11 @@ lock: .venv/installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/installed
 
+# Peers of the contract tests that npm has: other people's Modbus client and server.
+tests/peers/node_modules/.installed: tests/peers/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix tests/peers
+	@touch $@
+
 system-packages:
 	@sh tests/system_packages.sh
+	@$(MAKE) --no-print-directory tests/peers/node_modules/.installed
