@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.urls import path
 
-from pilots.ui.consumers import PilotConsumer
+from pilots.ui.consumers import LinkConsumer, PilotConsumer
 
-websocket_urlpatterns = [path("ws/pilots/<slug:code>/", PilotConsumer.as_asgi())]
+websocket_urlpatterns = [
+    path("ws/pilots/<slug:code>/", PilotConsumer.as_asgi()),
+    path("ws/pilots/<slug:code>/links/", LinkConsumer.as_asgi()),
+]

@@ -1,15 +1,23 @@
-"""Whether the driver of a point's connection could use its address. [station]"""
+"""Whether the driver of a point's connection could use its address, and whose address it is. [station]"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from pilots.domain.errors import CatalogueError
+from pilots.domain.point import PointSpec
 from pilots.domain.topology import Protocol
 from pilots.drivers.base import DeviceTarget
-from pilots.drivers.iec104.routes import RouteTable
-from pilots.drivers.modbus.plan import compile_plan
+from pilots.drivers.iec60870.routes import RouteTable
+from pilots.drivers.modbus.plan import compile_plan, place_of
 from pilots.models import Point
 
+MODBUS = (Protocol.MODBUS_TCP, Protocol.MODBUS_RTU)
+IEC60870 = (Protocol.IEC104, Protocol.IEC101)
 _MAX_REGISTER = 0xFFFF
+#: Registers that a write to a point sets beside its own, and how many each takes at most.
+_BESIDE = {"enable": 1, "reversion_register": 2}
 
 
 def check_point_address(point: Point) -> None:
@@ -18,10 +26,10 @@ def check_point_address(point: Point) -> None:
     if connection is None or not isinstance(device.address, dict) or not isinstance(connection.options, dict):
         return  # what is wrong with the device is said at the device
     try:
-        if connection.protocol == Protocol.MODBUS_TCP and point.address:
+        if connection.protocol in MODBUS and point.address:
             _check_modbus(point)
-        elif connection.protocol == Protocol.IEC104:
-            _check_iec104(point)
+        elif connection.protocol in IEC60870:
+            _check_iec60870(point)
     except (ValueError, TypeError, KeyError) as error:
         raise CatalogueError(str(error), field="address") from error
     except CatalogueError as error:
@@ -36,7 +44,52 @@ def _check_modbus(point: Point) -> None:
             raise ValueError(f"registers {span.start} to {span.start + span.count - 1} are outside 0 to {_MAX_REGISTER}")
 
 
-def _check_iec104(point: Point) -> None:
+def _check_iec60870(point: Point) -> None:
     device = point.device
     target = DeviceTarget(id=device.code, address=device.address, points={point.name: point.spec})
     RouteTable([target], 1)
+
+
+def occupied_by(protocol: Protocol, devices: Iterable[DeviceTarget], asked: DeviceTarget, spec: PointSpec) -> str:
+    """The set-point or command of `devices`, as device/point, that writing `spec` at `asked` would touch; empty: none.
+
+    Raises CatalogueError, field `address`, where the driver could not use the address.
+    """
+    wanted = _places(protocol, asked, spec)
+    for device in devices:
+        for point in device.points.values():
+            if point.kind.writable and wanted & _places(protocol, device, point):
+                return f"{device.id}/{point.name}"
+    return ""
+
+
+def _places(protocol: Protocol, device: DeviceTarget, spec: PointSpec) -> set[tuple[object, ...]]:
+    """What a write to this point sets: registers of a unit, an object of a common address, else the address itself."""
+    try:
+        if protocol in MODBUS:
+            return _registers(device, spec)
+        if protocol in IEC60870:
+            table = RouteTable([device], int(device.options.get("ca", 1)))
+            route = table.route(device.id, spec)
+            return {(route.common_address, route.object_address)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise CatalogueError(str(error), field="address") from error
+    except CatalogueError as error:
+        raise CatalogueError(str(error).removeprefix(f"{error.field}: "), field="address") from error
+    return {(device.id, repr(sorted(spec.address.items())))}
+
+
+def _registers(device: DeviceTarget, spec: PointSpec) -> set[tuple[object, ...]]:
+    unit, own = int(device.address.get("unit", 1)), place_of(spec, device.options)
+    registers = {(unit, own.table, own.start + index) for index in range(own.length)}
+    for name, length in _BESIDE.items():
+        start = _register(spec.address.get(name))
+        if start is not None:
+            registers |= {(unit, "holding", start + index) for index in range(length)}
+    return set(registers)
+
+
+def _register(declared: Any) -> int | None:
+    if isinstance(declared, Mapping):
+        declared = declared.get("register")
+    return None if declared is None else int(declared)

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -18,9 +18,19 @@ from django.db.models import Max, Q
 
 from invade_scada.ports import read_ports
 from pilots.acquisition.targets import Plan, read_plan, resolve_endpoint
-from pilots.domain.errors import AnswerTimeout, DeviceRefused, FieldError, LinkDown, PilotsError, ProtocolViolation
+from pilots.acquisition.ways import words_of
+from pilots.domain.errors import (
+    AnswerTimeout,
+    CatalogueError,
+    DeviceRefused,
+    FieldError,
+    LinkDown,
+    PilotsError,
+    ProtocolViolation,
+)
 from pilots.domain.measurement import RawReading
 from pilots.domain.topology import LinkState, Protocol
+from pilots.drivers.base import Target
 from pilots.drivers.registry import DRIVERS
 from pilots.models import Connection, Device, LatestValue, Lease, Scope, ServiceToken
 
@@ -56,28 +66,37 @@ def probe_connection(connection: Connection, *, now: datetime) -> ProbeResult:
 
 
 def _probe_dialled(connection: Connection) -> ProbeResult:
+    """Every way of the connection, one after the other: a backup that nobody tries is none."""
     plan = read_plan(connection)
     if not plan.target.devices:
         advice = "Give a device this connection and its address."
         return ProbeResult(False, failure="No device uses this connection", advice=advice)
+    if len(plan.ways) == 1:
+        return _probe_way(plan, 0)
+    results = [_probe_way(plan, index) for index in range(len(plan.ways))]
+    steps = tuple(f"{words_of(plan.ways, index)}: {result.words}" for index, result in enumerate(results))
+    return ProbeResult(all(result.good for result in results), steps)
+
+
+def _probe_way(plan: Plan, way: int) -> ProbeResult:
     try:
-        host, port = resolve_endpoint(plan)
+        target = resolve_endpoint(plan, way)
     except LinkDown as error:
-        return ProbeResult(False, failure=str(error), advice="Start the simulators (run_scada --demo), or enter host and port.")
-    plan = replace(plan, target=replace(plan.target, host=host, port=port))
+        advice = "Start the simulators (run_scada --demo), or enter a place: host and port, or a serial line."
+        return ProbeResult(False, failure=str(error), advice=advice)
     try:
-        return ProbeResult(True, tuple(_run_probe(plan)))
+        return ProbeResult(True, tuple(_run_probe(plan.ways[way].protocol, target)))
     except Exception as error:  # noqa: BLE001  an engineer's test never ends in a server error
-        return _tell_failure(plan, error)
+        return _tell_failure(target, error)
 
 
-def _run_probe(plan: Plan) -> list[str]:
+def _run_probe(protocol: Protocol, target: Target) -> list[str]:
     """Runs the driver's probe in a loop and thread of its own: the caller may be inside a loop already."""
     outcome: list[list[str] | BaseException] = []
 
     def run() -> None:
         try:
-            outcome.append(asyncio.run(_probe(plan)))
+            outcome.append(asyncio.run(_probe(protocol, target)))
         except BaseException as error:  # noqa: BLE001  handed to the caller's thread
             outcome.append(error)
 
@@ -91,8 +110,8 @@ def _run_probe(plan: Plan) -> list[str]:
     return outcome[0]
 
 
-async def _probe(plan: Plan) -> list[str]:
-    driver = DRIVERS[plan.protocol](plan.target, _discard)
+async def _probe(protocol: Protocol, target: Target) -> list[str]:
+    driver = DRIVERS[protocol](target, _discard)
     try:
         async with asyncio.timeout(LONGEST_S):
             return await driver.probe()
@@ -104,24 +123,40 @@ async def _discard(device_id: str, readings: Sequence[RawReading]) -> None:
     """What arrives during a test is no measurement of the plant's."""
 
 
-def _tell_failure(plan: Plan, error: Exception) -> ProbeResult:
-    place = f"{plan.target.host}:{plan.target.port}"
+def _tell_failure(target: Target, error: Exception) -> ProbeResult:
     if isinstance(error, LinkDown):
-        advice = "Check the address, that the device is on, and that no firewall or other client holds the port."
-        return ProbeResult(False, failure=f"{place} gave us no connection", advice=advice)
-    opened = (f"{place} opened",)
+        return ProbeResult(False, failure=f"{target.place} gave us no connection", advice=_reach_advice(target))
+    opened = (f"{target.place} opened",)
     if isinstance(error, TimeoutError):
-        failure = f"{place} did not finish the test within {LONGEST_S:g} s"
+        failure = f"{target.place} did not finish the test within {LONGEST_S:g} s"
         return ProbeResult(False, failure=failure, advice=_ADVICE[AnswerTimeout])
+    if isinstance(error, CatalogueError):
+        advice = "Correct this option or address."
+        return ProbeResult(False, failure=f"The configuration cannot be used: {error}", advice=advice)
     kind = next((kind for kind in _ADVICE if isinstance(error, kind)), None)
     if kind is None or not isinstance(error, FieldError):
         said = str(error) if isinstance(error, PilotsError) else type(error).__name__
         return ProbeResult(False, failure=f"The test could not be carried out: {said}", advice="Check the points' addresses.")
-    return ProbeResult(False, opened, str(error), _ADVICE[kind])
+    return ProbeResult(False, opened, str(error), _serial_advice(target, kind) or _ADVICE[kind])
+
+
+def _reach_advice(target: Target) -> str:
+    if target.serial_line:
+        return "Check the device file, that the service may open it, and that no other program holds it."
+    if "tls" in target.options:
+        return "Check the address, that the device expects TLS there, and that both ends trust each other's certificate."
+    return "Check the address, that the device is on, and that no firewall or other client holds the port."
+
+
+def _serial_advice(target: Target, kind: type[FieldError]) -> str:
+    """On a serial line the line itself is the first suspect."""
+    if not target.serial_line or kind is DeviceRefused:
+        return ""
+    return "Check baud rate, parity and stop bits, the wires A and B, their termination, and the address of the device."
 
 
 _ADVICE: dict[type[FieldError], str] = {
-    AnswerTimeout: "Check unit id or common address, and that the device speaks this protocol on this port.",
+    AnswerTimeout: "Check unit id, common or link address, and that the device speaks this protocol on this port.",
     ProtocolViolation: "Something else than this protocol answers there: check port and protocol.",
     DeviceRefused: "The device answers but refuses: check the point's address and the device's access list.",
 }

@@ -1,55 +1,75 @@
-"""From rows to driver targets: which connections exist, grouped by what must be leased together. [station]"""
+"""From rows to driver targets: which connections exist, grouped by what must be leased together, and their ways. [station]"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count, JSONField, QuerySet, Sum, TextField
+from django.db.models.functions import Cast
 
-from invade_scada.ports import claim_port, read_ports
+from invade_scada.ports import claim_port, read_ports, serial_path
 from pilots.domain.errors import LinkDown
-from pilots.domain.topology import Protocol
+from pilots.domain.point import PointSpec
+from pilots.domain.topology import Protocol, Way
 from pilots.drivers.base import DeviceTarget, Target
 from pilots.drivers.registry import DRIVERS
-from pilots.models import Connection, Device, Pilot
+from pilots.models import Connection, Device, Pilot, Point
 
-_COLUMNS = ("pk", "name", "protocol", "host", "port", "simulated", "enabled", "options")
+_COLUMNS = ("pk", "name", "protocol", "host", "port", "serial_line", "backups", "simulated", "enabled", "options")
+#: What a point's specification is made of; the text of JSON columns is compared, not parsed.
+_POINT = [field.name for field in Point._meta.fields if field.name not in ("id", "device")]
+_POINT_JSON = {field.name for field in Point._meta.fields if isinstance(field, JSONField)}
+_SERIAL = (Protocol.MODBUS_RTU, Protocol.IEC101)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One supervisor's work: the connections of one lease resource and everything behind them.
 
-    `fingerprint` changes with any configuration that the running connection depends on.
+    `ways` lead to the same devices, the configured one first; `targets` are the drivers' view of each, its endpoint as
+    configured. `fingerprint` changes with any configuration that the running connection depends on.
     """
 
     resource: str
-    protocol: Protocol
     connections: Mapping[str, int]  # name -> key
-    host: str
-    port: int | None
     simulated: bool
-    target: Target
+    ways: tuple[Way, ...]
+    targets: tuple[Target, ...]
     fingerprint: str
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.ways[0].protocol
+
+    @property
+    def target(self) -> Target:
+        return self.targets[0]
 
 
 def read_plans() -> list[Plan]:
     """Every enabled connection that a driver of ours must hold, as it is configured now."""
+    enabled = Connection.objects.filter(enabled=True, protocol__in=list(DRIVERS))
+    devices: dict[int, list[Device]] = defaultdict(list)
+    for device in Device.objects.filter(connection__in=enabled):
+        devices[device.connection_id or 0].append(device)
+    points = _points(Point.objects.filter(device__connection__in=enabled))
     groups: dict[str, list[Connection]] = defaultdict(list)
-    enabled = Connection.objects.filter(enabled=True).exclude(protocol=Protocol.PUSH)
-    for connection in enabled.prefetch_related("devices__points").order_by("pk"):
+    for connection in enabled.order_by("pk"):
         groups[_resource(connection)].append(connection)
-    return [_plan(resource, connections) for resource, connections in groups.items()]
+    return [_plan(resource, connections, devices, points) for resource, connections in groups.items()]
 
 
 def read_plan(connection: Connection) -> Plan:
     """What a supervisor of this connection alone would work from, enabled or not. Not for `push`."""
-    return _plan(_resource(connection), [connection])
+    points = _points(Point.objects.filter(device__connection=connection))
+    return _plan(_resource(connection), [connection], {connection.pk: list(connection.devices.all())}, points)
 
 
 class PlanBook:
@@ -62,12 +82,47 @@ class PlanBook:
     def read(self) -> list[Plan]:
         basis = (
             Pilot.objects.aggregate(Count("id"), Sum("revision")),
-            list(Connection.objects.order_by("pk").values_list(*_COLUMNS)),
+            list(Connection.objects.order_by("pk").values_list(*_as_text(_COLUMNS, {"backups", "options"}))),
             list(Device.objects.exclude(key_sha256="").order_by("pk").values_list("pk", "key_sha256")),
         )
         if basis != self._basis:
             self._plans, self._basis = read_plans(), basis
         return self._plans
+
+
+@dataclass(frozen=True, slots=True)
+class PointSet:
+    """The points of a device, shared by all devices that have the same."""
+
+    specs: Mapping[str, PointSpec]
+    digest: str
+
+
+def _as_text(columns: Iterable[str], json_columns: Iterable[str]) -> list[Any]:
+    return [Cast(name, TextField()) if name in json_columns else name for name in columns]
+
+
+def _points(rows: QuerySet[Point]) -> dict[int, PointSet]:
+    """By device. A profile's thousand devices have their points once: a plan of 100,000 points must fit in memory."""
+    by_device: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for device, *columns in rows.order_by("device", "name").values_list("device", *_as_text(_POINT, _POINT_JSON)):
+        by_device[device].append(tuple(columns))
+    specs: dict[tuple[Any, ...], PointSpec] = {}
+    sets: dict[tuple[tuple[Any, ...], ...], PointSet] = {}
+    found: dict[int, PointSet] = {}
+    for device, of_device in by_device.items():
+        key = tuple(of_device)
+        if key not in sets:
+            own = [specs.get(columns) or specs.setdefault(columns, _spec(columns)) for columns in of_device]
+            digest = hashlib.sha256(repr(key).encode()).hexdigest()
+            sets[key] = PointSet({spec.name: spec for spec in own}, digest)
+        found[device] = sets[key]
+    return found
+
+
+def _spec(columns: tuple[Any, ...]) -> PointSpec:
+    form = dict(zip(_POINT, columns, strict=True))
+    return Point(**{n: json.loads(v) if n in _POINT_JSON and v is not None else v for n, v in form.items()}).spec
 
 
 def _resource(connection: Connection) -> str:
@@ -77,40 +132,80 @@ def _resource(connection: Connection) -> str:
     return f"connection:{connection.name}"
 
 
-def _plan(resource: str, connections: list[Connection]) -> Plan:
+def _plan(
+    resource: str, connections: list[Connection], devices: Mapping[int, list[Device]], points: Mapping[int, PointSet]
+) -> Plan:
     first = connections[0]
-    devices = tuple(_device(device, c) for c in connections for device in c.devices.all())
-    name = first.name if len(connections) == 1 else resource
-    target = Target(name=name, host=first.host, port=first.port or 0, devices=devices, options=first.options)
-    facts = [(c.name, c.host, c.port, c.simulated, c.options) for c in connections]
-    rows = [(d.id, d.address, d.options, {n: repr(p) for n, p in d.points.items()}) for d in devices]
-    fingerprint = hashlib.sha256(orjson.dumps([facts, rows], default=str)).hexdigest()
+    ways = (_first_way(first), *(_backup(form, first) for form in first.backups if len(connections) == 1))
+    own = [(device, c) for c in connections for device in devices.get(c.pk, ())]
+    targets = tuple(
+        Target(
+            name=first.name if len(connections) == 1 else resource,
+            host=way.host,
+            port=way.port or 0,
+            serial_line=way.serial_line,
+            options=way.options,
+            devices=tuple(_device(d, c.options if index == 0 else way.options, points.get(d.pk)) for d, c in own),
+        )
+        for index, way in enumerate(ways)
+    )
+    facts = [(c.name, c.protocol, c.host, c.port, c.serial_line, c.backups, c.simulated, c.options) for c in connections]
+    rows = [(d.id, d.address, d.options, d.nameplate) for d in targets[0].devices]
+    digests = [points[d.pk].digest for d, _ in own if d.pk in points]
+    fingerprint = hashlib.sha256(orjson.dumps([facts, rows, digests], default=str)).hexdigest()
     return Plan(
         resource=resource,
-        protocol=Protocol(first.protocol),
         connections={c.name: c.pk for c in connections},
-        host=first.host,
-        port=first.port,
         simulated=first.simulated,
-        target=target,
+        ways=ways,
+        targets=targets,
         fingerprint=fingerprint,
     )
 
 
-def _device(device: Device, connection: Connection) -> DeviceTarget:
-    options = {**device.profile_options, **connection.options, "key_sha256": device.key_sha256}
-    points = {point.name: point.spec for point in device.points.all()}
-    return DeviceTarget(id=device.code, address=device.address, points=points, options=options, nameplate=device.nameplate)
+def _first_way(row: Connection) -> Way:
+    protocol = Protocol(row.protocol)
+    return Way(protocol=protocol, host=row.host, port=row.port, serial_line=row.serial_line, options=row.options)
 
 
-def resolve_endpoint(plan: Plan) -> tuple[str, int]:
-    """Host and port to connect to, or to listen on, now. Raises LinkDown when our simulator has not started."""
-    if plan.port is not None:
-        return plan.host, plan.port
-    if DRIVERS[plan.protocol].listener:
-        return settings.OCPP_HOST, claim_port(settings.DATA_DIR, "ocpp", settings.OCPP_PORT, settings.OCPP_HOST)
+def _backup(form: Mapping[str, Any], row: Connection) -> Way:
+    """A backup of the same protocol has the first way's options where it says nothing else; another starts from none."""
+    protocol = Protocol(form["protocol"])
+    inherited = row.options if protocol == row.protocol else {}
+    return Way(
+        protocol=protocol,
+        host=form.get("host") or "127.0.0.1",
+        port=form.get("port"),
+        serial_line=form.get("serial_line") or "",
+        options={**inherited, **(form.get("options") or {})},
+    )
+
+
+def _device(device: Device, options: Mapping[str, Any], points: PointSet | None) -> DeviceTarget:
+    merged = {**device.profile_options, **options, "key_sha256": device.key_sha256}
+    specs = {} if points is None else points.specs
+    return DeviceTarget(id=device.code, address=device.address, points=specs, options=merged, nameplate=device.nameplate)
+
+
+def resolve_endpoint(plan: Plan, way: int = 0) -> Target:
+    """The target of a way with the place to connect to, or to listen on, as it is now.
+
+    Raises LinkDown when our simulator of it has not started: it claims a port, or makes a serial line, under the
+    connection's name (a backup's n-th under `name/n`, and `name.n` as a serial line).
+    """
+    target, declared = plan.targets[way], plan.ways[way]
+    if declared.serial_line or declared.port is not None:
+        return target
+    if DRIVERS[declared.protocol].listener:
+        port = claim_port(settings.DATA_DIR, "ocpp", settings.OCPP_PORT, settings.OCPP_HOST)
+        return replace(target, host=settings.OCPP_HOST, port=port)
     (name,) = plan.connections
-    port = read_ports(settings.DATA_DIR).get(name)
-    if port is None:
+    if declared.protocol in _SERIAL and plan.simulated:
+        line = serial_path(settings.DATA_DIR, f"{name}.{way}" if way else name)
+        if not line.exists():
+            raise LinkDown(f"No serial line is configured for {name}, and no simulator has made one.")
+        return replace(target, serial_line=str(line))
+    found = read_ports(settings.DATA_DIR).get(f"{name}/{way}" if way else name)
+    if found is None:
         raise LinkDown(f"No port is configured for {name}, and no simulator has claimed one.")
-    return plan.host, port
+    return replace(target, port=found)

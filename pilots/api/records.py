@@ -43,12 +43,13 @@ def topology_record(pilot: Pilot, devices: Iterable[Device], links: Iterable[Lin
         "nodes": [
             {"id": device.code, "kind": device.kind, "sgam": device.sgam, "parent": _code(device.parent)} for device in devices
         ],
-        "links": [_link_record(link) for link in links],
+        "links": [link_record(link) for link in links],
         "revision": pilot.revision,
     }
 
 
-def _link_record(link: Link) -> dict[str, Any]:
+def link_record(link: Link) -> dict[str, Any]:
+    """An edge of the communication graph with its letter and state."""
     return {
         "letter": link.letter,
         "ends": [link.end_a.code, link.end_b.code],

@@ -48,6 +48,8 @@ FROM = _parameter("from", "Start, included.", type=OpenApiTypes.DATETIME, requir
 TO = _parameter("to", "End, excluded; now when absent.", type=OpenApiTypes.DATETIME)
 RESOLUTION = _parameter("resolution", "ISO 8601 duration, PT1S to P1D; absent: the samples as kept.")
 AGG = _parameter("agg", "Comma-separated: mean, min, max, last.")
+MONTH = _parameter("month", "A month of the pilot's clock as 2026-11; the running one when absent.")
+AFTER = _parameter("after", "Only frames with a higher number.", type=OpenApiTypes.INT, default=-1)
 STATE = _parameter("state", "State of a set-point.", enum=[state.value for state in SetpointState])
 KEY = _parameter("Idempotency-Key", "The same key gets the same first answer for 48 h.", location=OpenApiParameter.HEADER)
 MANDATORY_KEY = _parameter(
@@ -74,6 +76,11 @@ UNPROCESSABLE: dict[Any, Any] = {(422, "application/problem+json"): _problem("Un
 def one(shape: type[serializers.Serializer[Any]], status: int = 200) -> dict[Any, Any]:
     """One object, or a problem."""
     return {status: shape} | BAD_REQUEST | PROBLEMS | NOT_FOUND
+
+
+def all_of(shape: type[serializers.Serializer[Any]]) -> dict[Any, Any]:
+    """All objects at once: `next` is always null."""
+    return listed(shape)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from pilots.api import measurement_views, plant_views, setpoint_views, system_views, views
+from pilots.api import link_views, measurement_views, plant_views, setpoint_views, system_views, views
 
 app_name = "api"
 
@@ -15,6 +15,9 @@ urlpatterns = [
     path("pilots", plant_views.Pilots.as_view(), name="pilots"),
     path("pilots/<str:code>", plant_views.OnePilot.as_view(), name="pilot"),
     path("pilots/<str:code>/topology", plant_views.Topology.as_view(), name="topology"),
+    path("pilots/<str:code>/links", link_views.Links.as_view(), name="links"),
+    path("pilots/<str:code>/links/quality", link_views.LinkQuality.as_view(), name="link-quality"),
+    path("connections/<str:name>/frames", link_views.Frames.as_view(), name="frames"),
     path("devices", plant_views.Devices.as_view(), name="devices"),
     path("devices/<str:device>", plant_views.OneDevice.as_view(), name="device"),
     path("devices/<str:device>/capabilities", plant_views.Capabilities.as_view(), name="device-capabilities"),

@@ -7,19 +7,29 @@ from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pilots.catalogue.includes import serves
 from pilots.catalogue.points import point_places, resolve_points
 from pilots.catalogue.yaml_lines import Document
 from pilots.domain.errors import CatalogueError
 from pilots.domain.profile import Profile
-from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, LinkRole, PilotSpec, Protocol
+from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, LinkRole, PilotSpec, Protocol, Way
 
-#: What a device's address says per protocol: key -> (type, least, most); all are required but `pusher`.
+#: What a device's address says per protocol: key -> (type, least, most).
 _ADDRESS: dict[Protocol, dict[str, tuple[type, int, int]]] = {
     Protocol.MODBUS_TCP: {"unit": (int, 0, 255)},
+    Protocol.MODBUS_RTU: {"unit": (int, 1, 247)},
     Protocol.IEC104: {"ca": (int, 1, 65534), "ioa": (int, 0, 16_777_215)},
+    Protocol.IEC101: {"ca": (int, 1, 65534), "ioa": (int, 0, 16_777_215), "link": (int, 0, 65535)},
+    Protocol.IEC61850: {"ied": (str, 1, 64)},
     Protocol.OCPP16: {"identity": (str, 1, 48), "connector": (int, 1, 255)},
     Protocol.PUSH: {"pusher": (str, 1, 64)},
 }
+#: What may be left out of it.
+_OPTIONAL = {"pusher", "ied", "link"}
+#: Protocols whose connection we open ourselves.
+DIALLED = (Protocol.MODBUS_TCP, Protocol.MODBUS_RTU, Protocol.IEC104, Protocol.IEC101, Protocol.IEC61850)
+#: Protocols that run on a serial line too.
+SERIAL = (Protocol.MODBUS_RTU, Protocol.IEC101)
 
 
 def check_pilot(document: Document, pilot: PilotSpec, profiles: Mapping[str, Profile]) -> None:
@@ -47,10 +57,32 @@ def _unique_connections(document: Document, pilot: PilotSpec) -> dict[str, Conne
     for index, connection in enumerate(pilot.connections):
         if connection.name in known:
             raise document.error(f"connection {connection.name} stands here twice", "connections", index, "name")
-        if not connection.simulated and connection.port is None and connection.protocol in (Protocol.MODBUS_TCP, Protocol.IEC104):
-            raise document.error("a connection to a real device needs host and port", "connections", index, "port")
+        _check_ways(document, index, connection)
         known[connection.name] = connection
     return known
+
+
+def _check_ways(document: Document, index: int, connection: ConnectionSpec) -> None:
+    fault = way_fault(connection, simulated=connection.simulated)
+    if fault is not None:
+        raise document.error(fault[1], "connections", index, fault[0])
+    for number, way in enumerate(connection.backups):
+        fault = way_fault(way, simulated=connection.simulated)
+        if fault is None and not serves(connection.protocol, way.protocol):
+            fault = "protocol", f"{way.protocol} carries other addresses than {connection.protocol}"
+        if fault is not None:
+            raise document.error(fault[1], "connections", index, "backups", number, fault[0])
+
+
+def way_fault(way: Way, *, simulated: bool) -> tuple[str, str] | None:
+    """What keeps a way from being dialled: the field and a sentence; None when nothing does."""
+    if way.serial_line and way.protocol not in SERIAL:
+        return "serial_line", f"{way.protocol} does not run on a serial line"
+    if way.protocol not in DIALLED or simulated or way.port is not None or way.serial_line:
+        return None
+    if way.protocol in SERIAL:
+        return "serial_line", "a connection to a real device needs a serial_line, or host and port of a serial device server"
+    return "port", "a connection to a real device needs a port and its host"
 
 
 def _unique_devices(document: Document, pilot: PilotSpec) -> dict[str, DeviceSpec]:
@@ -88,9 +120,9 @@ def _check_connection(
     if device.connection not in connections:
         raise document.error(f"unknown connection {device.connection!r}", "devices", index, "connection")
     connection, profile = connections[device.connection], profiles[device.profile]
-    if profile.protocol is not connection.protocol:
-        sentence = f"profile {profile.name} speaks {profile.protocol}, connection {connection.name} {connection.protocol}"
-        raise document.error(sentence, "devices", index, "profile")
+    fault = profile_fault(profile, connection)
+    if fault is not None:
+        raise document.error(fault, "devices", index, "profile")
     _check_address(document, index, device.address, connection.protocol)
     try:
         resolve_points(device, profile, connection)
@@ -105,6 +137,16 @@ def _check_address(document: Document, index: int, address: Mapping[str, Any], p
         raise document.error(sentence, "devices", index, "address", *([key] if key else []))
 
 
+def profile_fault(profile: Profile, connection: ConnectionSpec) -> str | None:
+    """Why a device on this connection cannot have this profile, as a sentence; None when it can."""
+    if not serves(profile.protocol, connection.protocol):
+        return f"profile {profile.name} speaks {profile.protocol}, connection {connection.name} {connection.protocol}"
+    missing = sorted({spec.feedback for spec in profile.points.values()} - {"", *profile.points})
+    if missing:
+        return f"profile {profile.name} is a part: include it beside one that has {', '.join(missing)}"
+    return None
+
+
 def address_fault(address: Mapping[str, Any], protocol: Protocol) -> tuple[str, str] | None:
     """What is wrong with a device's address: the part ("" when one is missing) and a sentence; None when nothing is."""
     known = _ADDRESS[protocol]
@@ -114,7 +156,7 @@ def address_fault(address: Mapping[str, Any], protocol: Protocol) -> tuple[str, 
     for key, (kind, least, most) in known.items():
         value = address.get(key)
         if value is None:
-            if protocol is Protocol.PUSH:
+            if key in _OPTIONAL:
                 continue
             return "", f"a {protocol} address needs {key}"
         size = len(value) if isinstance(value, str) else value

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from pilots.catalogue.checks import address_fault
+from pilots.catalogue.checks import address_fault, profile_fault, way_fault
+from pilots.catalogue.includes import serves
 from pilots.catalogue.loader import load_profile, resolve_points
 from pilots.catalogue.services import note_change, point_columns, put_points
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointSpec
-from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol
-from pilots.models import AuditEvent, Connection, Device, Link, Pilot, Point, Setpoint
+from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol, Way
+from pilots.models import AuditEvent, Connection, Device, Link, Pilot, Point, PointTest, Setpoint
 
 #: OCPP 1.6 security whitepaper, 3.2.1: the AuthorizationKey has 16 to 20 bytes, written as hexadecimal.
 KEY_BYTES = 20
+POINT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PERIODS = ("F", "N", "S", "E")
-_DIALLED = (Protocol.MODBUS_TCP, Protocol.IEC104)
 
 
 def record_edit(
@@ -54,8 +57,10 @@ def check_link(link: Link) -> None:
 def check_connection(connection: Connection) -> None:
     """The connection can be opened as it is written. Raises CatalogueError naming the field."""
     options = _mapping(connection.options, "options")
-    if connection.protocol in _DIALLED and not connection.simulated and connection.port is None:
-        raise CatalogueError("a connection to a real device needs a port", field="port")
+    fault = way_fault(_connection_spec(connection), simulated=connection.simulated)
+    if fault is not None:
+        raise CatalogueError(fault[1], field=fault[0])
+    _check_backups(connection)
     if not connection.host.strip() or any(char.isspace() or char in "/@" for char in connection.host):
         raise CatalogueError("a host name or an address, without spaces and without http://", field="host")
     periods = _mapping(options.get("periods", {}), "options", "periods")
@@ -63,6 +68,22 @@ def check_connection(connection: Connection) -> None:
         if name not in _PERIODS:
             raise CatalogueError(f"periods knows {', '.join(_PERIODS)}, not {name}", field="options")
         _number(seconds, "options", f"periods.{name}", above=0)
+
+
+def _check_backups(connection: Connection) -> None:
+    """Each backup is a way to the same equipment, written as in a pilot file."""
+    if not isinstance(connection.backups, list):
+        raise CatalogueError('a list of ways: [{"protocol": "iec101", "serial_line": "/dev/ttyUSB0"}]', field="backups")
+    for number, form in enumerate(connection.backups, start=1):
+        try:
+            way = Way(**{**_mapping(form, "backups", f"way {number}"), "protocol": Protocol(form.get("protocol", ""))})
+        except (TypeError, ValueError) as error:
+            raise CatalogueError(f"way {number}: protocol, host, port, serial_line, options; {error}", field="backups") from error
+        fault = way_fault(way, simulated=connection.simulated)
+        if fault is None and not serves(Protocol(connection.protocol), way.protocol):
+            fault = "protocol", f"{way.protocol} carries other addresses than {connection.protocol}"
+        if fault is not None:
+            raise CatalogueError(f"way {number}: {fault[0]}: {fault[1]}", field="backups")
 
 
 def check_device(device: Device) -> None:
@@ -96,16 +117,38 @@ def check_point(point: Point) -> None:
     _check_record_kept(point)
 
 
+@transaction.atomic
+def add_point(point: Point, *, actor: str, now: datetime) -> None:
+    """The device has one more point. Raises CatalogueError naming the field; the driver's own check is the caller's."""
+    device = point.device
+    if not POINT_NAME.fullmatch(point.name):
+        raise CatalogueError("a name has small letters, digits and _, as active_power", field="name")
+    if Point.objects.filter(device=device, name=point.name).exists():
+        raise CatalogueError(f"{device.code} has a point of this name already", field="name")
+    check_point(point)
+    try:
+        point.full_clean()
+    except ValidationError as error:
+        field, (sentence, *_) = next(iter(error.message_dict.items()))
+        raise CatalogueError(sentence, field=field) from error
+    point.save(force_insert=True)
+    record_edit(device.pilot, actor=actor, action="create point", subject=str(point), details={"address": point.address}, now=now)
+
+
 def why_kept(points: Any) -> str:
-    """A sentence naming the points that set-points refer to, empty when there are none."""
-    used = list(Point.objects.filter(pk__in=points, setpoints__isnull=False).select_related("device").distinct()[:6])
-    if not used:
-        return ""
-    listed = ", ".join(map(str, used[:5])) + (" and others" if len(used) > 5 else "")
-    return (
-        f"Set-points refer to {listed}. They are the record of what was ordered, so these points stay. "
-        "Switch off the connection, or leave the device without one, to take them out of use."
-    )
+    """A sentence naming the points that set-points or point tests refer to, empty when there are none."""
+    for who, what, condition in (
+        ("Set-points refer", "what was ordered", {"setpoints__isnull": False}),
+        ("Point tests refer", "what was tested", {"tests__isnull": False}),
+    ):
+        used = list(Point.objects.filter(pk__in=points, **condition).select_related("device").distinct()[:6])
+        if used:
+            listed = ", ".join(map(str, used[:5])) + (" and others" if len(used) > 5 else "")
+            return (
+                f"{who} to {listed}. They are the record of {what}, so these points stay. "
+                "Switch off the connection, or leave the device without one, to take them out of use."
+            )
+    return ""
 
 
 @transaction.atomic
@@ -170,10 +213,10 @@ def _check_profile(device: Device, connection: Connection) -> None:
             return
         raise CatalogueError("own profile files come with a pilot file (manage.py commission), not from here", field="profile")
     profile = load_profile(device.profile)
-    if profile.protocol != connection.protocol:
-        sentence = f"profile {profile.name} speaks {profile.protocol}, connection {connection.name} {connection.protocol}"
+    sentence = profile_fault(profile, _connection_spec(connection))
+    if sentence is not None:
         raise CatalogueError(sentence, field="profile")
-    fault = address_fault(device.address, profile.protocol)
+    fault = address_fault(device.address, Protocol(connection.protocol))
     if fault is not None:
         raise CatalogueError(": ".join(part for part in fault if part), field="address")
     try:
@@ -210,10 +253,12 @@ def _check_record_kept(point: Point) -> None:
     before = Point.objects.filter(pk=point.pk).first() if point.pk else None
     if before is None or (before.name, before.kind) == (point.name, point.kind):
         return
-    if Setpoint.objects.filter(point=point).exists():
-        field = "name" if before.name != point.name else "kind"
-        sentence = f"set-points refer to {before}, and their record must keep saying so. Make another point instead"
-        raise CatalogueError(sentence, field=field)
+    records = {"set-points": Setpoint.objects.filter(point=point), "point tests": PointTest.objects.filter(point=point)}
+    for what, rows in records.items():
+        if rows.exists():
+            field = "name" if before.name != point.name else "kind"
+            sentence = f"{what} refer to {before}, and their record must keep saying so. Make another point instead"
+            raise CatalogueError(sentence, field=field)
 
 
 def _depending_columns(declared: PointSpec | None, resolved: PointSpec | None) -> dict[str, Any]:
@@ -238,7 +283,14 @@ def _device_spec(device: Device) -> DeviceSpec:
 
 
 def _connection_spec(connection: Connection) -> ConnectionSpec:
-    return ConnectionSpec(name=connection.name, protocol=Protocol(connection.protocol), options=connection.options)
+    return ConnectionSpec(
+        name=connection.name,
+        protocol=Protocol(connection.protocol),
+        host=connection.host,
+        port=connection.port,
+        serial_line=connection.serial_line,
+        options=connection.options,
+    )
 
 
 def _mapping(value: Any, field: str, part: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pilots.catalogue.checks import check_pilot
+from pilots.catalogue.includes import read_profile_document
 from pilots.catalogue.points import profile_of, resolve_points
 from pilots.catalogue.schema_check import check_schema
 from pilots.catalogue.use_cases import UseCase, missing_from, use_case_of
@@ -21,6 +22,7 @@ from pilots.domain.profile import Profile
 from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, LinkRole, LinkSpec, PilotSpec, Protocol, Way
 
 __all__ = [
+    "find_profile",
     "load_pilot",
     "load_pilots",
     "load_profile",
@@ -96,19 +98,25 @@ def missing_items(kind: DeviceKind, points: Iterable[str], *, commanded: bool = 
 
 @cache
 def _builtin_profile(name: str) -> Profile:
-    path = PROFILES / f"{name}.yaml"
-    # The name comes from files: it must not lead out of the folder.
-    if path.parent != PROFILES or not path.is_file():
+    path = find_profile(name)
+    if not path.is_file():
         raise CatalogueError(f"unknown profile {name!r}", field="profile")
     return _read_profile(path)
 
 
 def _read_profile(path: Path) -> Profile:
-    document = read_document(path)
+    document = read_profile_document(path, find_profile)
     check_schema(document, "profile")
     if document.data["name"] != path.stem:
         raise document.error(f"the name must be that of the file, {path.stem}", "name")
     return profile_of(document)
+
+
+def find_profile(name: str, folder: Path = PROFILES) -> Path:
+    """The file of a profile: a path that ends in .yaml is looked up from `folder`, else it is a built-in name."""
+    path = folder / name if _is_path(name) else PROFILES / f"{name}.yaml"
+    # A name comes from files: it must not lead out of the catalogue.
+    return path if _is_path(name) or path.parent == PROFILES else PROFILES / "-"
 
 
 def _is_path(profile: str) -> bool:
@@ -122,7 +130,7 @@ def _profiles_for(document: Document, pilot: PilotSpec) -> Mapping[str, Profile]
             continue
         if _is_path(device.profile) and not Path(device.profile).is_file():
             raise document.error(f"there is no file {device.profile}", "devices", index, "profile")
-        if not _is_path(device.profile) and not (PROFILES / f"{device.profile}.yaml").is_file():
+        if not _is_path(device.profile) and not find_profile(device.profile).is_file():
             raise document.error(f"unknown profile {device.profile!r}", "devices", index, "profile")
         profiles[device.profile] = load_profile(device.profile)
     return profiles

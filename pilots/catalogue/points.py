@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +17,27 @@ from pilots.domain.topology import ConnectionSpec, DeviceSpec, Protocol
 POINT_SHARES = ("scale", "low", "high", "deadband")
 CAPABILITY_SHARES = ("minimum", "maximum", "step", "tolerance")
 
-_WORDS = {"uint32": 2, "int32": 2, "float32": 2, "uint64": 4, "int64": 4, "float64": 4}
+_WIDTH = re.compile(r"[a-z]+(?:10_)?(16|32|48|64)")
+#: Protocols that we ask; the others' devices report by themselves.
+_POLLED = (Protocol.MODBUS_TCP, Protocol.MODBUS_RTU)
+#: IEC 60870-5-101 7.2.1: a type with time tag or without quality stands for its sister (17 to 19 for those with long tags).
+_UNTAGGED = {2: 1, 4: 3, 6: 5, 8: 7, 10: 9, 12: 11, 14: 13, 16: 15, 17: 38, 18: 39, 19: 40, 21: 9}
+_UNTAGGED |= {30: 1, 31: 3, 32: 5, 33: 7, 34: 9, 35: 11, 36: 13, 37: 15}
 
 
 def profile_of(document: Document) -> Profile:
     """The profile a checked document declares, its points still unresolved. Raises CatalogueError."""
+    profile = unchecked_profile_of(document)
+    for fault in point_faults(document, profile):
+        raise fault
+    return profile
+
+
+def unchecked_profile_of(document: Document) -> Profile:
+    """The profile of a document that has the form of the schema, whether its points make sense or not."""
     data = document.data
     protocol = Protocol(data["protocol"])
     points = {name: _point_of(name, raw, protocol) for name, raw in data["points"].items()}
-    _check_points(document, points, protocol)
     return Profile(
         name=data["name"],
         protocol=protocol,
@@ -51,7 +64,8 @@ def resolve_points(device: DeviceSpec, profile: Profile, connection: ConnectionS
 def point_places(points: Mapping[str, PointSpec], protocol: Protocol, address: Mapping[str, Any]) -> dict[tuple[Any, ...], str]:
     """Where on its connection each point stands: place -> point name. Pushed points have no place.
 
-    A register that is read and a register that is written are two places: a set-point may be read back.
+    What is read and what is written are two places: a set-point may be read back. An information object address holds one
+    point per type it declares (IEC 60870-5-101 7.2.1), a type with time tag counting as its sister without.
     Raises ValueError naming the two points that stand at one place.
     """
     places: dict[tuple[Any, ...], str] = {}
@@ -66,7 +80,7 @@ def point_places(points: Mapping[str, PointSpec], protocol: Protocol, address: M
 def _point_of(name: str, raw: Mapping[str, Any], protocol: Protocol) -> PointSpec:
     poll = PollClass(raw["poll"]) if "poll" in raw else None
     period = PERIOD_S[poll] if poll else None
-    polled = protocol is Protocol.MODBUS_TCP
+    polled = protocol in _POLLED
     shares = {key: _share(raw[key]) for key in POINT_SHARES if isinstance(raw.get(key), str)}
     capability = raw.get("capability", {})
     shares |= {key: _share(capability[key]) for key in CAPABILITY_SHARES if isinstance(capability.get(key), str)}
@@ -103,7 +117,7 @@ def _share(percentage: str) -> float:
 def _resolve(spec: PointSpec, device: DeviceSpec, protocol: Protocol, periods: Mapping[str, float]) -> PointSpec:
     if spec.poll is not None:
         period = float(periods.get(spec.poll.value, PERIOD_S[spec.poll]))
-        polled = protocol is Protocol.MODBUS_TCP
+        polled = protocol in _POLLED
         spec = replace(spec, period_s=period if polled else None, max_interval_s=None if polled else period)
     if not spec.shares:
         return spec
@@ -117,33 +131,60 @@ def _resolve(spec: PointSpec, device: DeviceSpec, protocol: Protocol, periods: M
     return replace(spec, capability=capability, shares={}, **{key: watts[key] for key in POINT_SHARES if key in watts})
 
 
+def register_count(address: Mapping[str, Any]) -> int:
+    """Registers (or bits of a bit table) that a Modbus value takes: the types are named after their bits.
+
+    >>> register_count({"type": "float32"}), register_count({"type": "mod10_48"}), register_count({"type": "bit"})
+    (2, 3, 1)
+    """
+    kind = address.get("type", "")
+    width = _WIDTH.fullmatch(kind)
+    return int(address.get("length", 1)) if kind == "string" else int(width[1]) // 16 if width else 1
+
+
+def monitor_types(address: Mapping[str, Any]) -> frozenset[int]:
+    """The monitor types an IEC 60870-5 address declares, each as its sister without time tag; none means any."""
+    declared = address.get("type", [])
+    types: list[int] = declared if isinstance(declared, list) else [declared]
+    return frozenset(_UNTAGGED.get(number, number) for number in types)
+
+
 def _places(spec: PointSpec, protocol: Protocol, address: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     own = spec.address
-    if protocol is Protocol.MODBUS_TCP:
-        width = own.get("length", 1) if own.get("type") == "string" else _WORDS.get(own.get("type", ""), 1)
-        start, table = own["register"], own.get("table", "holding")
-        unit = address.get("unit")
-        return [(unit, table, start + word, own.get("bit"), spec.kind.writable) for word in range(width)]
-    if protocol is Protocol.IEC104:
-        return [(address.get("ca"), int(address.get("ioa", 0)) + own["ioa"])]
+    if protocol in _POLLED:
+        table = address.get("unit"), own.get("model"), own.get("nth", 1), own.get("table", "holding")
+        start = int(own["offset" if "model" in own else "register"])
+        part = tuple(own.get("bits", [own.get("bit")]))
+        return [(*table, start + word, part, spec.kind.writable) for word in range(register_count(own))]
+    if protocol in (Protocol.IEC104, Protocol.IEC101):
+        place = own.get("ca", address.get("ca")), int(address.get("ioa", 0)) + own["ioa"], own.get("bit")
+        if spec.kind.writable and "type" not in own:
+            return [(*place, "command")]
+        return [(*place, number) for number in sorted(monitor_types(own))] or [(*place, "any type")]
+    if protocol is Protocol.IEC61850:
+        return [(address.get("ied", ""), own["ref"], own.get("fc"), spec.kind.writable)]
     if protocol is Protocol.OCPP16:
         # One measurand may feed two points; two devices at one connector may not.
         return [(address.get("identity"), address.get("connector"), spec.name)]
     return []
 
 
-def _check_points(document: Document, points: Mapping[str, PointSpec], protocol: Protocol) -> None:
-    for name, spec in points.items():
-        if spec.feedback and spec.feedback not in points:
-            raise document.error(f"feedback {spec.feedback!r} is no point of this profile", "points", name, "feedback")
+def point_faults(document: Document, profile: Profile) -> Iterator[CatalogueError]:
+    """What keeps the profile from being used, point by point."""
+    partial = document.data.get("partial", False)
+    for name, spec in profile.points.items():
+        if spec.feedback and spec.feedback not in profile.points and not partial:
+            yield document.error(f"feedback {spec.feedback!r} is no point of this profile", "points", name, "feedback")
         if spec.kind is PointKind.SETPOINT and spec.capability is None:
-            raise document.error("a set-point needs a capability", "points", name)
+            yield document.error("a set-point needs a capability", "points", name)
         if spec.capability is not None and spec.capability.minimum > spec.capability.maximum:
-            raise document.error("the minimum is above the maximum", "points", name, "capability")
+            yield document.error("the minimum is above the maximum", "points", name, "capability")
         if spec.low is not None and spec.high is not None and spec.low > spec.high:
-            raise document.error("low is above high", "points", name, "low")
+            yield document.error("low is above high", "points", name, "low")
+        if spec.scale == 0:
+            yield document.error("a scale of 0 would make every value 0", "points", name, "scale")
     try:
-        point_places(points, protocol, {})
+        point_places(profile.points, profile.protocol, {})
     except ValueError as error:
         second = str(error).partition(" ")[0]
-        raise document.error(str(error), "points", second, "address") from error
+        yield document.error(str(error), "points", second, "address")

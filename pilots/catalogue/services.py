@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.db.models import F, Model
 
+from pilots.catalogue.link_points import put_link_points
 from pilots.catalogue.loader import resolve_points
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointSpec
 from pilots.domain.profile import Profile
 from pilots.domain.topology import DeviceSpec, PilotSpec, Way
-from pilots.models import Connection, Device, Link, Pilot, Point, Setpoint
+from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Setpoint
 
 M = TypeVar("M", bound=Model)
 
@@ -48,6 +49,7 @@ def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissio
     _put_points(done, spec, devices, profiles)
     _put_links(done, pilot, spec, devices, connections)
     _remove_absent(done, pilot, spec)
+    done.changed += put_link_points(pilot)
     if done.any:
         note_change(pilot)
     return done
@@ -133,7 +135,8 @@ def put_points(device: Device, points: Mapping[str, PointSpec], done: Commission
             Point.objects.filter(pk=existing[name].pk).update(**columns)
     Point.objects.bulk_create(new)
     done.created += len(new)
-    _remove(done, Point.objects.filter(device=device).exclude(name__in=points), "point")
+    own = Point.objects.filter(device=device, address__link__isnull=True)
+    _remove(done, own.exclude(name__in=points), "point")
 
 
 def point_columns(point: PointSpec) -> dict[str, Any]:
@@ -172,8 +175,9 @@ def _remove(done: Commissioned, rows: Any, what: str) -> None:
     if not names:
         return
     column = {"point": "point", "device": "point__device"}.get(what)
-    if column is not None and Setpoint.objects.filter(**{f"{column}__in": list(rows)}).exists():
-        listed = ", ".join(names[:5])
-        raise CatalogueError(f"the file no longer names {what} {listed}, but its set-points are kept", field=f"{what}s")
+    for record, kept in (("set-points", Setpoint), ("point tests", PointTest)):
+        if column is not None and kept._default_manager.filter(**{f"{column}__in": list(rows)}).exists():
+            listed = ", ".join(names[:5])
+            raise CatalogueError(f"the file no longer names {what} {listed}, but its {record} are kept", field=f"{what}s")
     done.removed += len(names)
     rows.delete()

@@ -81,3 +81,33 @@ def missing_from(use_cases: Iterable[UseCase], kind: DeviceKind, points: Iterabl
         and (commanded or item.direction is not Direction.COMMANDED)
         and offered.isdisjoint(item.points)
     ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conformance:
+    """How a set of points serves one use case as one kind of device: the texts of its items."""
+
+    use_case: str
+    kind: DeviceKind
+    offered: tuple[str, ...]
+    lacking: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+def conformance(use_cases: Iterable[UseCase], points: Iterable[str], kind: DeviceKind | None = None) -> list[Conformance]:
+    """How the points serve each use case as this kind of device; without one, as every kind that it mostly serves."""
+    offered = set(points)
+    found = [_conformance(case, each, offered) for case in use_cases for each in case.kinds if kind in (None, each)]
+    return [one for one in found if kind is not None or len(one.offered) >= 2 * len(one.lacking)]
+
+
+def _conformance(case: UseCase, kind: DeviceKind, offered: set[str]) -> Conformance:
+    items = [item for item in case.items if item.direction is not Direction.GIVEN and (not item.kinds or kind in item.kinds)]
+    served = [not offered.isdisjoint(item.points) for item in items]
+    return Conformance(
+        use_case=case.id,
+        kind=kind,
+        offered=tuple(item.text for item, there in zip(items, served, strict=True) if there),
+        lacking=tuple(item.text for item, there in zip(items, served, strict=True) if item.required and not there),
+        optional=tuple(item.text for item, there in zip(items, served, strict=True) if not item.required and not there),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pilots.domain.point import PointSpec
 from pilots.domain.quality import GOOD, Flag, Quality, Source, Validity
@@ -12,12 +13,12 @@ from pilots.domain.quality import GOOD, Flag, Quality, Source, Validity
 FUTURE_TOLERANCE = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
-class RawReading:
+class RawReading(NamedTuple):
     """One value as the driver saw it: unscaled, in the device's own sign.
 
     `value` None means the device gave none (not implemented, exception): the quality says why, it is never 0.
     `source_time` None means the device sent no time: the received time stands in.
+    A tuple, because one is made for each value that is read, and a frozen dataclass takes four times as long.
     """
 
     point: str

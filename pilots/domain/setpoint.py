@@ -89,9 +89,16 @@ class Issuer(StrEnum):
     PLATFORM = "platform"
     SCHEDULE = "schedule"
     FALLBACK = "fallback"
+    CONTROL_CENTRE = "control_centre"
 
 
-DEFAULT_PRIORITY: dict[Issuer, int] = {Issuer.FALLBACK: 2, Issuer.OPERATOR: 3, Issuer.PLATFORM: 5, Issuer.SCHEDULE: 6}
+DEFAULT_PRIORITY: dict[Issuer, int] = {
+    Issuer.FALLBACK: 2,
+    Issuer.OPERATOR: 3,
+    Issuer.CONTROL_CENTRE: 4,
+    Issuer.PLATFORM: 5,
+    Issuer.SCHEDULE: 6,
+}
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 #: A set-point for later may wait for its link to come back.
 LINK_DOWN_GRACE = timedelta(minutes=15)

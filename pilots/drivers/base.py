@@ -77,6 +77,8 @@ class Driver(ABC):
 
     #: True: values come by themselves through the sink. False: the supervisor calls `read` by the points' periods.
     listening: ClassVar[bool] = False
+    #: Wireshark's name of what `traffic.log` keeps ("mbtcp"); empty where a frame of the log is no frame of the wire.
+    dissector: ClassVar[str] = ""
     #: True: devices connect to us and connections with the same endpoint share one listener.
     listener: ClassVar[bool] = False
 
@@ -97,7 +99,10 @@ class Driver(ABC):
         """The connection is gone and nothing of it runs on. Never raises; twice is once."""
 
     async def read(self, device_id: str, points: Sequence[str]) -> list[RawReading]:
-        """One reading per point asked. Raises FieldError. Only for drivers that poll."""
+        """One reading per point asked. Raises FieldError. Only for drivers that poll.
+
+        One that is cancelled counts as unanswered: the supervisor gives a silent device no longer than the line has.
+        """
         raise TypeError(f"{type(self).__name__} listens, it cannot be polled")
 
     async def write(self, device_id: str, point: str, value: float, *, valid_for_s: float | None = None) -> WriteResult:

@@ -30,6 +30,7 @@ from invade_scada.celery import app
 from invade_scada.ports import claim_port
 from pilots.acquisition.gateway import FieldGateway, gateway
 from pilots.acquisition.ingest import ingest
+from pilots.control_centres.host import CentreHostStep
 from pilots.live.hub import hub
 from pilots.management import first_run
 from pilots.models.leases import take_lease
@@ -98,6 +99,7 @@ class Installation:
         queues = [queue for role, queue in (("field", "field"), ("worker", "default")) if role in self.roles]
         if "field" in self.roles:
             app.steps["worker"].add(FieldGateway)
+            app.steps["worker"].add(CentreHostStep)
         if queues:
             self.worker = WorkController(
                 app=app,

@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 from pilots.simulators.charging_profiles import ProfileStore
 from pilots.simulators.ledger import Ledger, stamp
 from pilots.simulators.noise import generator
-from pilots.simulators.plant import Plant
+from pilots.simulators.plant import Plant, Refused
 from pilots.simulators.station_calls import StationCalls
 
 log = logging.getLogger(__name__)
@@ -105,8 +105,17 @@ class ChargePoint:
         limit = self.profiles.limit_w(self.connector, datetime.now(UTC), charging=self.transaction is not None)
         if limit is None:
             self.plant.release(self.device_id, "p_limit")
-        else:
+            return
+        with contextlib.suppress(Refused):
             self.plant.write(self.device_id, "p_limit", max(0.0, limit))
+
+    def restart(self) -> None:
+        """The station has lost its memory of the central system: it boots again at its next connection."""
+        self._booted = False
+
+    def clock(self) -> datetime:
+        """What the station's own clock shows."""
+        return self.plant.own_time(self.device_id, datetime.now(UTC))
 
     def _follow_car(self) -> None:
         charger, transaction = self.charger, self.transaction
@@ -117,7 +126,7 @@ class ChargePoint:
             self._start()
 
     def _start(self) -> None:
-        transaction = Transaction(self.charger.id_tag, datetime.now(UTC), self.meter_wh())
+        transaction = Transaction(self.charger.id_tag, self.clock(), self.meter_wh())
         self.transaction = transaction
         begin = call.StartTransaction(
             connector_id=self.connector,
@@ -128,7 +137,7 @@ class ChargePoint:
         self._keep(transaction, lambda _: begin)
 
     def _stop(self, transaction: Transaction, reason: Reason) -> None:
-        moment, meter = stamp(datetime.now(UTC)), self.meter_wh()
+        moment, meter = stamp(self.clock()), self.meter_wh()
         self._keep(
             transaction,
             lambda t: call.StopTransaction(
@@ -155,7 +164,7 @@ class ChargePoint:
             self.errand(self._send(call.MeterValues(connector_id=self.connector, meter_value=[values])))
 
     def meter_wh(self) -> int:
-        return int(self.plant.nodes[self.device_id].energy_import)
+        return int(_number(self.plant.read(self.device_id, "energy_import")))
 
     def meter_value(self, context: str) -> dict[str, Any]:
         """One OCPP MeterValue of this moment."""
@@ -175,7 +184,7 @@ class ChargePoint:
             samples.append(_sample("Power.Active.Export", max(-power, 0.0), "W", context))
             if charger.car is not None:
                 samples.append(_sample("SoC", 100.0 * charger.car.soc, "Percent", context))
-        return {"timestamp": stamp(datetime.now(UTC)), "sampled_value": samples}
+        return {"timestamp": stamp(self.clock()), "sampled_value": samples}
 
     # -- the connection
 
@@ -264,14 +273,14 @@ class ChargePoint:
         state = self.charger.state
         if connector is None:
             self._reported = state
-        elif self.charger.available:
+        elif self.charger.available and not self.charger.out_of_order:
             state = "Available"
         await self._send(
             call.StatusNotification(
                 connector_id=self.connector if connector is None else connector,
-                error_code=ChargePointErrorCode.no_error,
+                error_code=ChargePointErrorCode.ground_failure if state == "Faulted" else ChargePointErrorCode.no_error,
                 status=ChargePointStatus(state),
-                timestamp=stamp(datetime.now(UTC)),
+                timestamp=stamp(self.clock()),
             )
         )
 

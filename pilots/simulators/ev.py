@@ -58,6 +58,7 @@ class Charger(Unit):
         self.stopped = False
         self.authorise_by_itself = True
         self.authorised = False
+        self.out_of_order = False
         self.session_id = ""
         self.id_tag = ""
         self.now = start
@@ -133,7 +134,7 @@ class Charger(Unit):
 
     def _power(self, live: bool) -> float:
         car = self.car
-        if car is None or not live or not self.authorised or self.stopped or not self.available:
+        if car is None or not live or not self.authorised or self.stopped or not self.available or self.out_of_order:
             return 0.0
         if self.v2g and self.p_set is not None and self.p_set < 0 and self._may_discharge(car):
             return max(self.p_set, -self.rated_w)
@@ -151,6 +152,8 @@ class Charger(Unit):
         return car.soc > 0.4 and left_h * car.p_max > car.need_wh - car.charged_wh
 
     def _state(self, power: float) -> str:
+        if self.out_of_order:
+            return "Faulted"
         if not self.available:
             return "Unavailable"
         if self.car is None:

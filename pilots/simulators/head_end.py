@@ -113,14 +113,15 @@ class HeadEnd:
             "epoch": self._epoch,
             "sequence": self._sequence,
             "sent_at": stamp(now),
-            "values": list(self._values(stamp(now))),
+            "values": list(self._values(now)),
         }
         self.queue.append(Message(body, now))
         self._wake.set()
 
-    def _values(self, moment: str) -> Iterator[dict[str, Any]]:
+    def _values(self, now: datetime) -> Iterator[dict[str, Any]]:
         for device_id, spec in self._points:
             value = self.plant.read(device_id, spec.name)
+            moment = stamp(self.plant.own_time(device_id, now))
             row = {"device": device_id, "point": spec.name, "t": moment, "resolution": None, "agg": "last"}
             yield {**row, **_value(value, spec)}
 

@@ -137,7 +137,7 @@ class RemoteTerminalUnit:
         for each in self._monitored:
             raw = self.plant.read(each.device, each.spec.name)
             value = raw if isinstance(raw, float | int) else None
-            each.point.info = _information(each, value)
+            each.point.info = _information(each, value, self.plant.own_time(each.device, datetime.datetime.now(datetime.UTC)))
             if spontaneous and each.is_due(value, now):
                 each.reported, each.reported_at = value, now
                 due.setdefault((each.common_address, each.type_id), []).append(each.point)
@@ -184,10 +184,9 @@ class RemoteTerminalUnit:
         return c104.ResponseState.SUCCESS
 
 
-def _information(each: Monitored, value: float | None) -> c104.Information:
-    """The object's information at this moment; an unknown value goes out as invalid, not as a number."""
-    moment = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    stamp = moment if each.type_id >= 30 else None
+def _information(each: Monitored, value: float | None, at: datetime.datetime) -> c104.Information:
+    """The object's information, stamped `at`; an unknown value goes out as invalid, not as a number."""
+    stamp = at.replace(tzinfo=None) if each.type_id >= 30 else None
     quality = c104.Quality() if value is not None else c104.Quality.Invalid
     wire = each.spec.to_wire(value) if value is not None else 0.0
     if each.type_id in (1, 30):

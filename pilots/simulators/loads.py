@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ class Refused(Exception):
     """The device does not take this value (range, local mode, not its point)."""
 
 
-class Unit:
+class Unit(ABC):
     """Something at the end of a line that takes or gives power."""
 
     phases: tuple[float, float, float] = THREE_PHASE
@@ -33,8 +34,9 @@ class Unit:
         self.p = 0.0
         self.q = 0.0
 
+    @abstractmethod
     def step(self, weather: Weather, dt_s: float, *, live: bool) -> None:
-        raise NotImplementedError
+        """P and Q are what they would be `dt_s` later; without voltage (`live`) nothing runs."""
 
     def read(self, point: str) -> float | str | None:
         return None
@@ -42,7 +44,7 @@ class Unit:
     def write(self, point: str, value: float) -> None:
         raise Refused(f"no point {point}")
 
-    def release(self, point: str) -> None:
+    def release(self, point: str) -> None:  # noqa: B027  most units have nothing to fall back from
         """The point falls back to what the device does by itself: its watchdog ran out."""
 
 

@@ -15,7 +15,9 @@ from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.profile import Profile
 from pilots.domain.topology import DeviceKind, PilotSpec
 from pilots.simulators.ev import Charger
+from pilots.simulators.faults import Fault, FaultKind, Faults
 from pilots.simulators.loads import Refused, Unit
+from pilots.simulators.mishaps import Mishaps
 from pilots.simulators.network import CLOSED, OPEN, Network, Node
 from pilots.simulators.storage import Photovoltaic, weather_point
 from pilots.simulators.units import build_units
@@ -54,8 +56,11 @@ class Plant:
         seed: int,
         start: datetime,
         day_type: int | None = None,
+        mishaps: Mishaps | None = None,
     ) -> None:
         self.pilot = pilot
+        self.mishaps = mishaps or Mishaps(Faults(), {device.id: (device.id,) for device in pilot.devices})
+        self.mishaps.faults.watch(self._on_fault)
         self.now = start
         self.weather = Weather(pilot, seed=seed, day_type=day_type)
         self.units = build_units(pilot, profiles, seed=seed, start=start)
@@ -100,12 +105,11 @@ class Plant:
         Raises KeyError for an unknown device.
         """
         value = self.word(device_id, point)
-        if not isinstance(value, str):
-            return value
-        spec = self._points.get(device_id, {}).get(point)
-        if spec is not None and spec.kind is PointKind.TEXT:
-            return value
-        return _code(point, value, spec)
+        if isinstance(value, str):
+            spec = self._points.get(device_id, {}).get(point)
+            if spec is None or spec.kind is not PointKind.TEXT:
+                value = _code(point, value, spec)
+        return self.mishaps.value(device_id, point, value)
 
     def word(self, device_id: str, point: str) -> float | str | None:
         """As `read`, but status points in our own words ("Charging")."""
@@ -164,6 +168,9 @@ class Plant:
             raise Refused(f"{device_id} is in local mode")
         if not math.isfinite(value):
             raise Refused(f"{value} is no number")
+        refusal = self.mishaps.refusal(device_id, point)
+        if refusal is not None:
+            raise Refused(refusal)
         if point == "position_cmd" and node.spec.kind is DeviceKind.SWITCH:
             if value not in (OPEN, CLOSED):
                 raise Refused(f"a switch knows 1 open and 2 closed, not {value}")
@@ -201,6 +208,23 @@ class Plant:
         """Somebody stands at the device and turned the key: remote writes are refused while `local`."""
         (self._local.add if local else self._local.discard)(device_id)
 
+    # -- faults
+
+    def own_time(self, device_id: str, now: datetime) -> datetime:
+        """What the device's own clock shows at `now`."""
+        return self.mishaps.own_time(device_id, now)
+
+    def _on_fault(self, fault: Fault) -> None:
+        runs = self.mishaps.faults.runs(fault)
+        for device_id in self.mishaps.devices(fault.target):
+            node = self.nodes[device_id]
+            if fault.kind is FaultKind.COUNTER_RESET and runs:
+                node.energy_import = node.energy_export = 0.0
+            elif fault.kind is FaultKind.BREAKER_TRIP and runs:
+                node.position = OPEN
+            elif fault.kind is FaultKind.OUT_OF_ORDER and isinstance(node.unit, Charger):
+                node.unit.out_of_order = runs
+
     # -- for peers and tests
 
     def charger(self, device_id: str) -> Charger:
@@ -209,6 +233,10 @@ class Plant:
         if not isinstance(unit, Charger):
             raise KeyError(device_id)
         return unit
+
+    def points_of(self, device_id: str) -> list[str]:
+        """The points of a device's profile; none for an unknown device."""
+        return list(self._points.get(device_id, ()))
 
     def balance(self) -> dict[str, tuple[float, float]]:
         """Per node with children: its P, and what its children and losses add up to (W)."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pilots.domain.point import PointKind, PointSpec
+from pilots.drivers.modbus.codec import MODULO, SUNSPEC_TYPES, RegisterCodec, codec_of
 from pilots.simulators.ledger import Ledger
 from pilots.simulators.plant import Plant, Refused
 
@@ -47,35 +48,54 @@ class Cell:
     byte_order: str
     exponent: int
     sunspec: bool
+    #: Of the rarer types: digits and modulo 10 000.
+    codec: RegisterCodec | None = None
 
     @property
     def key(self) -> str:
         return f"{self.device}/{self.spec.name}"
+
+    @property
+    def bits(self) -> tuple[int, int] | None:
+        """Lowest and highest bit of a bit field; None for whole registers."""
+        address = self.spec.address
+        if "bits" in address:
+            low, high = address["bits"]
+            return int(low), int(high)
+        bit = address.get("bit", 0 if address.get("type") == "bit" else None)
+        return None if bit is None else (int(bit), int(bit))
 
     def encode(self, value: float | str | None) -> list[int]:
         """The registers of an engineering value; None gives the type's "not implemented"."""
         if self.type == "string":
             raw = str(value or "").encode()[: 2 * self.width].ljust(2 * self.width, b"\0")
             return list(struct.unpack(f">{self.width}H", raw))
-        letter = FORMATS[self.type]
         if value is None or isinstance(value, str):
             number: float = self._missing()
         else:
             number = self.spec.to_wire(value) / 10.0**self.exponent
+        if self.codec is not None:
+            return list(struct.unpack(f">{self.width}H", self.codec.encode(max(0, round(number)))))
+        letter = FORMATS[self.type]
         if letter not in "fd":
             number = _fit(round(number), self.type)
         return self._turned(list(struct.unpack(f">{self.width}H", struct.pack(">" + letter, number))))
 
     def decode(self, registers: list[int]) -> float:
         """The engineering value in registers."""
+        if self.codec is not None:
+            shown = self.codec.decode(struct.pack(f">{self.width}H", *registers), 0)
+            return math.nan if not isinstance(shown, (int, float)) else self.spec.from_wire(shown)
         raw = struct.pack(f">{self.width}H", *self._turned(registers))
         number: float = struct.unpack(">" + FORMATS[self.type], raw)[0]
         return self.spec.from_wire(number * 10.0**self.exponent)
 
     def _missing(self) -> float:
-        given = self.spec.address.get("not_implemented")
+        given = self.spec.address.get("not_implemented", SUNSPEC_TYPES.get(str(self.spec.address.get("type")), (0, None))[1])
         if given is not None:
             return float(given)
+        if self.codec is not None:
+            return 0.0
         if FORMATS[self.type] in "fd":
             return math.nan
         return MISSING[self.type] if self.sunspec else 0
@@ -161,12 +181,15 @@ class UnitImage:
     def _load(self, cell: Cell) -> None:
         if cell.key in self._pending:
             return
-        bit = cell.spec.address.get("bit")
         value = self.plant.read(cell.device, cell.spec.name)
-        if bit is not None:
-            raised = 1 << int(bit) if value else 0
-            self.words[cell.start] = self.words[cell.start] & ~(1 << int(bit)) | raised
+        if cell.bits is not None:
+            low, high = cell.bits
+            mask = (1 << high - low + 1) - 1
+            raised = (round(cell.spec.to_wire(value)) & mask) << low if isinstance(value, float | int) else 0
+            self.words[cell.start] = self.words[cell.start] & ~(mask << low) | raised
             return
+        if value is None and cell.type == "string":
+            return  # the plant knows no such words; what the device was given at the beginning stays
         for offset, word in enumerate(cell.encode(value)):
             self.words[cell.start + offset] = word
 
@@ -245,19 +268,28 @@ class UnitImage:
 def _cell(device: str, spec: PointSpec, options: Mapping[str, Any], exponent: int) -> Cell:
     address = spec.address
     kind = str(address.get("type", "uint16"))
+    codec = codec_of(address, options) if kind in MODULO or kind.startswith("bcd") else None
+    kind = SUNSPEC_TYPES.get(kind, ("uint16" if kind == "bit" else kind, None))[0]
     if address.get("table", "holding") not in ("holding", "input"):
         raise ValueError(f"{device}: {spec.name}: the simulated gateway has no bit tables")
     return Cell(
         device=device,
         spec=spec,
         start=int(address["register"]),
-        width=int(address["length"]) if kind == "string" else struct.calcsize(FORMATS[kind]) // 2,
+        width=_width(kind, address, codec),
         type=kind,
         word_order=str(address.get("word_order", options.get("word_order", "big"))),
         byte_order=str(address.get("byte_order", options.get("byte_order", "big"))),
         exponent=exponent,
         sunspec=bool(options.get("sunspec")),
+        codec=codec,
     )
+
+
+def _width(kind: str, address: Mapping[str, Any], codec: RegisterCodec | None) -> int:
+    if codec is not None:
+        return codec.registers
+    return int(address["length"]) if kind == "string" else struct.calcsize(FORMATS[kind]) // 2
 
 
 def _exponents(points: Iterable[PointSpec], nameplate: Mapping[str, Any]) -> dict[Any, int]:

@@ -1,7 +1,4 @@
-"""All simulated peers of some pilots in one process and one loop. [zones: process to enterprise, simulated]
-
-Faults for demos belong here later: between the plants and the peers that `Simulation` holds by connection name.
-"""
+"""All simulated peers of some pilots in one process and one loop. [zones: process to enterprise, simulated]"""
 
 from __future__ import annotations
 
@@ -19,12 +16,14 @@ from typing import Any
 
 from invade_scada.ports import claim_port, read_ports
 from pilots.catalogue.loader import profiles_of
-from pilots.domain.topology import ConnectionSpec, PilotSpec, Protocol
-from pilots.simulators.charge_point import ChargePoint
-from pilots.simulators.head_end import HeadEnd, pushers_of
-from pilots.simulators.iec104_rtu import RemoteTerminalUnit
+from pilots.domain.topology import PilotSpec
+from pilots.simulators.control_endpoint import ControlEndpoint
+from pilots.simulators.desk import Desk
+from pilots.simulators.faults import Fault, FaultKind, Faults
+from pilots.simulators.fleet import Fleet, Surroundings
 from pilots.simulators.ledger import WRITES, Ledger
-from pilots.simulators.modbus_gateway import ModbusGateway
+from pilots.simulators.mishaps import Mishaps
+from pilots.simulators.places import names_of, places_of, unheard
 from pilots.simulators.plant import Plant
 from pilots.simulators.platform import Platform
 from pilots.simulators.platform_orders import Orders
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 STEP_S = 0.2
 STOP_S = 1.5
-SERVERS = (Protocol.MODBUS_TCP, Protocol.IEC104)
 
 
 class Simulation:
@@ -50,17 +48,19 @@ class Simulation:
         seed: int,
         web_url: str | None = None,
         platform: bool = True,
+        media: bool = False,
     ) -> None:
         self.pilots, self.data_dir, self.first_port, self.seed = pilots, data_dir, first_port, seed
-        self._web_url, self._with_platform = web_url, platform
+        self._web_url, self._with_platform, self._with_media = web_url, platform, media
         self.secrets = PeerSecrets(data_dir)
         self.writes = Ledger(data_dir / "ledger" / WRITES)
+        self.faults = Faults(seed=seed)
+        self.desk = Desk(self.faults, self._points)
         self.plants: dict[str, Plant] = {}
-        self.servers: dict[str, ModbusGateway | RemoteTerminalUnit] = {}
-        self.charge_points: dict[str, ChargePoint] = {}
-        self.head_ends: dict[str, HeadEnd] = {}
+        self.fleets: dict[str, Fleet] = {}
         self.platform: Platform | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._control = ControlEndpoint(self.desk, data_dir)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         # c104 writes naive local times on the wire.
@@ -72,14 +72,18 @@ class Simulation:
             await self._start_pilot(pilot)
         if self.plants:
             self._spawn("plants", self._step())
+        self.faults.watch(self._on_fault)
+        self._spawn("faults", self.desk.run())
+        await self._control.start()
 
     async def stop(self) -> None:
         """Nothing of it runs on."""
+        await self._control.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        stops = [server.stop() for server in self.servers.values()]
+        stops = [way.stop() for way in self.desk.ways]
         if self.platform is not None:
             stops.append(self.platform.stop())
         await asyncio.gather(*stops, return_exceptions=True)
@@ -94,39 +98,32 @@ class Simulation:
 
     async def _start_pilot(self, pilot: PilotSpec) -> None:
         profiles = profiles_of(pilot)
-        plant = Plant(pilot, profiles, seed=self.seed, start=datetime.now(UTC))
-        self.plants[pilot.code] = plant
-        for connection in pilot.connections:
-            if not connection.simulated or connection.protocol not in SERVERS:
-                continue
-            kind = ModbusGateway if connection.protocol is Protocol.MODBUS_TCP else RemoteTerminalUnit
-            server = kind(plant, connection, pilot, profiles, self.writes)
-            self.servers[connection.name] = server
-            await server.start(HOST, claim_port(self.data_dir, connection.name, self.first_port))
-        for connection in pilot.connections:
-            if connection.simulated and connection.protocol is Protocol.OCPP16:
-                self._start_charge_points(pilot, plant, connection)
-        for name, devices in pushers_of(pilot).items():
-            token = functools.partial(self.secrets.token, name)
-            self.head_ends[name] = HeadEnd(plant, name, devices, profiles, base_url=self.web_url, token=token, seed=self.seed)
-            self._spawn(name, self.head_ends[name].run())
+        places = {place.name: place for place in places_of(pilot)}
+        mishaps = Mishaps(self.faults, names_of(pilot), unheard(places))
+        plant = Plant(pilot, profiles, seed=self.seed, start=datetime.now(UTC), mishaps=mishaps)
+        fleet = Fleet(self._surroundings(), pilot, profiles, plant)
+        self.plants[pilot.code], self.fleets[pilot.code] = plant, fleet
+        self.desk.places.update(places)
+        for way in fleet.ways:
+            way.set_media(self._with_media)
+            await way.start()
+            self.desk.ways.append(way)
+        for identity, station in fleet.charge_points.items():
+            self._spawn(identity, station.run())
+        for name, head_end in fleet.head_ends.items():
+            self._spawn(name, head_end.run())
 
-    def _start_charge_points(self, pilot: PilotSpec, plant: Plant, connection: ConnectionSpec) -> None:
-        for device in pilot.devices:
-            if device.connection != connection.name:
-                continue
-            identity = str(device.address.get("identity", device.id))
-            self.charge_points[identity] = ChargePoint(
-                plant,
-                device.id,
-                identity,
-                connector=int(device.address.get("connector", 1)),
-                endpoint=self._ocpp_endpoint,
-                key=functools.partial(self.secrets.charge_point_key, identity),
-                ledger=self.writes,
-                seed=self.seed,
-            )
-            self._spawn(identity, self.charge_points[identity].run())
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            data_dir=self.data_dir,
+            first_port=self.first_port,
+            seed=self.seed,
+            faults=self.faults,
+            ledger=self.writes,
+            secrets=self.secrets,
+            ocpp=self._ocpp_endpoint,
+            web=self.web_url,
+        )
 
     def _ocpp_endpoint(self) -> tuple[str, int] | None:
         port = read_ports(self.data_dir).get("ocpp")
@@ -139,6 +136,22 @@ class Simulation:
         port = read_ports(self.data_dir).get("web")
         return None if port is None else f"http://{HOST}:{port}/api/v1"
 
+    def _points(self, device: str) -> list[str]:
+        return [name for plant in self.plants.values() for name in plant.points_of(device)]
+
+    def _on_fault(self, fault: Fault) -> None:
+        """A reboot ends the equipment itself; its connections are the relay's business."""
+        if fault.kind is not FaultKind.REBOOT:
+            return
+        up = not self.faults.runs(fault)
+        for way in self.desk.ways:
+            if fault.target in way.targets:
+                self._spawn(f"restart of {way.name}", way.restart(up))
+        stations = [station for fleet in self.fleets.values() for station in fleet.charge_points.values()]
+        for station in stations:
+            if fault.target in (station.device_id, self.desk.places[station.device_id].connection):
+                station.restart()
+
     async def _step(self) -> None:
         """Each plant five times a second, one after the other so that no step blocks the loop for long."""
         pause = STEP_S / max(1, len(self.plants))
@@ -148,7 +161,9 @@ class Simulation:
                 await asyncio.sleep(pause)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(_guarded(name, work), name=name))
+        task = asyncio.create_task(_guarded(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def _guarded(name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -170,9 +185,12 @@ async def simulating(
     seed: int = 1,
     web_url: str | None = None,
     platform: bool = True,
+    media: bool = False,
 ) -> AsyncIterator[Simulation]:
     """A running simulation, stopped at the end of the block."""
-    simulation = Simulation(pilots, data_dir=data_dir, first_port=first_port, seed=seed, web_url=web_url, platform=platform)
+    simulation = Simulation(
+        pilots, data_dir=data_dir, first_port=first_port, seed=seed, web_url=web_url, platform=platform, media=media
+    )
     try:
         await simulation.start()
         yield simulation
@@ -188,6 +206,7 @@ def run(
     first_port: int,
     seed: int = 1,
     web_url: str | None = None,
+    media: bool = False,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Simulates until SIGTERM, SIGINT or `stop`; returns within two seconds of it."""
@@ -197,7 +216,9 @@ def run(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, wanted.set)
-        async with simulating(pilots, data_dir=data_dir, first_port=first_port, seed=seed, web_url=web_url) as simulation:
+        async with simulating(
+            pilots, data_dir=data_dir, first_port=first_port, seed=seed, web_url=web_url, media=media
+        ) as simulation:
             log.info("simulating %s", ", ".join(simulation.plants))
             await wanted.wait()
 

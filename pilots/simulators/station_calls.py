@@ -79,6 +79,9 @@ class StationCalls(Protocol16):  # type: ignore[misc]
 
     def _fits(self, profile: ChargingProfile) -> None:
         station = self.station
+        refusal = station.plant.mishaps.refusal(station.device_id, "p_limit")
+        if refusal is not None:
+            raise ProfileRejected(refusal)
         if profile.connector not in (0, station.connector):
             raise ProfileRejected(f"there is no connector {profile.connector}")
         if profile.purpose != TX:

@@ -20,10 +20,11 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
 
+from pilots.acquisition.link_states import figures_topic
 from pilots.live.frames import encode_beat, encode_snapshot
 from pilots.live.hub import hub
 from pilots.models import Pilot, User
-from pilots.ui.live_state import link_rows, point_rows, recent_setpoints
+from pilots.ui.live_state import link_figure_rows, link_rows, point_rows, recent_setpoints
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,15 @@ NOT_LOGGED_IN, NO_RIGHT, GOING_AWAY, STALLED = 4401, 4403, 1001, 4408
 
 class PilotConsumer(AsyncWebsocketConsumer):
     """One browser page of one pilot."""
+
+    def topic(self, code: str) -> str:
+        """The hub's channel of this page."""
+        return code
+
+    def snapshot_rows(self, code: str) -> dict[str, list[Any]]:
+        """What a page needs to start, as `encode_snapshot` wants it."""
+        pilot = Pilot.objects.get(code=code)
+        return {"points": point_rows(pilot), "links": link_rows(pilot), "setpoints": recent_setpoints(pilot)}
 
     async def connect(self) -> None:
         self.hub = hub(settings.REDIS_URL)
@@ -53,9 +63,9 @@ class PilotConsumer(AsyncWebsocketConsumer):
         if refusal is not None:
             await self.close(refusal)
             return
-        self.pilot = code
+        self.code, self.pilot = code, self.topic(code)
         self.loop = asyncio.get_running_loop()
-        self.sent = self.seen = self.hub.subscribe(code, self._take)
+        self.sent = self.seen = self.hub.subscribe(self.pilot, self._take)
         self.sender = asyncio.create_task(self._send_for_ever(), name=f"live {code}")
 
     async def disconnect(self, code: int) -> None:
@@ -147,7 +157,7 @@ class PilotConsumer(AsyncWebsocketConsumer):
         n = self.hub.number(self.pilot)
         self.frames.clear()
         self.behind = False
-        rows = await database_sync_to_async(_snapshot_rows)(self.pilot)
+        rows = await database_sync_to_async(self.snapshot_rows)(self.code)
         self.sent = self.seen = n
         await self.send(text_data=encode_snapshot(self.pilot, epoch=self.hub.epoch, n=n, now=datetime.now(UTC), **rows))
 
@@ -157,7 +167,7 @@ class PilotConsumer(AsyncWebsocketConsumer):
             await self.close(STALLED)
             return False
         if now - self.checked_at > RECHECK_S:
-            refusal = await database_sync_to_async(self._refusal)(self.pilot)
+            refusal = await database_sync_to_async(self._refusal)(self.code)
             self.checked_at = now
             if refusal is not None:
                 await self.close(refusal)
@@ -165,6 +175,11 @@ class PilotConsumer(AsyncWebsocketConsumer):
         return True
 
 
-def _snapshot_rows(code: str) -> dict[str, list[Any]]:
-    pilot = Pilot.objects.get(code=code)
-    return {"points": point_rows(pilot), "links": link_rows(pilot), "setpoints": recent_setpoints(pilot)}
+class LinkConsumer(PilotConsumer):
+    """One page of a pilot's links: their figures, anew every two seconds."""
+
+    def topic(self, code: str) -> str:
+        return figures_topic(code)
+
+    def snapshot_rows(self, code: str) -> dict[str, list[Any]]:
+        return {"points": [], "links": link_figure_rows(Pilot.objects.get(code=code)), "setpoints": []}

@@ -1,4 +1,4 @@
-"""What the frame of every page needs: the reader's pilots, whether anything is simulated, the language."""
+"""What the frame of every page needs: the reader's pilots, whether anything is simulated, whether they train."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from pilots.models import Connection, Pilot, User
+from pilots.models import Connection, Pilot, Role, User
+from pilots.ui.training import simulator, training_pilots
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
     """Context processor: lazy, so that pages without the frame ask the database nothing."""
     user = getattr(request, "user", None)
     if not isinstance(user, User):
-        return {"own_pilots": [], "simulated": False}
+        return {"own_pilots": [], "simulated": False, "trains": False, "commissions": False}
     pilots = SimpleLazyObject(lambda: list(user.visible_pilots()))
-    return {"own_pilots": pilots, "simulated": SimpleLazyObject(lambda: _any_simulated(user))}
+    return {
+        "own_pilots": pilots,
+        "simulated": SimpleLazyObject(lambda: _any_simulated(user)),
+        "commissions": SimpleLazyObject(lambda: user.grants.filter(role=Role.ENGINEER).exists() or user.is_superuser),
+        # The page's entry shows only where a simulation runs and its reader may break something of it.
+        "trains": SimpleLazyObject(lambda: simulator().is_there and bool(training_pilots(user))),
+    }
 
 
 def _any_simulated(user: User) -> bool:

@@ -63,6 +63,8 @@ def page_words() -> dict[str, object]:
         "lastKnown": _("last known %s"),
         "link": {"up": _("up"), "degraded": _("weak"), "down": _("down"), "unknown": _("unknown")},
         "linkSince": _("%s for %s"),
+        "links": link_words(),
+        "commissioning": commissioning_words(),
         "totals": {
             "without": _("without %s"),
             "points": _("%s points missing"),
@@ -107,6 +109,59 @@ def page_words() -> dict[str, object]:
             "offline": _("The server cannot be reached. Nothing was changed."),
             "tooMany": _("Twelve curves are shown at most. Take one away first."),
         },
+    }
+
+
+def link_words() -> dict[str, object]:
+    return {
+        "counts": _("%s up, %s weak, %s down, %s unknown"),
+        "answering": _("%s of %s"),
+        "way": [_("configured way"), _("backup way %s")],
+        "frames": _("newest first, %s frames seen"),
+        "paused": _("paused at %s"),
+        "noFrames": _("No frames yet."),
+        "noConnection": _("We do not hold this connection: its state is told by the points that cross it."),
+        "filtered": _("No frame matches."),
+        "asking": _("Asking the gateway"),
+        "silent": _("No gateway answered. It may hold no lease on this connection, or it is stopped."),
+        "offline": _("The server cannot be reached."),
+    }
+
+
+def commissioning_words() -> dict[str, object]:
+    return {
+        "asking": _("Asking the device, %s"),
+        "offline": _("The server cannot be reached. Nothing was sent."),
+        "read": _("Read at %s"),
+        "written": _("Written at %s: %s"),
+        "saved": _("%s is a point now; its first value comes with the next reading."),
+        "confirm": _("Write %s to %s now. This goes straight to the equipment."),
+        "write": _("Write…"),
+        "really": _("Write %s"),
+        "nothing": _("The device lists nothing."),
+        "missing": _("no value"),
+        "again": _("Read every 2 s"),
+        "stop": _("Stop reading"),
+        "comparing": _("Comparing"),
+        "applying": _("Applying"),
+        "counts": _("%s added, %s changed, %s removed, %s unchanged"),
+        "faults": _("%s faults: nothing can be applied before they are mended."),
+        "same": _("The file says what is there already. Nothing to apply."),
+        "applied": _("Applied: %s added, %s changed, %s removed."),
+        "apply": _("Apply %s changes"),
+        "row": _("Row %s"),
+        "more": _("and %s more"),
+        "added": _("Added"),
+        "changed": _("Changed"),
+        "removed": _("Removed"),
+        "faultsTitle": _("Faults"),
+        "passed": _("passed"),
+        "failed": _("failed"),
+        "not_applicable": _("not applicable"),
+        "progress": _("%s of %s points tested"),
+        "signed": _("Signed. This list never changes again."),
+        "verified": _("This file is what was signed here."),
+        "notVerified": _("This is not what was signed here: it was changed, never signed, or signed at another installation."),
     }
 
 

@@ -57,7 +57,7 @@ export class Feed extends EventTarget {
     else if (message.type === "beat" && message.n !== this.n) { this.resync(); return; }
     this.n = message.n;
     for (const row of message.points ?? []) this.keep(row);
-    for (const [letter, a, b, state, since, role] of message.links ?? []) this.links.set(`${letter}|${a}|${b}`, { letter, state, since, role });
+    for (const [letter, a, b, state, since, role, figures] of message.links ?? []) this.links.set(`${letter}|${a}|${b}`, { letter, state, since, role, figures });
     for (const record of message.setpoints ?? []) this.setpoints.set(record.id, record);
     if (!this.live) { this.live = true; this.lostAt = null; this.tries = 0; this.emit("live"); }
     this.emit("change", { points: message.points ?? [], links: message.links ?? [], setpoints: message.setpoints ?? [], whole: message.type === "snapshot" });

@@ -31,7 +31,7 @@ class Field:
         self.port = 0
 
     def switch_on(self) -> None:
-        self._server = self._run(asyncio.start_server(self.peer.serve, "127.0.0.1", self.port, reuse_address=True))
+        self._server = self._run(asyncio.start_server(self.peer.accept, "127.0.0.1", self.port, reuse_address=True))
         self.port = self._server.sockets[0].getsockname()[1]
 
     def switch_off(self) -> None:
@@ -61,12 +61,19 @@ class Field:
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
+            await _turns()  # who was accepted just now gets his task, and with it a writer to hang up
             self.peer.hang_up()
             self._server = None
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await _turns()  # closed transports are gone only after the loop has seen them
 
     def _run(self, work: Coroutine[Any, Any, Found]) -> Found:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)

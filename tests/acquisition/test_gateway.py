@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import pilots.acquisition.gateway as gateway_module
+from pilots.acquisition import chores, gateway, state_writer
 from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.ingest import Ingest, ingest
 from pilots.catalogue.services import note_change
@@ -25,8 +25,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_module, "TEND_EVERY_S", 0.1)
-    monkeypatch.setattr(gateway_module, "STATISTICS_EVERY_S", 0.1)
+    monkeypatch.setattr(gateway, "TEND_EVERY_S", 0.1)
+    monkeypatch.setattr(state_writer, "FIGURES_EVERY_S", 0.1)
+    monkeypatch.setattr(chores, "EVERY_S", 0.1)
 
 
 @pytest.fixture

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from pilots.acquisition.ingest import Ingest
-from pilots.acquisition.link_states import update_link_states
 from pilots.acquisition.old_data import mark_devices_old, mark_old_data
 from pilots.acquisition.targets import PlanBook, resolve_endpoint
 from pilots.catalogue.services import note_change
 from pilots.domain.errors import LinkDown
-from pilots.domain.quality import Flag, Quality
-from pilots.models import Device, LatestValue, Link, OutboxState, Point
+from pilots.domain.quality import Flag
+from pilots.models import Device, LatestValue, Point
 from tests.builders import make_connection, make_device, make_latest, make_point
 from tests.conftest import Battery
 from tests.waiting import until
@@ -50,62 +48,6 @@ def test_a_device_that_hung_up_takes_all_its_values_with_it(battery: Battery, do
     door.directory.refresh(force=True)
     assert mark_devices_old(door, ["es-STO01"]) == 1
     until(lambda: Flag.OLD in flags(battery.power))
-
-
-def observed(battery: Battery, **fields: Any) -> Link:
-    rtu = make_device(battery.pilot, "es-RTU01", kind="rtu")
-    form: dict[str, Any] = {"letter": "c", "end_a": rtu, "end_b": battery.device, "role": "observed"}
-    return Link.objects.create(pilot=battery.pilot, **(form | fields))
-
-
-def state(link: Link) -> str:
-    update_link_states(NOW)
-    link.refresh_from_db()
-    return link.state
-
-
-@pytest.mark.django_db
-def test_an_observed_link_is_what_its_points_are(battery: Battery) -> None:
-    link = observed(battery)
-    assert state(link) == "unknown"
-    power = make_latest(battery.power, at=NOW)
-    soc = make_latest(make_point(battery.device, "soc", max_interval_s=10), at=NOW)
-    assert state(link) == "up"
-    LatestValue.objects.filter(pk=soc.pk).update(received_time=NOW - timedelta(seconds=31))
-    assert state(link) == "degraded"
-    LatestValue.objects.filter(pk=power.pk).update(quality=Quality(flags=Flag.COMM_FAILURE).pack())
-    assert state(link) == "down"
-
-
-@pytest.mark.django_db
-def test_a_link_of_ours_follows_its_connection(battery: Battery) -> None:
-    link = observed(battery, role="ours", connection=battery.connection)
-    assert state(link) == "up"
-    battery.connection.state = "down"
-    battery.connection.save()
-    assert state(link) == "down"
-    assert link.state_since == NOW
-
-
-@pytest.mark.django_db
-def test_the_link_to_the_platform_follows_the_outbox(battery: Battery) -> None:
-    platform = make_device(battery.pilot, "es-INVADE", kind="platform")
-    link = observed(battery, role="ours", end_b=platform)
-    assert state(link) == "unknown"
-    outbox = OutboxState.objects.create(pilot=battery.pilot, accepted_at=NOW - timedelta(seconds=5))
-    assert state(link) == "up"
-    OutboxState.objects.update(last_error="503")
-    assert state(link) == "degraded"
-    OutboxState.objects.update(accepted_at=NOW - timedelta(seconds=61))
-    assert state(link) == "down"
-    assert outbox.pilot == battery.pilot
-
-
-@pytest.mark.django_db
-def test_a_state_that_stays_is_written_once(battery: Battery) -> None:
-    observed(battery)
-    make_latest(battery.power, at=NOW)
-    assert [update_link_states(NOW), update_link_states(NOW)] == [1, 0]
 
 
 @pytest.mark.django_db

@@ -53,7 +53,7 @@ WRONG = [
     ("longitude: 2", "longitude: 2\nlongitude: 3", 7, "longitude", "twice"),
     ("longitude: 2", "longitude: 2\naltitude: 3", 7, "altitude", "not known here"),
     ("protocol: iec104", "protocol: bacnet", 9, "connections[1].protocol", "is none of"),
-    (", host: 192.0.2.1, port: 502", "", 8, "connections[0].port", "needs host and port"),
+    (", host: 192.0.2.1, port: 502", "", 8, "connections[0].port", "needs a port"),
     ("name: xx-rtu", "name: xx-gw", 9, "connections[1].name", "twice"),
     ("id: xx-STO01", "id: xx-PM01", 19, "devices[2].id", "twice"),
     ("id: xx-STO01", "id: yy-STO01", 19, "devices[2].id", "does not start with xx-"),

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from pilots.catalogue.loader import (
     PROFILES,
-    load_pilot,
     load_pilots,
     load_profile,
     load_profiles,
@@ -17,28 +13,33 @@ from pilots.catalogue.loader import (
     missing_items,
     resolve_points,
 )
+from pilots.catalogue.profile_check import check_profile
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PERIOD_S, PointKind, PollClass
 from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol
 
-DOCS = Path(__file__).parents[2] / "docs"
 NAMES = sorted(path.stem for path in PROFILES.glob("*.yaml"))
 
-#: Units of docs/points.md; anything else is a misprint.
-UNITS = {"", "1", "W", "var", "VA", "V", "A", "Hz", "Wh", "degC", "%", "s", "1/h", "W/m2", "m/s", "deg", "%/Hz"}
+
+@pytest.mark.parametrize("name", NAMES)
+def test_profile_is_right_and_names_its_source(name: str) -> None:
+    findings = check_profile(name)
+    assert [str(error) for error in findings.errors] == []
+    assert load_profile(name).name == name
+    assert load_profile(name).source
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_profile_is_valid_and_names_its_source(name: str) -> None:
-    profile = load_profile(name)
-    assert profile.name == name
-    assert profile.source
-    assert {point.unit for point in profile.points.values()} <= UNITS
+def test_every_register_has_the_makers_word_as_comment(name: str) -> None:
+    text = (PROFILES / f"{name}.yaml").read_text()
+    if name.startswith(("schneider-pm3000", "schneider-pm5000", "schneider-pm8000", "sunspec-")) and "includes:" not in text:
+        lines = text.partition("\npoints:\n")[2].splitlines()
+        assert [line for line in lines if "address:" in line and "}  # " not in line] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_profile_is_used_by_a_pilot(name: str) -> None:
-    assert any(device.profile == name for pilot in load_pilots().values() for device in pilot.devices)
+def test_profiles_of_the_pilots_are_built_in() -> None:
+    used = {device.profile for pilot in load_pilots().values() for device in pilot.devices} - {""}
+    assert used <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,8 +55,16 @@ def test_every_point_has_either_a_class_or_comes_by_itself(name: str) -> None:
 def test_limits_show_on_another_point(name: str) -> None:
     for point in load_profile(name).points.values():
         if point.capability and "limit" in point.capability.modes:
-            assert point.feedback == "active_power"
+            assert point.feedback in ("active_power", f"{point.name}_feedback")
             assert point.capability.minimum >= 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_set_point_and_its_proof_count_the_same_way(name: str) -> None:
+    points = load_profile(name).points
+    for point in points.values():
+        if point.kind is PointKind.SETPOINT and point.feedback in points and point.capability and point.capability.minimum < 0:
+            assert point.sign == points[point.feedback].sign, point.name
 
 
 def _served() -> list[tuple[DeviceKind, tuple[str, ...], bool, str]]:
@@ -78,6 +87,20 @@ def _served() -> list[tuple[DeviceKind, tuple[str, ...], bool, str]]:
 @pytest.mark.parametrize(("kind", "points", "commanded", "name"), _served(), ids=lambda value: str(value)[:30])
 def test_profile_serves_its_use_case(kind: DeviceKind, points: tuple[str, ...], commanded: bool, name: str) -> None:
     assert missing_items(kind, points, commanded=commanded) == [], name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("sunspec-battery-gateway", DeviceKind.STORAGE_UNIT),
+        ("sunspec-hybrid-inverter", DeviceKind.INVERTER),
+        ("sunspec-pv-inverter", DeviceKind.INVERTER),
+        ("sunspec-203", DeviceKind.SMART_METER),
+        ("schneider-pm8000", DeviceKind.SMART_METER),
+    ],
+)
+def test_a_profile_for_users_serves_the_use_case_it_is_meant_for(name: str, kind: DeviceKind) -> None:
+    assert missing_items(kind, load_profile(name).points) == []
 
 
 def test_use_cases_are_those_of_d71() -> None:
@@ -148,8 +171,9 @@ def test_sunspec_generation_is_negative() -> None:
     assert load_profile("sunspec-inverter-103").points["active_power"].from_wire(500) == -500
 
 
-def test_schneider_kilowatts_become_watts_at_the_register_before_the_printed_one() -> None:
-    power = load_profile("schneider-pm5xxx").points["active_power"]
+@pytest.mark.parametrize("name", ["schneider-pm5xxx", "schneider-pm3000", "schneider-pm5000", "schneider-pm8000"])
+def test_schneider_kilowatts_become_watts_at_the_register_before_the_printed_one(name: str) -> None:
+    power = load_profile(name).points["active_power"]
     assert power.address["register"] == 3059
     assert power.from_wire(1.5) == 1500
 
@@ -160,16 +184,12 @@ def test_an_unknown_profile_is_refused(name: str) -> None:
         load_profile(name)
 
 
-def test_commands_that_switch_select_first_on_iec104() -> None:
-    command = load_profile("iec104-switch").points["position_cmd"]
-    assert command.kind is PointKind.COMMAND
-    assert command.address["select"] is True
-    assert command.feedback == "position"
-
-
-def test_the_example_of_the_manual_loads(tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "profiles.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "my-meter.yaml").write_text(blocks[0], encoding="utf-8")
-    (tmp_path / "my.yaml").write_text(blocks[1], encoding="utf-8")
-    pilot = load_pilot(tmp_path / "my.yaml")
-    assert set(load_profile(pilot.device("my-PM01").profile).points) == {"active_power"}
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("iec104-switch", "position_cmd"), ("generic-iec104-rtu", "position_cmd"), ("iec104-estabanell", "position_cmd_3")],
+)
+def test_commands_that_switch_select_first_on_iec104(name: str, command: str) -> None:
+    point = load_profile(name).points[command]
+    assert point.kind is PointKind.COMMAND
+    assert point.address["select"] is True
+    assert point.feedback == command.replace("_cmd", "")

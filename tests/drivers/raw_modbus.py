@@ -1,4 +1,4 @@
-"""A Modbus TCP responder of our own: no library of the product in it, and scriptable down to the byte."""
+"""A Modbus responder of our own, on TCP and serial lines: no code of the product in it, and scriptable down to the byte."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+
+from pymodbus.framer import FramerRTU
 
 #: (header, PDU) of a request -> whole frames to send, or None for silence
 Script = Callable[["Request"], Awaitable[bytes | None]]
@@ -35,6 +37,17 @@ class Request:
         return self.frame(bytes([self.function | 0x80, code]))
 
 
+class RtuRequest(Request):
+    """The same on a serial line: no transaction, a CRC at the end."""
+
+    def frame(self, pdu: bytes, *, transaction: int | None = None, unit: int | None = None, protocol: int = 0) -> bytes:
+        return with_crc(bytes([self.unit if unit is None else unit]) + pdu)
+
+
+def with_crc(body: bytes) -> bytes:
+    return body + int(FramerRTU.compute_CRC(body)).to_bytes(2, "big")
+
+
 @dataclass(slots=True)
 class RawModbus:
     """Holding registers and coils shared by all units; `script` may answer first, `asked` remembers every request."""
@@ -45,6 +58,7 @@ class RawModbus:
     ignore_writes: bool = False
     asked: list[Request] = field(default_factory=list)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    serving: list[asyncio.Task[None]] = field(default_factory=list)
     port: int = 0
 
     def load(self, address: int, raw: bytes) -> None:
@@ -64,18 +78,27 @@ class RawModbus:
             return request.frame(bytes([request.function, len(packed)]) + packed)
         if not self.ignore_writes:
             self._store(request)
-        return request.frame(bytes([request.function]) + request.body[:4])
+        return request.frame(bytes([request.function]) + request.body[: 6 if request.function == 22 else 4])
 
     def _store(self, request: Request) -> None:
         if request.function == 5:
             self.coils[request.address] = request.body[2] == 0xFF
+        elif request.function == 15:
+            self.coils[request.address] = bool(request.body[5] & 1)
+        elif request.function == 22:
+            keep, put = struct.unpack_from(">HH", request.body, 2)
+            old = self.registers.get(request.address, 0)
+            self.registers[request.address] = old & keep | put & (keep ^ 0xFFFF)
         elif request.function == 6:
             self.registers[request.address] = request.count
         else:
             self.load(request.address, request.body[5:])
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
+        self.serving.append(asyncio.create_task(self.serve(reader, writer)))
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readexactly(7)
@@ -88,6 +111,25 @@ class RawModbus:
                     writer.write(frames)
         writer.close()
 
+    async def serve_rtu(self, reader: asyncio.StreamReader, write: Callable[[bytes], None], *, silence_s: float = 0.003) -> None:
+        """Requests end with silence, one whose CRC is wrong was never heard, and our own voice is none; ends with the stream."""
+        heard = said = b""
+        while not reader.at_eof():
+            try:
+                async with asyncio.timeout(silence_s if heard else None):
+                    heard += await reader.read(256)
+                continue
+            except TimeoutError:
+                frame, heard = heard.removeprefix(said), b""
+            if len(frame) < 4 or with_crc(frame[:-2]) != frame:
+                continue
+            request = RtuRequest(0, frame[0], frame[1], frame[2:-2])
+            self.asked.append(request)
+            answer = await self.script(request) if self.script is not None else self.answer(request)
+            if answer:
+                said = answer
+                write(answer)
+
     def hang_up(self) -> None:
         for writer in self.writers:
             writer.close()
@@ -97,10 +139,11 @@ class RawModbus:
 async def raw_modbus(**fields: object) -> AsyncIterator[RawModbus]:
     """A responder listening on a free port of the loopback."""
     peer = RawModbus(**fields)  # type: ignore[arg-type]
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(peer.accept, "127.0.0.1", 0)
     peer.port = server.sockets[0].getsockname()[1]
     try:
         yield peer
     finally:
         server.close()
         peer.hang_up()
+        await asyncio.gather(*peer.serving, return_exceptions=True)

@@ -16,10 +16,13 @@ from pilots.domain.errors import LinkDown
 from pilots.domain.point import PointKind
 from pilots.domain.topology import Protocol
 from pilots.drivers.base import DeviceTarget, Driver
-from pilots.drivers.iec104 import apci, asdu
+from pilots.drivers.iec104 import apci
+from pilots.drivers.iec60870 import asdu
 from pilots.drivers.registry import DRIVERS, driver_for
 from tests.drivers.builders import Committed, make_device, make_point, make_target
+from tests.drivers.iec101.faulty import FaultyStation, faulty_line
 from tests.drivers.iec104.peers import RawStation, raw_station
+from tests.drivers.modbus_benches import carried_rtu_peer
 from tests.drivers.raw_modbus import raw_modbus
 
 DEVICE, SETPOINT = "es-STO01", "p_set"
@@ -41,7 +44,9 @@ def make_driver(protocol: Protocol, port: int, device: DeviceTarget, **options: 
 def battery(protocol: Protocol) -> DeviceTarget:
     addresses: dict[Protocol, tuple[dict[str, Any], dict[str, Any]]] = {
         Protocol.MODBUS_TCP: ({"unit": 1}, {"register": 10, "type": "int32"}),
+        Protocol.MODBUS_RTU: ({"unit": 1}, {"register": 10, "type": "int32"}),
         Protocol.IEC104: ({"ca": 1, "ioa": 700}, {"ioa": 11, "command_type": 50}),
+        Protocol.IEC101: ({"link": 1, "ca": 1, "ioa": 700}, {"ioa": 11, "command_type": 50}),
         Protocol.OCPP16: ({"identity": DEVICE, "connector": 1}, {"profile": "limit"}),
     }
     device, point = addresses[protocol]
@@ -60,6 +65,16 @@ async def modbus_bench() -> AsyncIterator[Bench]:
             peer.hang_up()
 
         yield Bench(make_driver(Protocol.MODBUS_TCP, peer.port, battery(Protocol.MODBUS_TCP)), hang_up, nothing)
+
+
+@asynccontextmanager
+async def modbus_rtu_bench() -> AsyncIterator[Bench]:
+    async with carried_rtu_peer(registers={10: 0, 11: 0}) as peer:
+
+        async def hang_up() -> None:
+            peer.hang_up()
+
+        yield Bench(make_driver(Protocol.MODBUS_RTU, peer.port, battery(Protocol.MODBUS_RTU)), hang_up, nothing)
 
 
 async def obey(station: RawStation) -> None:
@@ -93,6 +108,16 @@ async def iec104_bench() -> AsyncIterator[Bench]:
         finally:
             obeying.cancel()
             await asyncio.gather(obeying, return_exceptions=True)
+
+
+@asynccontextmanager
+async def iec101_bench() -> AsyncIterator[Bench]:
+    async with faulty_line(FaultyStation(1)) as line:
+
+        async def hang_up() -> None:
+            line.hang_up()
+
+        yield Bench(make_driver(Protocol.IEC101, line.port, battery(Protocol.IEC101)), hang_up, nothing)
 
 
 async def accept_everything(socket: ClientConnection) -> None:
@@ -132,7 +157,13 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-BENCHES = {Protocol.MODBUS_TCP: modbus_bench, Protocol.IEC104: iec104_bench, Protocol.OCPP16: ocpp_bench}
+BENCHES = {
+    Protocol.MODBUS_TCP: modbus_bench,
+    Protocol.MODBUS_RTU: modbus_rtu_bench,
+    Protocol.IEC104: iec104_bench,
+    Protocol.IEC101: iec101_bench,
+    Protocol.OCPP16: ocpp_bench,
+}
 every_protocol = pytest.mark.parametrize("protocol", sorted(BENCHES))
 
 

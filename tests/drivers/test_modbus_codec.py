@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilots.drivers.modbus.codec import NUMBERS, SUNSPEC_MISSING, RegisterCodec, codec_of, scaled, unscaled
+from pilots.drivers.modbus.codec import (
+    MODULO,
+    NUMBERS,
+    SUNSPEC_MISSING,
+    RegisterCodec,
+    codec_of,
+    scaled,
+    unscaled,
+)
 from pilots.drivers.modbus.plan import MAX_REGISTERS, compile_plan
 from tests.drivers.builders import make_point
 
@@ -17,7 +25,12 @@ ORDERS = st.sampled_from(["big", "little"])
 
 
 def numbers_of(kind: str) -> st.SearchStrategy[float]:
+    if kind in MODULO:
+        most = 10 ** (4 * MODULO[kind]) - 1
+        return st.integers(-most, most)
     letter, registers = NUMBERS[kind]
+    if kind.startswith("bcd"):
+        return st.integers(0, 10 ** (4 * registers) - 1)
     if letter == "f":
         return st.floats(width=32, allow_nan=False, allow_infinity=False)
     if letter == "d":
@@ -27,11 +40,11 @@ def numbers_of(kind: str) -> st.SearchStrategy[float]:
     return st.integers(low, high)
 
 
-@given(data=st.data(), kind=st.sampled_from(sorted(NUMBERS)), word_order=ORDERS, byte_order=ORDERS)
+@given(data=st.data(), kind=st.sampled_from([*NUMBERS, *MODULO]), word_order=ORDERS, byte_order=ORDERS)
 def test_decoding_undoes_encoding_for_every_type_and_order(
     data: st.DataObject, kind: str, word_order: str, byte_order: str
 ) -> None:
-    codec = RegisterCodec(kind, NUMBERS[kind][1], word_order, byte_order)
+    codec = codec_of({"type": kind}, {"word_order": word_order, "byte_order": byte_order})
     value = data.draw(numbers_of(kind))
     assert codec.decode(b"\xff\xff" + codec.encode(value), 2) == value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
 from typing import Any
 
@@ -250,18 +251,20 @@ async def test_a_turn_given_to_a_poll_that_was_just_cancelled_is_handed_on() -> 
     turnstile, order = Turnstile(), []
 
     async def pass_through(name: str) -> None:
-        async with turnstile.turn(POLL):
-            order.append(name)
+        await turnstile.wait(POLL)
+        order.append(name)
+        turnstile.leave()
 
-    async with turnstile.turn(POLL):
-        second = asyncio.create_task(pass_through("second"))
-        third = asyncio.create_task(pass_through("third"))
-        await asyncio.sleep(0)
+    assert turnstile.take()
+    second = asyncio.create_task(pass_through("second"))
+    third = asyncio.create_task(pass_through("third"))
+    await asyncio.sleep(0)
+    assert not turnstile.take()
+    turnstile.leave()
     second.cancel()  # it has its turn already, but has not run yet
     await asyncio.gather(second, third, return_exceptions=True)
     assert order == ["third"]
-    async with asyncio.timeout(5), turnstile.turn(POLL):
-        order.append("fourth")
+    assert turnstile.take()
 
 
 async def test_bits_of_both_tables_are_read_in_one_request_each() -> None:
@@ -277,5 +280,163 @@ async def test_too_few_bits_are_a_violation() -> None:
 
     points = [make_point(f"s{at}", PointKind.STATUS, register=at, table="coil") for at in (3, 20)]
     async with raw_modbus(script=script) as peer, opened(peer.port, make_device(*points)) as driver:
-        with pytest.raises(ProtocolViolation, match="bits"):
+        with pytest.raises(ProtocolViolation, match="wrong length"):
             await driver.read("bg-M01", ["s3", "s20"])
+        assert driver.traffic.kinds == {"wrong length": 1}
+
+
+async def test_no_late_answer_is_taken_for_the_current_one_among_ten_thousand_values() -> None:
+    """Each register holds its own number; one answer in five comes after its time-out, some two requests later."""
+    count, polls, source = 100, 100, random.Random(1)
+    points = [make_point(f"r{at}", register=at) for at in range(count * polls)]
+    names = [[point.name for point in points[at : at + count]] for at in range(0, count * polls, count)]
+    async with raw_modbus(registers={at: at for at in range(count * polls)}) as peer:
+
+        async def script(request: Request) -> bytes | None:
+            answer = peer.answer(request)
+            if source.random() > 0.2:
+                return answer
+            asyncio.get_running_loop().call_later(source.choice((0.025, 0.03, 0.05)), peer.writers[0].write, answer)
+            return None
+
+        peer.script = script
+        async with opened(peer.port, make_device(*points), timeout_s=0.02) as driver:
+            seen = wrong = 0
+            for asked in names:
+                driver._health["bg-M01"].note_answer()  # the pause of a dead unit is not what is tried here
+                try:
+                    readings = await driver.read("bg-M01", asked)
+                except AnswerTimeout:
+                    continue
+                seen += len(readings)
+                wrong += sum(reading.value != int(reading.point[1:]) for reading in readings)
+            assert driver.traffic.kinds["late"] >= 10 and set(driver.traffic.kinds) == {"late"}
+    assert wrong == 0 and seen >= 6_000
+
+
+async def test_a_busy_unit_is_asked_once_more_within_the_cycle() -> None:
+    async with raw_modbus(registers=peer_with_floats()) as peer, opened(peer.port, make_device(*FLOATS)) as driver:
+
+        async def busy_once(request: Request) -> bytes:
+            return request.exception(6) if len(peer.asked) == 1 else peer.answer(request)
+
+        peer.script = busy_once
+        (reading,) = await driver.read("bg-M01", ["a"])
+        assert reading.value == 1.5
+        assert (driver.traffic.retries, driver.traffic.refused, len(peer.asked)) == (1, 0, 2)
+
+
+async def test_a_unit_that_stays_busy_is_refused_after_two_questions() -> None:
+    async def busy(request: Request) -> bytes:
+        return request.exception(6)
+
+    async with raw_modbus(script=busy) as peer, opened(peer.port, make_device(*FLOATS)) as driver:
+        with pytest.raises(DeviceRefused) as refusal:
+            await driver.read("bg-M01", ["a"])
+        assert not refusal.value.permanent and len(peer.asked) == 2
+
+
+async def test_while_one_unit_is_busy_another_is_asked() -> None:
+    async with raw_modbus(registers=peer_with_floats()) as peer:
+
+        async def script(request: Request) -> bytes:
+            return request.exception(6) if request.unit == 2 else peer.answer(request)
+
+        peer.script = script
+        devices = make_device(*FLOATS), make_device(*FLOATS, id="bg-M02", address={"unit": 2})
+        async with opened(peer.port, *devices) as driver:
+            busy = asyncio.create_task(driver.read("bg-M02", ["a"]))
+            await asyncio.sleep(0.03)
+            await driver.read("bg-M01", ["a"])
+            assert not busy.done()
+            with pytest.raises(DeviceRefused):
+                await busy
+            assert [request.unit for request in peer.asked] == [2, 1, 2]
+
+
+async def test_units_0_and_255_are_the_gateways_own() -> None:
+    devices = [make_device(*FLOATS, id=f"u{unit}", address={"unit": unit}) for unit in (0, 255, 256)]
+    async with raw_modbus(registers=peer_with_floats()) as peer, opened(peer.port, *devices) as driver:
+        for device in ("u0", "u255"):
+            assert (await driver.read(device, ["a"]))[0].value == 1.5
+        with pytest.raises(DeviceRefused, match="u256: unit is a whole number from 0 to 255, not 256"):
+            await driver.read("u256", ["a"])
+
+
+EXAMINED: list[tuple[dict[str, Any], float | str | None, str]] = [
+    ({"register": 10, "type": "float32"}, 1.5, "3fc0 0000"),
+    ({"register": 10, "type": "uint32", "word_order": "little"}, 0x3FC0, "3fc0 0000"),
+    ({"register": 20, "type": "int16", "scale_register": 23}, 123.4, "04d2"),
+    ({"register": 20, "type": "int16", "scale_register": 900}, 12340.0, "04d2"),
+    ({"register": 20, "bits": [4, 7]}, 0xD, "04d2"),
+    ({"register": 21, "type": "bcd16"}, 1234, "1234"),
+    ({"register": 20, "type": "bcd16"}, None, "04d2"),
+    ({"register": 20, "type": "mod10_32"}, 12_344_660, "04d2 1234"),
+    ({"register": 24, "type": "string", "length": 2}, "ABC", "4142 4300"),
+    ({"register": 22, "type": "acc16"}, None, "0000"),
+    ({"register": 3, "table": "coil"}, 1, "1"),
+]
+
+
+@pytest.mark.parametrize(("address", "value", "raw"), EXAMINED)
+async def test_any_address_can_be_examined_without_being_a_point(address: dict[str, Any], value: Any, raw: str) -> None:
+    registers = peer_with_floats() | {20: 1234, 21: 0x1234, 22: 0, 23: 0xFFFF, 24: 0x4142, 25: 0x4300, 900: 1}
+    async with raw_modbus(registers=registers, coils={3: True}) as peer, opened(peer.port, make_device(*FLOATS)) as driver:
+        examined = await driver.examine("bg-M01", make_point("nobodys", **address))
+        assert (examined.reading.value, examined.raw) == (value, raw)
+        assert (examined.reading.quality.validity is Validity.GOOD) is (value is not None)
+
+
+async def test_an_address_that_cannot_be_examined_says_why() -> None:
+    async with raw_modbus(registers=peer_with_floats()) as peer, opened(peer.port, make_device(*FLOATS)) as driver:
+        for address, words in (
+            ({"register": 900}, "exception 2"),
+            ({"register": 70000}, "cannot be read"),
+            ({"register": 1, "type": "uint24"}, "point x: unknown register type uint24; there are uint16"),
+            ({"register": 1, "bits": [4, 16]}, "point x: uint16 has no bits 4 to 16"),
+            ({"register": "3060"}, "point x: register is a whole number from 0, not 3060"),
+            ({"register": 1, "type": "string"}, "point x: a string has a length"),
+            ({"register": 1, "word_order": "middle"}, "point x: word_order is big or little"),
+        ):
+            with pytest.raises(DeviceRefused, match=words):
+                await driver.examine("bg-M01", make_point("x", **address))
+
+
+async def test_frames_that_cannot_be_told_apart_end_the_connection() -> None:
+    async def garbage(request: Request) -> bytes:
+        return b"\xff" * 20
+
+    async with raw_modbus(script=garbage) as peer, opened(peer.port, make_device(*FLOATS)) as driver:
+        for _ in range(3):
+            assert not driver.closed.is_set()
+            with pytest.raises(ProtocolViolation):
+                await driver.read("bg-M01", ["a"])
+        await asyncio.sleep(0)
+        assert driver.closed.is_set() and driver.traffic.kinds == {"framing": 3}
+
+
+async def test_a_good_answer_before_garbage_counts() -> None:
+    async with raw_modbus(registers=peer_with_floats()) as peer, opened(peer.port, make_device(*FLOATS)) as driver:
+
+        async def script(request: Request) -> bytes:
+            return peer.answer(request) + b"\xff" * 20
+
+        peer.script = script
+        assert (await driver.read("bg-M01", ["a"]))[0].value == 1.5
+        assert driver.traffic.kinds == {"framing": 1}
+
+
+async def test_half_an_answer_is_noted_as_cut_and_does_not_spoil_the_next() -> None:
+    async with (
+        raw_modbus(registers=peer_with_floats()) as peer,
+        opened(peer.port, make_device(*FLOATS), timeout_s=0.05) as driver,
+    ):
+
+        async def script(request: Request) -> bytes:
+            return peer.answer(request)[: 9 if len(peer.asked) == 1 else None]
+
+        peer.script = script
+        with pytest.raises(AnswerTimeout):
+            await driver.read("bg-M01", ["a"])
+        assert (await driver.read("bg-M01", ["a"]))[0].value == 1.5
+        assert driver.traffic.kinds == {"truncated": 1}

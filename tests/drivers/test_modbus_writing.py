@@ -71,6 +71,35 @@ async def test_single_registers_and_coils_use_their_own_functions() -> None:
         assert peer.coils == {3: True}
 
 
+async def test_a_coil_may_be_written_as_one_of_many() -> None:
+    point = make_point("enable", PointKind.COMMAND, register=3, table="coil", write_function=15)
+    async with raw_modbus() as peer, opened(peer.port, make_device(point)) as driver:
+        await driver.write("bg-M01", "enable", 1)
+        assert [r.function for r in peer.asked] == [15, 1]
+        assert peer.coils == {3: True}
+
+
+@pytest.mark.parametrize(("byte_order", "shown"), [("big", 0xF35A), ("little", 0x335A)])
+async def test_a_bit_field_is_written_by_the_device_itself_and_leaves_its_neighbours(byte_order: str, shown: int) -> None:
+    mode = make_point("mode", PointKind.SETPOINT, register=40, bits=[8, 11] if byte_order == "big" else [0, 3])
+    device = make_device(mode, byte_order=byte_order)
+    async with raw_modbus(registers={40: 0xF05A if byte_order == "big" else 0x305A}) as peer, opened(peer.port, device) as driver:
+        await driver.write("bg-M01", "mode", 3)
+        assert [(r.function, r.address) for r in peer.asked] == [(22, 40), (3, 40)]
+        assert peer.registers == {40: shown}
+        (reading,) = await driver.read("bg-M01", ["mode"])
+        assert reading.value == 3
+        with pytest.raises(DeviceRefused, match="does not fit 4 bits"):
+            await driver.write("bg-M01", "mode", 16)
+
+
+async def test_a_bit_field_that_stays_as_it_was_is_found_out() -> None:
+    point = make_point("mode", PointKind.SETPOINT, register=40, bit=2)
+    async with raw_modbus(registers={40: 0}, ignore_writes=True) as peer, opened(peer.port, make_device(point)) as driver:
+        with pytest.raises(DeviceRefused, match="accepted the write and ignored it"):
+            await driver.write("bg-M01", "mode", 1)
+
+
 async def test_a_value_beyond_the_register_never_leaves() -> None:
     point = make_point("p_set", PointKind.SETPOINT, register=40, type="int16")
     async with raw_modbus() as peer, opened(peer.port, make_device(point)) as driver:
@@ -151,7 +180,16 @@ async def test_a_confirmation_of_another_write_is_a_violation(function: int) -> 
 
 
 @pytest.mark.parametrize(
-    "address", [{"register": 40, "table": "input"}, {"register": 40, "type": "string", "length": 2}, {"register": 40, "bit": 1}]
+    "address",
+    [
+        {"register": 40, "table": "input"},
+        {"register": 40, "type": "string", "length": 2},
+        {"register": 40, "type": "uint32", "bit": 17},
+        {"register": 40, "type": "float32", "bit": 1},
+        {"register": 65535, "type": "uint32"},
+        {"register": 70000, "bit": 1},
+        {"register": 70000, "table": "coil"},
+    ],
 )
 async def test_what_cannot_be_written_never_leaves(address: dict[str, Any]) -> None:
     point = make_point("x", PointKind.SETPOINT, **address)

@@ -14,7 +14,15 @@ from tests.builders import make_pilot
 from tests.ui.conftest import Plant, client_of
 
 PUBLIC = {"accounts/login/", "accounts/inactive/", "healthz", "readyz", "metrics", "favicon.ico"}
-PAGES = ["/", "/pilots/es/", "/pilots/es/trends/", "/pilots/es/faceplate/es-STO01/", "/accounts/password/change/"]
+PAGES = [
+    "/",
+    "/pilots/es/",
+    "/pilots/es/trends/",
+    "/pilots/es/links/",
+    "/pilots/es/links/quality/",
+    "/pilots/es/faceplate/es-STO01/",
+    "/accounts/password/change/",
+]
 
 
 def routes(resolver: URLResolver, prefix: str = "", namespaces: tuple[str, ...] = ()) -> Iterator[tuple[str, object, list[str]]]:

@@ -25,6 +25,8 @@ PAGES = [
     "/",
     "/pilots/es/",
     "/pilots/es/trends/",
+    "/pilots/es/links/",
+    "/pilots/es/links/quality/",
     "/pilots/es/faceplate/es-STO01/",
     "/accounts/password/change/",
     "/nowhere/",

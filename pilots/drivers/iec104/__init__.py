@@ -1,4 +1,4 @@
-"""IEC 60870-5-104, controlling station: codec (`asdu`), link (`apci`), driver (`driver`). [zone: field]"""
+"""IEC 60870-5-104, controlling station: link (`apci`) and driver; the rest is iec60870's. [zone: field]"""
 
 from __future__ import annotations
 

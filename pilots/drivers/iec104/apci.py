@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from pilots.domain.errors import AnswerTimeout, FieldError, LinkDown, ProtocolViolation
+from pilots.domain.errors import AnswerTimeout, CatalogueError, FieldError, LinkDown, ProtocolViolation
+from pilots.drivers.iec60870.link import NotSent
+from pilots.drivers.iec60870.options import within
 from pilots.drivers.traffic import Traffic
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ STARTDT_ACT, STARTDT_CON, STOPDT_ACT, STOPDT_CON, TESTFR_ACT, TESTFR_CON = 0x07,
 FUNCTION_NAMES = {STARTDT_CON: "STARTDT", STOPDT_CON: "STOPDT", TESTFR_CON: "TESTFR"}
 CLOSE_PATIENCE_S = 1.0  # for STOPDT con, for the last commit and for the socket
 TIMER_SLACK_S = 0.001  # the loop may wake that much before the asked time
+SHORTEST_S, LONGEST_S = 0.001, 172_800.0  # the standard's own tables end at 255 s (t0-t2) and 48 h (t3)
 MAX_UNCOMMITTED = 1024  # I-frames: beyond that the socket is not read, a peer that ignores k waits in TCP
 
 
@@ -43,8 +47,12 @@ class LinkParameters:
     w: int = 8  # acknowledge at the latest after so many received
 
     def __post_init__(self) -> None:
-        if not (0 < self.t2 < self.t1 and self.t0 > 0 and self.t3 > 0 and 0 < self.k < MODULUS and 0 < self.w < MODULUS):
-            raise ValueError("IEC 104 needs t2 < t1, timers above 0 and 1 <= k, w <= 32767")
+        for name in ("t0", "t1", "t2", "t3"):
+            within(name, getattr(self, name), SHORTEST_S, LONGEST_S)
+        if self.t2 >= self.t1:
+            raise CatalogueError(f"{self.t2:g} is not below t1, {self.t1:g}", field="options.t2")
+        for name in ("k", "w"):
+            within(name, getattr(self, name), 1, MODULUS - 1)
 
 
 def u_frame(function: int) -> bytes:
@@ -61,7 +69,7 @@ def i_frame(send_number: int, receive_number: int, asdu: bytes) -> bytes:
 
 
 def split_frames(buffer: bytearray) -> Iterator[bytes]:
-    """Takes each complete APDU (without start and length octet) off `buffer`. Raises ProtocolViolation at garbage."""
+    """Takes each complete APDU, start and length octet included, off `buffer`. Raises ProtocolViolation at garbage."""
     position = 0
     try:
         while len(buffer) - position >= 2:
@@ -70,7 +78,7 @@ def split_frames(buffer: bytearray) -> Iterator[bytes]:
                 raise ProtocolViolation(f"no APDU starts with {bytes(buffer[position : position + 2]).hex(' ')}")
             if len(buffer) - position < 2 + length:
                 return
-            yield bytes(buffer[position + 2 : position + 2 + length])
+            yield bytes(buffer[position : position + 2 + length])
             position += 2 + length
         if len(buffer) > position and buffer[position] != START:
             raise ProtocolViolation(f"no APDU starts with {buffer[position]:02x}")
@@ -130,7 +138,7 @@ class Link(asyncio.Protocol, Generic[Item]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disconnected.set()
-        self._end(LinkDown(f"the peer closed the connection{f': {exc}' if exc else ''}"))
+        self._end(LinkDown(_why(exc)))
 
     async def start(self) -> None:
         """Data transfer is started. Raises AnswerTimeout after t1, LinkDown when the peer hangs up instead."""
@@ -164,7 +172,8 @@ class Link(asyncio.Protocol, Generic[Item]):
         self._arrived.set()
         self._on_closed()
 
-    def _fail(self, failure: FieldError) -> None:
+    def fail(self, failure: FieldError) -> None:
+        """The connection is given up at once, for that reason."""
         if self.ended:
             return
         self.traffic.violations += isinstance(failure, ProtocolViolation)
@@ -175,19 +184,30 @@ class Link(asyncio.Protocol, Generic[Item]):
 
     # ---------------------------------------------------------------- sending
 
-    async def send(self, asdu: bytes) -> None:
-        """The ASDU left in an I-frame. Waits while k are unacknowledged. Raises LinkDown: it did not leave."""
-        while not self.ended and len(self._sent) >= self.parameters.k:
-            self._room.clear()
-            await self._room.wait()
+    async def send(self, asdu: bytes, *, before: float | None = None) -> None:
+        """The ASDU left in an I-frame. Waits while k are unacknowledged, at the latest until `before` (the loop's clock).
+
+        Raises LinkDown or NotSent: it did not leave.
+        """
+        if not self.ended and len(self._sent) >= self.parameters.k:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(before):
+                    await self._room_in_window()
         if self.ended:
             raise LinkDown("the connection is down")
+        if before is not None and before <= self._loop.time():
+            raise NotSent
         now = self._loop.time()
         self._write(i_frame(self._send_count % MODULUS, self._committed % MODULUS, asdu))
         self._note_acknowledged()
         self._send_count += 1
         self._sent.append(now)
         self._arm(now + self.parameters.t1)
+
+    async def _room_in_window(self) -> None:
+        while not self.ended and len(self._sent) >= self.parameters.k:
+            self._room.clear()
+            await self._room.wait()
 
     async def _ask(self, activation: int, confirmation: int) -> None:
         if self.ended:
@@ -222,29 +242,29 @@ class Link(asyncio.Protocol, Generic[Item]):
                 self.traffic.note_received(frame)
                 self._take(frame)
         except ProtocolViolation as violation:
-            self._fail(violation)
+            self.fail(violation)
             return
         if self._batch and len(self._batch) >= MAX_UNCOMMITTED and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
 
     def _take(self, frame: bytes) -> None:
-        control = frame[0]
+        control = frame[2]
         if control & 0x01 == 0:
             self._take_i(frame)
-        elif len(frame) != 4:
+        elif len(frame) != 6:
             raise ProtocolViolation(f"an S- or U-frame of {len(frame)} octets")
         elif control == 0x01:
-            self._take_acknowledgement(int.from_bytes(frame[2:4], "little"))
+            self._take_acknowledgement(int.from_bytes(frame[4:6], "little"))
         else:
             self._take_u(control)
 
     def _take_i(self, frame: bytes) -> None:
-        number = int.from_bytes(frame[0:2], "little") >> 1
+        number = int.from_bytes(frame[2:4], "little") >> 1
         if number != self._received % MODULUS:
             raise ProtocolViolation(f"I-frame {number} came, {self._received % MODULUS} was due")
-        self._take_acknowledgement(int.from_bytes(frame[2:4], "little"))
-        self._batch.append(self._receive(frame[4:]))
+        self._take_acknowledgement(int.from_bytes(frame[4:6], "little"))
+        self._batch.append(self._receive(frame[6:]))
         self._received += 1
         self._arrivals.append(self._heard)
         self._arrived.set()
@@ -281,21 +301,25 @@ class Link(asyncio.Protocol, Generic[Item]):
         while not (self.ended and not self._batch):
             await self._arrived.wait()
             self._arrived.clear()
-            batch, self._batch = self._batch, []
             self._resume_reading()
-            if not batch:
-                continue
-            try:
-                await self._commit(batch)
-            except asyncio.CancelledError:
-                self._fail(LinkDown("storing the received values was given up"))
-                raise
-            except Exception as error:
-                logger.exception("received ASDUs could not be stored, the link is closed without acknowledging them")
-                self._fail(LinkDown(f"received values could not be stored: {error}"))
+            if self._batch and not await self._commit_batch():
                 return
-            self._committed += len(batch)
-            self._acknowledge_if_due()
+
+    async def _commit_batch(self) -> bool:
+        """What has come is stored and may be acknowledged; False when it could not be: the link has failed."""
+        batch, self._batch = self._batch, []
+        try:
+            await self._commit(batch)
+        except asyncio.CancelledError:
+            self.fail(LinkDown("storing the received values was given up"))
+            raise
+        except Exception as error:
+            logger.exception("received ASDUs could not be stored, the link is closed without acknowledging them")
+            self.fail(LinkDown(f"received values could not be stored: {error}"))
+            return False
+        self._committed += len(batch)
+        self._acknowledge_if_due()
+        return True
 
     def _resume_reading(self) -> None:
         if self._reading_paused and not self.ended and self._transport is not None:
@@ -340,10 +364,10 @@ class Link(asyncio.Protocol, Generic[Item]):
         now = self._loop.time() + TIMER_SLACK_S
         for function, (_, deadline) in self._expected.items():
             if deadline <= now:
-                self._fail(AnswerTimeout(f"{FUNCTION_NAMES[function]} is not answered within {self.parameters.t1:g} s"))
+                self.fail(AnswerTimeout(f"{FUNCTION_NAMES[function]} is not answered within {self.parameters.t1:g} s"))
                 return
         if self._sent and self._sent[0] + self.parameters.t1 <= now:
-            self._fail(AnswerTimeout(f"an I-frame is not acknowledged within {self.parameters.t1:g} s"))
+            self.fail(AnswerTimeout(f"an I-frame is not acknowledged within {self.parameters.t1:g} s"))
             return
         self._acknowledge_if_due()
         if self._heard + self.parameters.t3 <= now and TESTFR_CON not in self._expected:
@@ -359,6 +383,12 @@ class Link(asyncio.Protocol, Generic[Item]):
             yield self._arrivals[0] + self.parameters.t2
         if TESTFR_CON not in self._expected:
             yield self._heard + self.parameters.t3
+
+
+def _why(error: Exception | None) -> str:
+    if isinstance(error, ssl.SSLError):  # with TLS 1.3 a refused certificate shows only now
+        return f"the peer ended TLS: {error.reason or error}"
+    return f"the peer closed the connection{f': {error}' if error else ''}"
 
 
 async def _wait(task: asyncio.Task[object] | asyncio.Task[None]) -> None:

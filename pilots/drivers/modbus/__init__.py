@@ -1,5 +1,5 @@
-"""Modbus TCP client driver: block reads, register codec, one request in flight. [zone: field]"""
+"""Modbus client drivers: block reads, register codec, one request in flight. [zone: field]"""
 
-from pilots.drivers.modbus.driver import ModbusTcpDriver
+from pilots.drivers.modbus.driver import ModbusRtuDriver, ModbusTcpDriver
 
-__all__ = ["ModbusTcpDriver"]
+__all__ = ["ModbusRtuDriver", "ModbusTcpDriver"]

@@ -1,57 +1,28 @@
-"""The only place that knows pymodbus: one TCP link, one request in flight, commands before polls. [zone: field]
+"""One Modbus connection, whatever carries it: one request in flight, commands before polls, one timer. [zone: field]
 
-Modbus Messaging on TCP/IP Implementation Guide V1.0b; the exception codes are those of the Application Protocol, 7.
+Modbus Application Protocol V1.1b3, 7 (exceptions). Gateways take one request at a time and so do serial lines.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
-import logging
-import struct
-from collections.abc import AsyncIterator, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
-from pymodbus.pdu import ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest, WriteSingleCoilRequest
-from pymodbus.pdu.register_message import (
-    ReadHoldingRegistersRequest,
-    ReadInputRegistersRequest,
-    WriteMultipleRegistersRequest,
-    WriteSingleRegisterRequest,
-)
-
-from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, ProtocolViolation
+from pilots.domain.errors import AnswerTimeout, DeviceRefused, FieldError, LinkDown, ProtocolViolation
+from pilots.drivers.modbus import frames
+from pilots.drivers.modbus.frames import REFUSED, Request
+from pilots.drivers.modbus.options import LinkOptions
+from pilots.drivers.modbus.ports import Port
+from pilots.drivers.modbus.words import EXCEPTIONS
 from pilots.drivers.traffic import Traffic
 
-# It logs an ERROR for each time-out: a dead plant would fill the disk with what our own counters already say.
-logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
-
-EXCEPTIONS = {
-    1: "illegal function",
-    2: "illegal data address",
-    3: "illegal data value",
-    4: "device failure",
-    5: "acknowledged, still working on it",
-    6: "device busy",
-    8: "memory parity error",
-    10: "gateway path unavailable",
-    11: "gateway target device did not respond",
-}
-READS: dict[str, Callable[..., ModbusPDU]] = {
-    "holding": ReadHoldingRegistersRequest,
-    "input": ReadInputRegistersRequest,
-    "coil": ReadCoilsRequest,
-    "discrete": ReadDiscreteInputsRequest,
-}
 COMMAND, POLL = 0, 1
-# After this many silent requests in a row pymodbus closes the link: one dead unit must never cost its neighbours theirs.
-NEVER = 1_000_000_000
-MBAP = struct.Struct(">HHHB")
-MBAP_FUNCTION = struct.Struct(">HHHBB")
+STILL_WORKING, BUSY, NO_PATH, NO_TARGET = 5, 6, 10, 11
+#: A busy unit is asked once more, after this.
+BUSY_PAUSE_S = 0.1
 
 
 class Turnstile:
@@ -62,24 +33,25 @@ class Turnstile:
         self._order = itertools.count()
         self._taken = False
 
-    @contextlib.asynccontextmanager
-    async def turn(self, priority: int) -> AsyncIterator[None]:
+    def take(self) -> bool:
+        """The turn is ours if nobody has it."""
         if self._taken:
-            ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (priority, next(self._order), ticket))
-            try:
-                await ticket
-            except asyncio.CancelledError:
-                if ticket.done() and not ticket.cancelled():
-                    self._next()  # the turn was ours already when we were cancelled: hand it on
-                raise
+            return False
         self._taken = True
-        try:
-            yield
-        finally:
-            self._next()
+        return True
 
-    def _next(self) -> None:
+    async def wait(self, priority: int) -> None:
+        """The turn is ours once those before us had theirs."""
+        ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, next(self._order), ticket))
+        try:
+            await ticket
+        except asyncio.CancelledError:
+            if ticket.done() and not ticket.cancelled():
+                self.leave()  # the turn was ours already when we were cancelled: hand it on
+            raise
+
+    def leave(self) -> None:
         """The turn goes straight to the first that waits, so that no newcomer can slip in between."""
         while self._waiting:
             ticket = heapq.heappop(self._waiting)[2]
@@ -89,180 +61,174 @@ class Turnstile:
         self._taken = False
 
 
-class ModbusLink:
-    """One Modbus TCP connection. `on_lost` is called once when it breaks, not when we close it."""
+class ModbusLink(ABC):
+    """What both carriers share: whose turn it is, what was asked, until when an answer counts."""
 
-    def __init__(self, host: str, port: int, *, timeout_s: float, traffic: Traffic, on_lost: Callable[[], None]) -> None:
-        self.place = f"{host}:{port}"
-        self._timeout_s, self._traffic, self._on_lost = timeout_s, traffic, on_lost
+    #: Whether answers carry the number of their question; if not, a unit that was silent must not be asked on at once.
+    numbered = True
+    #: The newest question on the line whose asker did not wait for the answer.
+    cut_short: Request | None = None
+
+    def __init__(self, port: Port, options: LinkOptions, traffic: Traffic, on_lost: Callable[[], None]) -> None:
+        self.port, self.options, self.traffic = port, options, traffic
+        port.on_bytes, port.on_lost = self._on_bytes, self._break
+        self._on_lost = on_lost
         self._turnstile = Turnstile()
-        self._pending: ExpectedAnswer | None = None
-        self._garbage = ""
-        self._client = AsyncModbusTcpClient(
-            host,
-            port=port,
-            timeout=timeout_s,
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=self._see_packet,
-            trace_connect=self._see_connect,
-        )
-        self._client.set_max_no_responses(NEVER)
+        self._loop = asyncio.get_running_loop()
+        self._asked: Request | None = None
+        self._waiting: asyncio.Future[bytes] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def connected(self) -> bool:
-        return self._client.connected
+        return self.port.connected
+
+    @property
+    def carrier(self) -> str:
+        """Of what kind it is, in words."""
+        return self.port.carrier
+
+    @property
+    def place(self) -> str:
+        return self.port.place
 
     async def open(self) -> None:
-        """Raises LinkDown when nobody listens there."""
-        try:
-            opened = await self._client.connect()
-        except (OSError, ModbusException) as error:
-            raise LinkDown(f"no TCP connection to {self.place}: {error}") from error
-        if not opened:
-            raise LinkDown(f"no TCP connection to {self.place}")
+        """Raises LinkDown when nobody is there."""
+        await self.port.open()
 
     def close(self) -> None:
-        self._client.close()
-        self._fail_pending(ConnectionException("the connection was closed"))
+        self.port.close()
+        self._fail(AnswerTimeout(f"the connection to {self.place} was closed while it was asked"))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    async def read(self, unit: int, table: str, start: int, count: int, *, priority: int = POLL) -> bytes | list[bool]:
-        """`count` registers as bytes, or bits. Raises FieldError."""
-        request = READS[table](address=start, count=count, dev_id=unit)
-        answer = await self._ask(request, priority)
-        if table in ("coil", "discrete"):
-            if not count <= len(answer.bits) < count + 8:
-                raise self._violation(f"unit {unit} answered {len(answer.bits)} bits for {count}")
-            return list(answer.bits[:count])
-        if len(answer.registers) != count:
-            raise self._violation(f"unit {unit} answered {len(answer.registers)} registers for {count}")
-        return struct.pack(f">{count}H", *answer.registers)
+    def late_for_s(self, unit: int) -> float:
+        """For how long an answer of this unit to an old question may still come and could be taken for a new one's."""
+        return 0.0
+
+    async def ask(self, request: Request, priority: int = POLL) -> bytes:
+        """The PDU of a proper answer. Raises FieldError."""
+        answer = await self._take_turn(request, priority)
+        if answer[0] & REFUSED and answer[1] == BUSY:
+            self.traffic.retries += 1
+            await asyncio.sleep(BUSY_PAUSE_S)
+            answer = await self._take_turn(request, priority)
+        if answer[0] & REFUSED:
+            raise self._refusal(request, answer[1])
+        return answer
+
+    async def _take_turn(self, request: Request, priority: int) -> bytes:
+        if not self._turnstile.take():
+            await self._turnstile.wait(priority)
+        try:
+            if not self.port.connected:
+                raise LinkDown(f"the connection to {self.place} is lost")
+            return await self._exchange(request)
+        finally:
+            self._turnstile.leave()
+
+    async def read(self, unit: int, table: str, start: int, count: int, *, priority: int = POLL) -> bytes:
+        """`count` registers as bytes, or bits, eight to a byte, the first lowest. Raises FieldError."""
+        return (await self.ask(frames.read_request(unit, table, start, count), priority))[2:]
 
     async def write_registers(self, unit: int, start: int, raw: bytes, *, single: bool = False) -> str:
         """The device took these registers; its answer in words. Raises FieldError. `single` writes with function 6."""
-        words = list(struct.unpack(f">{len(raw) // 2}H", raw))
-        if single and len(words) == 1:
-            answer = await self._ask(WriteSingleRegisterRequest(address=start, registers=words, dev_id=unit), COMMAND)
-            fits = answer.address == start and list(answer.registers) == words
-        else:
-            answer = await self._ask(WriteMultipleRegistersRequest(address=start, registers=words, dev_id=unit), COMMAND)
-            fits = answer.address == start and answer.count == len(words)
-        if not fits:
-            raise self._violation(f"unit {unit} confirmed another write than register {start}")
-        return f"function {answer.function_code} register {start} confirmed"
+        request = frames.write_registers_request(unit, start, raw, single=single)
+        await self.ask(request, COMMAND)
+        return f"function {request.function} register {start} confirmed"
 
-    async def write_coil(self, unit: int, address: int, on: bool) -> str:
-        answer = await self._ask(WriteSingleCoilRequest(address=address, bits=[on], dev_id=unit), COMMAND)
-        if answer.address != address or list(answer.bits)[:1] != [on]:
-            raise self._violation(f"unit {unit} confirmed another write than coil {address}")
-        return f"function 5 coil {address} confirmed"
+    async def write_coil(self, unit: int, address: int, on: bool, *, multiple: bool = False) -> str:
+        request = frames.write_coil_request(unit, address, on, multiple=multiple)
+        await self.ask(request, COMMAND)
+        return f"function {request.function} coil {address} confirmed"
 
-    async def _ask(self, request: ModbusPDU, priority: int) -> ModbusPDU:
-        async with self._turnstile.turn(priority):
-            if not self.connected:
-                raise LinkDown(f"the connection to {self.place} is lost")
-            self._pending, self._garbage = ExpectedAnswer(request), ""
-            started = asyncio.get_running_loop().time()
-            try:
-                answer = await self._client.execute(False, request)
-            except ConnectionException as error:
-                # The request may have left before the link broke.
-                raise AnswerTimeout(f"the connection to {self.place} broke while unit {request.dev_id} was asked") from error
-            except ModbusException as error:
-                raise self._silence(request) from error
-            finally:
-                self._pending = None
-            self._traffic.note_round_trip(asyncio.get_running_loop().time() - started)
-        return self._checked(request, answer)
+    async def mask_register(self, unit: int, address: int, keep: int, put: int) -> str:
+        """Only the bits that `keep` has not were changed, by the device itself."""
+        await self.ask(frames.mask_write_request(unit, address, keep, put), COMMAND)
+        return f"function {frames.MASK_WRITE} register {address} confirmed"
 
-    def _checked(self, request: ModbusPDU, answer: ModbusPDU) -> ModbusPDU:
-        # pymodbus lets transaction id 0 pass for any; a late answer must not pass for the one awaited.
-        if answer.transaction_id != request.transaction_id or answer.dev_id != request.dev_id:
-            raise self._violation(f"answer of unit {answer.dev_id} to another request")
-        if answer.function_code & 0x7F != request.function_code:
-            raise self._violation(f"unit {request.dev_id} answered function {answer.function_code} to {request.function_code}")
-        if answer.isError():
-            raise self._refusal(request, answer.exception_code)
+    # One exchange
+
+    @abstractmethod
+    def _frame(self, request: Request) -> tuple[bytes, float]:
+        """The bytes to send, and seconds that the answer may take from then on."""
+
+    @abstractmethod
+    def _on_bytes(self, data: bytes) -> None:
+        """Bytes came."""
+
+    async def _exchange(self, request: Request) -> bytes:
+        """The answer's PDU, sound but perhaps a refusal. Raises LinkDown, AnswerTimeout, ProtocolViolation."""
+        frame, allowed_s = self._frame(request)
+        self._asked, self._waiting = request, self._loop.create_future()
+        started = self._loop.time()
+        self._deadline = started + allowed_s
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set_timer()
+        try:
+            self.port.write(frame)
+            self.traffic.note_sent(frame)
+            answer = await self._waiting
+        except asyncio.CancelledError:
+            self.cut_short = request
+            raise
+        finally:
+            self._waiting = None
+        self.traffic.note_round_trip(self._loop.time() - started)
         return answer
 
-    def _refusal(self, request: ModbusPDU, code: int) -> AnswerTimeout | DeviceRefused:
-        """The error of an exception answer. 5 and 11 leave the outcome open: the request reached or may have reached it."""
-        words = f"unit {request.dev_id}: exception {code}, {EXCEPTIONS.get(code, 'unknown code')}"
-        if code in (5, 11):
-            self._traffic.timeouts += 1
-            return AnswerTimeout(words)
-        self._traffic.refused += 1
-        refused = DeviceRefused(words, device_code=str(code))
-        refused.permanent = code not in (6, 10)
-        return refused
+    def _set_timer(self) -> None:
+        # One timer for all requests: it is moved when it runs out, because most answers come long before.
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
 
-    def _silence(self, request: ModbusPDU) -> AnswerTimeout | ProtocolViolation:
-        if self._garbage:
-            return ProtocolViolation(f"{self.place}: {self._garbage}")
-        self._traffic.timeouts += 1
-        return AnswerTimeout(f"unit {request.dev_id} at {self.place} did not answer within {self._timeout_s:g} s")
-
-    def _violation(self, words: str) -> ProtocolViolation:
-        self._traffic.violations += 1
-        return ProtocolViolation(f"{self.place}: {words}")
-
-    def _see_packet(self, sending: bool, packet: bytes) -> bytes:
-        """Counts traffic and keeps what is no proper answer away from pymodbus; who waits learns of it at once."""
-        if sending:
-            self._traffic.note_sent(packet)
-            return packet
-        self._traffic.note_received(packet)
-        fault = self._pending.fault(packet) if self._pending is not None else ""
-        if not fault:
-            return packet
-        self._garbage = fault
-        self._traffic.violations += 1
-        self._fail_pending(ModbusIOException(fault))
-        return b""
-
-    def _see_connect(self, connected: bool) -> None:
-        if not connected:
-            self._fail_pending(ConnectionException("the connection is lost"))
-            self._on_lost()
-
-    def _fail_pending(self, error: ModbusException) -> None:
-        """Who still waits for an answer learns at once that none can come, not after the time-out."""
-        waiting = self._client.ctx.response_future
-        if self._pending is not None and not waiting.done():
-            waiting.set_exception(error)
-
-
-class ExpectedAnswer:
-    """What the answer's frame must look like; checked before pymodbus, which closes the link over what it cannot decode."""
-
-    def __init__(self, request: ModbusPDU) -> None:
-        self._request = request
-
-    def fault(self, buffer: bytes) -> str:
-        """What is wrong with the frames in `buffer`, in words; empty when all are sound, late or incomplete."""
-        while len(buffer) > MBAP.size:
-            transaction, protocol, length, unit, function = MBAP_FUNCTION.unpack_from(buffer)
-            if protocol != 0:
-                return f"protocol id {protocol} instead of 0"
-            if not 2 <= length <= 254:
-                return f"impossible frame length {length}"
-            if transaction == self._request.transaction_id:
-                words = self._answer_fault(unit, function, buffer[8 : 6 + length], length)
-                if words:
-                    return words
-            buffer = buffer[6 + length :]
-        return ""
-
-    def _answer_fault(self, unit: int, function: int, body: bytes, length: int) -> str:
-        asked = self._request
-        if unit != asked.dev_id:
-            return f"unit {unit} answered for unit {asked.dev_id}"
-        if function & 0x7F != asked.function_code:
-            return f"unit {unit} answered function {function} to {asked.function_code}"
-        if function & 0x80:
-            wanted = 3
-        elif function <= 4:
-            wanted = 3 + body[0] if body else length
+    def _look_at_clock(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_timer()
         else:
-            wanted = 6
-        return "" if length == wanted else f"unit {unit} sent a frame of length {length} that says it has {wanted}"
+            self._expire()
+
+    def _expire(self) -> None:
+        asked = self._asked
+        if asked is not None and self._fail(
+            AnswerTimeout(f"unit {asked.unit} at {self.place} did not answer within {self.options.timeout_s:g} s")
+        ):
+            self.traffic.timeouts += 1
+
+    def _settle(self, pdu: bytes) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(pdu)
+
+    def _fail(self, error: FieldError) -> bool:
+        """Who waits for an answer learns that none will come; False when nobody does."""
+        if self._waiting is None or self._waiting.done():
+            return False
+        self._waiting.set_exception(error)
+        return True
+
+    def _violate(self, kind: str, words: str) -> None:
+        """Counted, and told to who waits."""
+        self.traffic.note_violation(kind)
+        self._fail(ProtocolViolation(f"{self.place}: {words}"))
+
+    def _break(self, reason: str) -> None:
+        # The request may have left before the link broke.
+        self._fail(AnswerTimeout(f"the connection to {self.place} broke while it was asked: {reason}"))
+        self._on_lost()
+
+    def _refusal(self, request: Request, code: int) -> AnswerTimeout | DeviceRefused:
+        """The error of an exception answer. 5 and 11 leave the outcome open: the request reached or may have reached it."""
+        words = f"unit {request.unit}: exception {code}, {EXCEPTIONS.get(code, 'unknown code')}"
+        if code in (STILL_WORKING, NO_TARGET):
+            self.traffic.timeouts += 1
+            return AnswerTimeout(words)
+        self.traffic.refused += 1
+        refused = DeviceRefused(words, device_code=str(code))
+        refused.permanent = code not in (BUSY, NO_PATH)
+        return refused

@@ -14,6 +14,7 @@ from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown
 from pilots.domain.point import PointSpec
 from pilots.drivers.base import WriteResult
 from pilots.drivers.modbus.codec import RegisterCodec, unscaled
+from pilots.drivers.modbus.frames import MASK_WRITE, WRITE_COILS, WRITE_REGISTER, WRITE_REGISTERS
 from pilots.drivers.modbus.link import COMMAND, ModbusLink
 from pilots.drivers.modbus.plan import Place, place_of, scale_place_of
 
@@ -34,11 +35,13 @@ class PointWriter:
             raise ValueError(f"table {place.table} cannot be written")
         wire = spec.to_wire(value)
         if place.codec is None:
-            return await self._write_coil(place, bool(round(wire)))
+            return await self._write_coil(spec, place, bool(round(wire)))
+        if place.codec.low_bit is not None:
+            return await self._write_bits(place, place.codec, wire)
         raw = place.codec.encode(await self._before_scale(spec, wire))
         if valid_for_s is not None:
             await self._write_reversion(spec, valid_for_s)
-        single = int(spec.address.get("write_function", self._options.get("write_function", 16))) == 6
+        single = self._function(spec, WRITE_REGISTERS) == WRITE_REGISTER
         words = await self._link.write_registers(self._unit, place.start, raw, single=single)
         try:
             await self._write_enable(spec)
@@ -48,12 +51,30 @@ class PointWriter:
             raise AnswerTimeout(f"{words}, then {error}") from error
         return WriteResult(f"{words}, {shown}")
 
-    async def _write_coil(self, place: Place, on: bool) -> WriteResult:
-        words = await self._link.write_coil(self._unit, place.start, on)
+    def _function(self, spec: PointSpec, default: int) -> int:
+        return int(spec.address.get("write_function", self._options.get("write_function", default)))
+
+    async def _write_coil(self, spec: PointSpec, place: Place, on: bool) -> WriteResult:
+        multiple = int(spec.address.get("write_function", 0)) == WRITE_COILS
+        words = await self._link.write_coil(self._unit, place.start, on, multiple=multiple)
         answer = await self._link.read(self._unit, place.table, place.start, 1, priority=COMMAND)
-        if list(answer)[:1] != [on]:
+        if answer[0] & 1 != on:
             raise DeviceRefused(f"unit {self._unit} {IGNORED} (coil {place.start})", device_code="ignored")
         return WriteResult(f"{words}, read back {int(on)}")
+
+    async def _write_bits(self, place: Place, codec: RegisterCodec, wire: float) -> WriteResult:
+        """Some bits of one register, by the device's own mask function: reading, changing and writing the register back
+        from here would undo what others change meanwhile."""
+        if place.length != 1:
+            raise ValueError(f"bits of {codec.type} cannot be written (function {MASK_WRITE} changes one register)")
+        put, mask = codec.bits(wire), codec.mask
+        if codec.byte_order == "little":
+            put, mask = _swapped(put), _swapped(mask)
+        words = await self._link.mask_register(self._unit, place.start, mask ^ 0xFFFF, put)
+        answer = await self._link.read(self._unit, place.table, place.start, 1, priority=COMMAND)
+        if int.from_bytes(answer, "big") & mask != put:
+            raise DeviceRefused(f"unit {self._unit} {IGNORED} (register {place.start})", device_code="ignored")
+        return WriteResult(f"{words}, read back {codec.decode(answer, 0)}")
 
     async def _before_scale(self, spec: PointSpec, wire: float) -> float:
         """The register's number: `write_scale` (a fixed power of ten) or the scale factor register undone."""
@@ -64,7 +85,7 @@ class PointWriter:
         if place is None or place.codec is None:
             return wire
         answer = await self._link.read(self._unit, place.table, place.start, 1, priority=COMMAND)
-        number = unscaled(wire, place.codec.decode(bytes(answer), 0))
+        number = unscaled(wire, place.codec.decode(answer, 0))
         if number is None:
             raise ValueError(f"scale factor register {place.start} holds none")
         return number
@@ -92,10 +113,18 @@ class PointWriter:
             answer = await self._link.read(self._unit, place.table, place.start, place.length, priority=COMMAND)
         except DeviceRefused as error:
             return f"cannot be read back ({error})"  # write-only registers exist; the feedback point has the last word
-        shown = codec.decode(bytes(answer), 0)
-        if bytes(answer) != raw:
+        shown = codec.decode(answer, 0)
+        if answer != raw:
             raise DeviceRefused(f"unit {self._unit} {IGNORED} (register {place.start} shows {shown})", device_code="ignored")
         return f"read back {shown}"
 
     def _order(self, name: str) -> str:
         return str(self._options.get(name, "big"))
+
+
+def _swapped(register: int) -> int:
+    """
+    >>> hex(_swapped(0x1234))
+    '0x3412'
+    """
+    return (register & 0xFF) << 8 | register >> 8

@@ -21,8 +21,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("pilots", nargs="*", metavar="PILOT")
         parser.add_argument("--seed", type=int, default=731148)
+        parser.add_argument(
+            "--media",
+            choices=["on", "off"],
+            default="on" if settings.SIM_MEDIA else "off",
+            help="on: connections are as slow and lossy as the media of their links (default: INVADE_SIM_MEDIA)",
+        )
 
-    def handle(self, *args: Any, pilots: list[str], seed: int, **options: Any) -> None:
+    def handle(self, *args: Any, pilots: list[str], seed: int, media: str, **options: Any) -> None:
         # c104 writes the process's local time onto the wire, so the process lives in UTC; it must be set before its import.
         os.environ["TZ"] = "UTC"
         time.tzset()
@@ -35,4 +41,4 @@ class Command(BaseCommand):
         prepare_simulators()
         connections.close_all()
         chosen = [spec for code, spec in known.items() if not pilots or code in pilots]
-        run(chosen, data_dir=settings.DATA_DIR, first_port=settings.SIM_PORT, seed=seed)
+        run(chosen, data_dir=settings.DATA_DIR, first_port=settings.SIM_PORT, seed=seed, media=media == "on")

@@ -10,8 +10,9 @@ from typing import Any
 from pilots.domain.measurement import RawReading
 from pilots.domain.point import PointKind, PointSpec
 from pilots.drivers.base import DeviceTarget, Sink, Target
-from pilots.drivers.iec104 import Iec104Driver, apci, asdu
-from pilots.drivers.iec104.asdu import Asdu, InformationObject
+from pilots.drivers.iec104 import Iec104Driver, apci
+from pilots.drivers.iec60870 import asdu
+from pilots.drivers.iec60870.asdu import Asdu, InformationObject
 
 PATIENCE_S = 10.0
 
@@ -66,13 +67,14 @@ class RawStation:
 
     def __init__(self) -> None:
         self.port = 0
-        self.sent = 0
+        self.sent = self.acknowledged = 0
         self._streams: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
     async def connected(self) -> None:
         self.reader, self.writer = await asyncio.wait_for(self._streams.get(), PATIENCE_S)
+        self.sent = self.acknowledged = 0
 
     async def started(self) -> None:
         """STARTDT is asked for and confirmed."""
@@ -93,6 +95,15 @@ class RawStation:
                 return await self.frame()
         return None
 
+    async def asks_within(self, seconds: float) -> bool:
+        """Whether an I-frame comes; what merely acknowledges is passed over."""
+        end = asyncio.get_running_loop().time() + seconds
+        while (left := end - asyncio.get_running_loop().time()) > 0:
+            frame = await self.frame_within(left)
+            if frame is not None and frame[0] & 1 == 0:
+                return True
+        return False
+
     async def request(self, type_id: int) -> Asdu:
         """The next ASDU of that type; other frames are passed over."""
         while True:
@@ -103,13 +114,22 @@ class RawStation:
     def write(self, octets: bytes) -> None:
         self.writer.write(octets)
 
-    def send(self, *units: Asdu, received: int = 0) -> None:
-        """I-frames in one segment; `received` is the N(R) they carry."""
+    def send(self, *units: Asdu, received: int | None = None) -> None:
+        """I-frames in one segment; `received` is the N(R) they carry, else that of the last ones."""
         frames = []
+        self.acknowledged = self.acknowledged if received is None else received
         for unit in units:
-            frames.append(apci.i_frame(self.sent, received, asdu.encode(unit)))
+            frames.append(apci.i_frame(self.sent, self.acknowledged, asdu.encode(unit)))
             self.sent += 1
         self.write(b"".join(frames))
+
+    async def confirmed(self, type_id: int, *, ended: bool = False) -> Asdu:
+        """The next request of that type, confirmed, and told to be complete where `ended`."""
+        request = await self.request(type_id)
+        self.send(request._replace(cause=asdu.ACTIVATION_CON))
+        if ended:
+            self.send(request._replace(cause=asdu.ACTIVATION_TERM))
+        return request
 
     def hang_up(self) -> None:
         self.writer.transport.abort()

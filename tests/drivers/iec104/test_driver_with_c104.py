@@ -26,13 +26,13 @@ from tests.drivers.iec104.peers import PATIENCE_S, POINTS, Store, make_target  #
 class C104Station:
     """A battery at CA 1, base 700, as c104 serves it; `accept` says how it answers commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, security: c104.TransportSecurity | None = None) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.accept = True
         self.log: list[tuple[int, object, bool]] = []
-        self.server = c104.Server(ip="127.0.0.1", port=self.port, tick_rate_ms=50)
+        self.server = c104.Server(ip="127.0.0.1", port=self.port, tick_rate_ms=50, transport_security=security)
         self.power = self._add(701, c104.Type.M_ME_TF_1)
         self.position = self._add(702, c104.Type.M_DP_TB_1)
         self.power.info = c104.ShortInfo(actual=50.5)
@@ -56,8 +56,8 @@ class C104Station:
 
 
 @contextlib.asynccontextmanager
-async def c104_station() -> AsyncIterator[C104Station]:
-    station = C104Station()
+async def c104_station(security: c104.TransportSecurity | None = None) -> AsyncIterator[C104Station]:
+    station = C104Station(security)
     station.server.start()
     try:
         yield station

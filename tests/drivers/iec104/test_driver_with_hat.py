@@ -79,7 +79,7 @@ class HatStation:
         elif isinstance(message, iec104.CounterInterrogationMsg):
             counter = iec104.BinaryCounterData(iec104.BinaryCounterValue(1234), COUNTER_GOOD)
             values = data_message(704, counter, cause=iec104.DataResCause.INTERROGATED_COUNTER)
-            await self.connection.send([message._replace(cause=ON_REQUEST[message.cause]), values])
+            await self.connection.send([message._replace(cause=ON_REQUEST[message.cause]), values, message._replace(cause=TERM)])
         elif isinstance(message, iec104.ClockSyncMsg):
             self.clock = iec104.time_to_datetime(message.time)
             await self.connection.send([message._replace(cause=iec104.ClockSyncResCause.ACTIVATION_CONFIRMATION)])
@@ -223,7 +223,7 @@ async def test_a_double_command_is_selected_first_then_executed() -> None:
 
 
 async def test_a_command_may_carry_a_time() -> None:
-    async with hat_station() as station, connected(station, Store(), timed_commands=True) as driver:
+    async with hat_station() as station, connected(station, Store(), command_time=True) as driver:
         await driver.write("es-STO01", "p_set", 10.0)
 
         assert station.log[0].time is not None
@@ -321,7 +321,7 @@ async def test_what_no_command_can_carry_is_refused_before_it_leaves(point: str,
 
 async def test_the_interrogation_is_repeated_and_follows_a_restart_of_the_station() -> None:
     store = Store()
-    async with hat_station() as station, connected(station, store, gi_interval_s=0.1):
+    async with hat_station() as station, connected(station, store, gi_period_s=0.1):
         await store.wait_for("active_power", 3)
     store = Store()
     async with hat_station() as station, connected(station, store):

@@ -11,8 +11,9 @@ import pytest
 from pilots.domain.errors import AnswerTimeout, CatalogueError, LinkDown, ProtocolViolation
 from pilots.domain.measurement import RawReading
 from pilots.domain.quality import Flag, Validity
-from pilots.drivers.iec104 import Iec104Driver, apci, asdu
-from pilots.drivers.iec104.asdu import Asdu, InformationObject
+from pilots.drivers.iec104 import Iec104Driver, apci
+from pilots.drivers.iec60870 import asdu
+from pilots.drivers.iec60870.asdu import Asdu, InformationObject
 from tests.drivers.iec104.peers import PATIENCE_S, RawStation, Store, floats, make_target, opened, raw_station, receive_number
 
 GI_AND_CLOCK = 2  # I-frames the driver sends by itself at the start
@@ -313,7 +314,7 @@ async def test_a_command_that_waits_for_the_window_never_left_when_the_link_is_l
 
 async def test_an_interrogation_without_end_is_counted_and_the_next_one_follows() -> None:
     store = Store()
-    async with raw_station() as station, opened(station, store.sink, gi_timeout_s=0.1, gi_interval_s=0.1) as driver:
+    async with raw_station() as station, opened(station, store.sink, gi_timeout_s=0.1, gi_period_s=0.1) as driver:
         request = await station.request(asdu.C_IC)
         station.send(request._replace(cause=asdu.ACTIVATION_CON))
         counters = await station.request(asdu.C_CI)
@@ -368,7 +369,7 @@ async def test_an_answer_to_nobody_and_unknown_types_are_counted_and_acknowledge
     async with raw_station() as station, opened(station, store.sink, w=2) as driver:
         await _interrogated(station)
         station.send(Asdu(50, asdu.ACTIVATION_CON, 1, (InformationObject(9, 1.0),)))
-        station.write(apci.i_frame(1, 0, bytes.fromhex("2601030001000a00000102030405060708090a")))
+        station.write(apci.i_frame(1, 0, bytes.fromhex("2901030001000a00000102030405060708090a")))
 
         assert receive_number(await station.frame()) == 2
         assert (driver.counts["unexpected_answers"], driver.counts["unknown_types"]) == (1, 1)

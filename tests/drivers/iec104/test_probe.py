@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown
-from pilots.drivers.iec104 import Iec104Driver, asdu
+from pilots.drivers.iec104 import Iec104Driver
+from pilots.drivers.iec60870 import asdu
 from tests.drivers.iec104.peers import Store, make_target, raw_station
 
 

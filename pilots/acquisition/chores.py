@@ -1,0 +1,84 @@
+"""Work that one gateway of the installation does for all: old data, link states, old questions. [station]
+
+Each chore has a lease of its own and rests ten times as long as it took: whatever it costs, the pollers keep their time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import DatabaseError
+
+from pilots.acquisition.field_requests import forget_old_requests
+from pilots.acquisition.ingest import Ingest
+from pilots.acquisition.link_states import LinkWatch
+from pilots.acquisition.old_data import mark_old_data
+from pilots.acquisition.threads import DatabaseThreads
+from pilots.models.leases import HeldLease, take_lease
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+REST = 10
+
+
+@dataclass(slots=True)
+class Chore:
+    """One piece of work; `every_s` is the shortest rest."""
+
+    name: str
+    work: Callable[[datetime], object]
+    every_s: float
+    due: float = 0.0
+    lease: HeldLease | None = None
+
+
+class Chores:
+    """Lives in the gateway's loop; the gateway renews the leases."""
+
+    def __init__(self, owner: str, ingest: Ingest, threads: DatabaseThreads, *, ttl_s: float) -> None:
+        self._owner, self._threads, self._ttl_s = owner, threads, ttl_s
+        self._links = LinkWatch(ingest)
+        self._chores = [
+            Chore("old-data", lambda now: mark_old_data(ingest, now), EVERY_S),
+            Chore("link-states", self._links.look, EVERY_S),
+            Chore("field-requests", forget_old_requests, 60.0),
+        ]
+
+    @property
+    def leases(self) -> list[HeldLease]:
+        return [chore.lease for chore in self._chores if chore.lease is not None]
+
+    def keep(self, names: Collection[str]) -> None:
+        """The leases of other names are lost."""
+        for chore in self._chores:
+            if chore.name not in names:
+                chore.lease = None
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            for chore in self._chores:
+                if time.monotonic() >= chore.due:
+                    await self._do(chore)
+            await asyncio.sleep(max(0.0, min(chore.due for chore in self._chores) - time.monotonic()))
+
+    async def _do(self, chore: Chore) -> None:
+        started = time.monotonic()
+        try:
+            if chore.lease is None or not chore.lease.usable:
+                now = datetime.now(UTC)
+                chore.lease = await self._threads.run(take_lease, chore.name, self._owner, ttl_s=self._ttl_s, now=now)
+            if chore.lease is not None:
+                await self._threads.run(chore.work, datetime.now(UTC))
+        except DatabaseError as error:
+            log.warning("%s waits for the database: %s", chore.name, error)
+        except Exception:  # the outermost loop of the chores: one that fails must not end the others
+            log.exception("%s", chore.name)
+        took_s = time.monotonic() - started
+        chore.due = started + max(chore.every_s, REST * took_s)

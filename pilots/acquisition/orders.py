@@ -1,0 +1,127 @@
+"""What people and the platform want of a connection: set-points first, then questions, one after the other. [station]
+
+Both are rows that are claimed by a conditional UPDATE right before they are carried out, by the holder of the lease only.
+What was claimed and has no outcome when its gateway ends is unknown and never tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from pilots.acquisition.field_requests import claim, note_answer, requests_for, waiting_requests
+from pilots.acquisition.ingest import Ingest
+from pilots.acquisition.questions import carry_out
+from pilots.acquisition.targets import Plan
+from pilots.acquisition.threads import DatabaseThreads
+from pilots.control import services as control
+from pilots.control.selectors import connections_with_due_setpoints, due_for
+from pilots.domain.errors import DeviceRefused, FieldError, LinkDown
+from pilots.drivers.base import Driver, WriteResult
+from pilots.drivers.traffic import Traffic
+from pilots.models import FieldRequest, Setpoint
+from pilots.models.leases import HeldLease
+
+log = logging.getLogger(__name__)
+
+
+class Orders:
+    """Carries out what waits for one connection. Lives in the gateway's loop."""
+
+    def __init__(self, plan: Plan, lease: HeldLease, ingest: Ingest, threads: DatabaseThreads, traffic: Traffic) -> None:
+        self._plan, self._lease, self._ingest, self._threads, self._traffic = plan, lease, ingest, threads, traffic
+        self._keys = list(plan.connections.values())
+        self.driver: Driver | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._again = False
+        self._free = asyncio.Lock()
+
+    @property
+    def busy(self) -> bool:
+        return self._work is not None
+
+    def wake(self) -> None:
+        """Something waits: look at the tables now."""
+        self._again = True
+        if self._work is None:
+            self._work = asyncio.create_task(self._serve(), name=f"orders {self._plan.target.name}")
+
+    async def end(self) -> None:
+        """Nothing is begun any more; what was claimed and not noted stays so."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Nothing is under way inside."""
+        async with self._free:
+            yield
+
+    async def _serve(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                await self._look()
+        except Exception:  # the outermost loop of a connection's orders: it must outlive a database outage
+            log.exception("%s: orders wait", self._plan.target.name)
+        finally:
+            self._work = None
+
+    async def _look(self) -> None:
+        now = datetime.now(UTC)
+        if self.driver is not None:
+            for setpoint in await self._threads.run(due_for, self._keys, now):
+                async with self._free:
+                    await self._dispatch(setpoint)
+        for request in await self._threads.run(requests_for, self._keys, now):
+            async with self._free:
+                await self._answer(request)
+
+    # Set-points
+
+    async def _dispatch(self, setpoint: Setpoint) -> None:
+        """Claim, write, note the outcome. Between claim and note a crash leaves a claimed row, which becomes unknown."""
+        driver = self.driver
+        if driver is None or not self._lease.usable:
+            return  # stays validated until the link is back or its time is over
+        if not await self._threads.run(control.claim_setpoint, setpoint, self._lease, now=datetime.now(UTC)):
+            return
+        log.info("set-point %s: %s = %g", setpoint.pk, setpoint.point, setpoint.value)
+        note, words = await self._write(driver, setpoint)
+        await self._threads.run(note, setpoint, actor=self._lease.owner, now=datetime.now(UTC), **words)
+        await self._threads.run(self._ingest.note_pending_setpoint)
+
+    async def _write(self, driver: Driver, setpoint: Setpoint) -> tuple[Callable[..., object], dict[str, str]]:
+        now = datetime.now(UTC)
+        valid_for_s = (setpoint.valid_until - now).total_seconds()
+        if valid_for_s <= 0:
+            return control.note_expired, {}
+        if not self._lease.usable:
+            return control.note_not_sent, {"reason": "The gateway lost its lease on the connection before the write."}
+        point = setpoint.point
+        write: Awaitable[WriteResult] = driver.write(point.device.code, point.name, setpoint.value, valid_for_s=valid_for_s)
+        try:
+            return control.note_dispatched, {"raw": (await write).raw}
+        except LinkDown as error:
+            return control.note_not_sent, {"reason": str(error)}
+        except DeviceRefused as error:
+            return control.note_refused, {"reason": str(error), "raw": error.device_code}
+        except FieldError as error:
+            return control.note_unknown, {"reason": f"{error} It may have acted on it."}
+
+    # Questions
+
+    async def _answer(self, request: FieldRequest) -> None:
+        if not self._lease.usable or not await self._threads.run(claim, request, self._lease, now=datetime.now(UTC)):
+            return
+        answer, error = await carry_out(request, self._plan, self.driver, self._traffic)
+        await self._threads.run(note_answer, request, answer, error, actor=self._lease.owner, now=datetime.now(UTC))
+
+
+def connections_with_orders(keys: list[int], now: datetime) -> set[int]:
+    """Keys of those connections for which a set-point or a question waits: two cheap queries for all of them."""
+    return set(connections_with_due_setpoints(keys, now)) | waiting_requests(now)

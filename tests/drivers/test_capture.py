@@ -1,0 +1,63 @@
+"""The frame log and its capture file, read by tshark."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from pilots.drivers.capture import capture
+from pilots.drivers.traffic import BLOCK, LOG_LENGTH, LONGEST_KEPT, FrameLog, Traffic
+
+READ = bytes.fromhex("0001 0000 0006 01 03 0BD3 0002")
+ANSWER = bytes.fromhex("0001 0000 0007 01 03 04 4366 8000")
+
+
+def tshark(path: Path, *options: str) -> list[str]:
+    command = ["tshark", "-r", str(path), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.splitlines()
+
+
+def test_the_log_keeps_at_least_the_newest_five_hundred_in_order():
+    log = FrameLog()
+    for number in range(LOG_LENGTH + 3 * BLOCK + 7):
+        log.note(b"%d" % number, sent=number % 2 == 0)
+    kept = log.frames()
+    assert len(kept) >= LOG_LENGTH
+    assert [frame.number for frame in kept] == list(range(kept[0].number, log.count))
+    assert all(frame.raw == b"%d" % frame.number and frame.sent is (frame.number % 2 == 0) for frame in kept)
+
+
+def test_only_frames_after_a_number_are_asked_for():
+    log = FrameLog()
+    for number in range(120):
+        log.note(b"%d" % number, sent=True)
+    assert [frame.number for frame in log.frames(after=97)] == list(range(98, 120))
+    assert log.frames(after=119) == []
+
+
+def test_a_long_frame_is_cut_and_keeps_its_length():
+    traffic = Traffic()
+    traffic.note_received(bytes(5000))
+    (frame,) = traffic.log.frames()
+    assert (frame.length, len(frame.raw), traffic.received_bytes) == (5000, LONGEST_KEPT, 5000)
+
+
+def test_tshark_reads_request_and_answer_of_modbus(tmp_path: Path):
+    traffic = Traffic()
+    traffic.note_sent(READ)
+    traffic.note_received(ANSWER)
+    path = tmp_path / "log.pcap"
+    path.write_bytes(capture(traffic.log.frames(), port=502))
+    words = ["-T", "fields", "-e", "mbtcp.trans_id", "-e", "modbus.func_code", "-e", "tcp.checksum.status", "-e", "_ws.malformed"]
+    assert tshark(path, "-o", "tcp.check_checksum:TRUE", *words) == ["1\t3\t1\t", "1\t3\t1\t"]
+
+
+def test_tshark_sees_a_cut_frame_as_cut_and_the_next_one_whole(tmp_path: Path):
+    traffic = Traffic()
+    traffic.note_received(bytes(3000))
+    traffic.note_sent(READ)
+    path = tmp_path / "log.pcap"
+    path.write_bytes(capture(traffic.log.frames(), port=40000))
+    lengths = tshark(path, "-T", "fields", "-e", "frame.len", "-e", "frame.cap_len")
+    assert lengths == [f"{3000 + 40}\t{LONGEST_KEPT + 40}", "52\t52"]
