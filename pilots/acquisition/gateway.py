@@ -305,7 +305,7 @@ class Gateway:
     async def _wake_due(self) -> None:
         """A lost wake-up costs a second: one look at the tables for all connections of this gateway."""
         keys = {key: supervisor for supervisor in self.supervisors.values() for key in supervisor.plan.connections.values()}
-        for key in await self.threads.run(connections_with_orders, list(keys), datetime.now(UTC)) & keys.keys():
+        for key in await self.threads.run(connections_with_orders, datetime.now(UTC)) & keys.keys():
             keys[key].orders.wake()
 
     async def _drain(self) -> None:

@@ -122,6 +122,6 @@ class Orders:
         await self._threads.run(note_answer, request, answer, error, actor=self._lease.owner, now=datetime.now(UTC))
 
 
-def connections_with_orders(keys: list[int], now: datetime) -> set[int]:
-    """Keys of those connections for which a set-point or a question waits: two cheap queries for all of them."""
-    return set(connections_with_due_setpoints(keys, now)) | waiting_requests(now)
+def connections_with_orders(now: datetime) -> set[int]:
+    """Keys of the connections for which a set-point or a question waits: two cheap queries for all of them."""
+    return connections_with_due_setpoints(now) | waiting_requests(now)

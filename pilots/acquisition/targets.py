@@ -86,8 +86,15 @@ class PlanBook:
             list(Device.objects.exclude(key_sha256="").order_by("pk").values_list("pk", "key_sha256")),
         )
         if basis != self._basis:
-            self._plans, self._basis = read_plans(), basis
+            known = {plan.resource: plan for plan in self._plans}
+            # A plan that stays is the one its supervisor holds, not a copy.
+            self._plans = [_unless_changed(known.get(plan.resource), plan) for plan in read_plans()]
+            self._basis = basis
         return self._plans
+
+
+def _unless_changed(known: Plan | None, new: Plan) -> Plan:
+    return known if known is not None and known.fingerprint == new.fingerprint else new
 
 
 @dataclass(frozen=True, slots=True)

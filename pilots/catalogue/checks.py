@@ -18,7 +18,7 @@ from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, LinkR
 _ADDRESS: dict[Protocol, dict[str, tuple[type, int, int]]] = {
     Protocol.MODBUS_TCP: {"unit": (int, 0, 255)},
     Protocol.MODBUS_RTU: {"unit": (int, 1, 247)},
-    Protocol.IEC104: {"ca": (int, 1, 65534), "ioa": (int, 0, 16_777_215)},
+    Protocol.IEC104: {"ca": (int, 1, 65534), "ioa": (int, 0, 16_777_215), "link": (int, 0, 65535)},  # of its 101 backup
     Protocol.IEC101: {"ca": (int, 1, 65534), "ioa": (int, 0, 16_777_215), "link": (int, 0, 65535)},
     Protocol.IEC61850: {"ied": (str, 1, 64)},
     Protocol.OCPP16: {"identity": (str, 1, 48), "connector": (int, 1, 255)},

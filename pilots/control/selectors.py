@@ -81,9 +81,7 @@ def due_for(connections: Sequence[int], now: datetime) -> list[Setpoint]:
     return list(waiting.select_related("point__device__pilot").order_by("received_at"))
 
 
-def connections_with_due_setpoints(connections: Sequence[int], now: datetime) -> list[int]:
-    """Keys of those connections for which `due_for` would find something."""
-    waiting = Setpoint.objects.filter(
-        state=SetpointState.VALIDATED, claimed_at=None, valid_from__lte=now, point__device__connection__in=connections
-    )
-    return list(waiting.values_list("point__device__connection", flat=True).distinct())
+def connections_with_due_setpoints(now: datetime) -> set[int]:
+    """Keys of the connections for which `due_for` would find something."""
+    waiting = Setpoint.objects.filter(state=SetpointState.VALIDATED, claimed_at=None, valid_from__lte=now)
+    return set(waiting.values_list("point__device__connection", flat=True).distinct()) - {None}

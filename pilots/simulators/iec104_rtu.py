@@ -19,9 +19,10 @@ import c104
 
 from pilots.catalogue.points import resolve_points
 from pilots.domain.errors import CatalogueError
-from pilots.domain.point import PointSpec
+from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.profile import Profile
 from pilots.domain.topology import ConnectionSpec, PilotSpec
+from pilots.simulators.iec104_objects import CONTROL, MONITOR, TIMED, commanded, information
 from pilots.simulators.ledger import Ledger
 from pilots.simulators.plant import Plant, Refused
 
@@ -31,12 +32,7 @@ SCAN_S = 1.0
 #: 16 time-tagged floats of 15 octets fit into the 253 octets of an APDU; one less leaves room for every type.
 OBJECTS_PER_ASDU = 15
 RENEW_SHARE = 0.7  # of the promised longest silence
-MONITOR = {
-    1: c104.Type.M_SP_NA_1, 3: c104.Type.M_DP_NA_1, 13: c104.Type.M_ME_NC_1, 15: c104.Type.M_IT_NA_1,
-    30: c104.Type.M_SP_TB_1, 31: c104.Type.M_DP_TB_1, 36: c104.Type.M_ME_TF_1, 37: c104.Type.M_IT_TB_1,
-}  # fmt: skip
-CONTROL = {45: c104.Type.C_SC_NA_1, 46: c104.Type.C_DC_NA_1, 50: c104.Type.C_SE_NC_1}
-DOUBLES = (c104.Double.INTERMEDIATE, c104.Double.OFF, c104.Double.ON, c104.Double.INDETERMINATE)
+_DEFAULT_COMMAND = {PointKind.SETPOINT: 50, PointKind.COMMAND: 45}
 
 
 @dataclass(slots=True)
@@ -73,6 +69,8 @@ class RemoteTerminalUnit:
             if device.connection == connection.name and device.profile in profiles
         ]
         self._ca = int(connection.options.get("ca", 1))
+        # c104 has one type at an address, so the unit takes what its master is configured to send.
+        self._timed_commands = bool(connection.options.get("command_time", False))
         self._monitored: list[Monitored] = []
         self._commands: dict[tuple[int, int], tuple[str, PointSpec]] = {}
         self._server: c104.Server | None = None
@@ -83,11 +81,8 @@ class RemoteTerminalUnit:
         self._server.on_clock_sync(callable=self._on_clock_sync)
         for device, points in self._devices:
             common = int(device.address.get("ca", self._ca))
-            station = self._server.get_station(common_address=common) or self._server.add_station(common_address=common)
-            if station is None:
-                raise CatalogueError(f"{device.id}: common address {common} is impossible")
             for spec in points.values():
-                self._add(station, device.id, spec, int(device.address.get("ioa", 0)))
+                self._add(device.id, spec, int(spec.address.get("ca", common)), int(device.address.get("ioa", 0)))
         self._report(spontaneous=False)
         await asyncio.to_thread(self._server.start)
         self._scan = asyncio.create_task(self._keep_reporting())
@@ -102,23 +97,35 @@ class RemoteTerminalUnit:
             await asyncio.to_thread(self._server.stop)
             self._server = None
 
-    def _add(self, station: c104.Station, device_id: str, spec: PointSpec, base: int) -> None:
-        address = spec.address
-        ioa = base + int(address["ioa"])
-        if "command_type" in address:
-            mode = c104.CommandMode.SELECT_AND_EXECUTE if address.get("select") else c104.CommandMode.DIRECT
-            command = station.add_point(io_address=ioa, type=CONTROL[int(address["command_type"])], command_mode=mode)
-            if command is None:
-                raise CatalogueError(f"{device_id} {spec.name}: object address {ioa} is taken")
-            command.on_receive(callable=self._on_command)
-            self._commands[station.common_address, ioa] = (device_id, spec)
+    def _add(self, device_id: str, spec: PointSpec, common: int, base: int) -> None:
+        """The point's object stands at its common address. Raises CatalogueError."""
+        if "ioa" not in spec.address:
             return
-        types = address.get("type", 36)
+        where, command = f"{device_id} {spec.name}", spec.address.get("command_type", _DEFAULT_COMMAND.get(spec.kind))
+        ioa = base + int(spec.address["ioa"])
+        if command is not None:
+            timed = TIMED if self._timed_commands and int(command) in CONTROL else 0
+            mode = c104.CommandMode.SELECT_AND_EXECUTE if spec.address.get("select") else c104.CommandMode.DIRECT
+            point = self._object(where, common, ioa, int(command) + timed, mode)
+            point.on_receive(callable=self._on_command)
+            self._commands[common, ioa] = (device_id, spec)
+            return
+        types = spec.address.get("type", 36)
         type_id = int(types[0] if isinstance(types, list | tuple) else types)
-        point = station.add_point(io_address=ioa, type=MONITOR[type_id])
+        if type_id not in MONITOR:
+            raise CatalogueError(f"{where}: type {type_id} is not simulated")
+        point = self._object(where, common, ioa, type_id, c104.CommandMode.DIRECT)
+        self._monitored.append(Monitored(device_id, spec, common, type_id, point))
+
+    def _object(self, where: str, common: int, ioa: int, type_id: int, mode: c104.CommandMode) -> c104.Point:
+        assert self._server is not None  # noqa: S101  only `start` adds
+        station = self._server.get_station(common_address=common) or self._server.add_station(common_address=common)
+        if station is None:
+            raise CatalogueError(f"{where}: common address {common} is impossible")
+        point = station.add_point(io_address=ioa, type=c104.Type(type_id), command_mode=mode)  # type: ignore[call-arg]
         if point is None:
-            raise CatalogueError(f"{device_id} {spec.name}: object address {ioa} is taken")
-        self._monitored.append(Monitored(device_id, spec, station.common_address, type_id, point))
+            raise CatalogueError(f"{where}: object address {ioa} is taken")
+        return point
 
     # -- reporting
 
@@ -137,7 +144,10 @@ class RemoteTerminalUnit:
         for each in self._monitored:
             raw = self.plant.read(each.device, each.spec.name)
             value = raw if isinstance(raw, float | int) else None
-            each.point.info = _information(each, value, self.plant.own_time(each.device, datetime.datetime.now(datetime.UTC)))
+            wire = each.spec.to_wire(value) if value is not None else None
+            each.point.info = information(
+                each.type_id, wire, self.plant.own_time(each.device, datetime.datetime.now(datetime.UTC))
+            )
             if spontaneous and each.is_due(value, now):
                 each.reported, each.reported_at = value, now
                 due.setdefault((each.common_address, each.type_id), []).append(each.point)
@@ -168,7 +178,7 @@ class RemoteTerminalUnit:
         if known is None:
             return c104.ResponseState.FAILURE
         device_id, spec = known
-        value = spec.from_wire(_number(point.value))
+        value = spec.from_wire(commanded(point.value))
         able = spec.capability
         if not math.isfinite(value) or (able is not None and not able.minimum <= value <= able.maximum):
             return c104.ResponseState.FAILURE
@@ -182,26 +192,3 @@ class RemoteTerminalUnit:
 
     def _on_clock_sync(self, server: c104.Server, ip: str, date_time: datetime.datetime) -> c104.ResponseState:
         return c104.ResponseState.SUCCESS
-
-
-def _information(each: Monitored, value: float | None, at: datetime.datetime) -> c104.Information:
-    """The object's information, stamped `at`; an unknown value goes out as invalid, not as a number."""
-    stamp = at.replace(tzinfo=None) if each.type_id >= 30 else None
-    quality = c104.Quality() if value is not None else c104.Quality.Invalid
-    wire = each.spec.to_wire(value) if value is not None else 0.0
-    if each.type_id in (1, 30):
-        return c104.SingleInfo(on=bool(wire), quality=quality, recorded_at=stamp)
-    if each.type_id in (3, 31):
-        return c104.DoubleInfo(state=DOUBLES[int(wire) & 3], quality=quality, recorded_at=stamp)
-    if each.type_id in (15, 37):
-        # A binary counter reading has 31 bits and rolls over.
-        state = c104.BinaryCounterQuality() if value is not None else c104.BinaryCounterQuality.Invalid
-        return c104.BinaryCounterInfo(counter=int(wire) % 2**31, sequence=c104.UInt5(0), quality=state, recorded_at=stamp)
-    return c104.ShortInfo(actual=wire, quality=quality, recorded_at=stamp)
-
-
-def _number(value: object) -> float:
-    """Double commands: 1 open (OFF), 2 closed (ON)."""
-    if isinstance(value, c104.Double):
-        return float(DOUBLES.index(value))
-    return float(value)  # type: ignore[arg-type]

@@ -96,8 +96,9 @@ const stamp = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit"
 const clock = (ms) => stamp.format(new Date(ms)).replace(",", ".");
 
 function frameItem([n, at, sent, length, raw, said]) {
-  const item = document.createElement("li"), cut = raw.length > 56 ? `${raw.slice(0, 56)} … ${length} B` : raw;
-  for (const [tag, content] of [["time", clock(at)], ["i", sent ? "→" : "←"], ["code", cut], ["span", said]]) {
+  const item = document.createElement("li"), bytes = raw.slice(0, 56).match(/../g) ?? [];
+  const cut = bytes.join(" ") + (raw.length > 56 ? ` … ${length} B` : "");
+  for (const [tag, content] of [["time", clock(at)], ["i", sent ? "→" : "←"], ["code", cut], ["span", said.replace(/^[→←]\s*/, "")]]) {
     const child = document.createElement(tag);
     child.textContent = content;
     item.append(child);

@@ -15,7 +15,8 @@ function tell(note, refusal = "") {
 }
 
 async function send(url, fields, file = null) {
-  const body = new FormData();
+  // A form without any field is no multipart body that a server accepts.
+  const body = file ? new FormData() : new URLSearchParams();
   for (const [name, value] of Object.entries(fields)) body.append(name, value);
   if (file) body.append("file", file);
   const headers = { "X-CSRFToken": part("form").elements.csrfmiddlewaretoken.value };

@@ -7,11 +7,11 @@ first into a door that only counts, then into the real one. The far ends are bar
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import resource
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -31,15 +31,15 @@ from pilots.drivers.traffic import FrameLog
 from pilots.models import Connection, Device, Pilot, Point
 from tests.bench import plant
 from tests.bench.figures import Goal, note, quantile, report
-from tests.bench.peers import iec104_floats, peer
+from tests.bench.many import multiply
+from tests.bench.peers import peer
 from tests.bench.yardsticks import RawModbus
 
 DEVICES, LINKS = 2000, 1000
 ROUNDS, WINDOW_S, WARM_UP_S = 3, 4.0, 3.0
-FEW, MORE = 100, 300
+FEW, MORE = 100, 400
 #: What a connection's frame log holds at least once it is full.
 FRAMES = 500
-PEERS = "tests.bench.field_scale"
 BARE = "bare asyncio at the same pace"
 
 
@@ -48,16 +48,17 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)  # as the product does at its start
+    pilot = Pilot.objects.create(code="es", name="Bench", country="ES", latitude=41.6, longitude=2.3)
     with peer("modbus") as (port, _):
         raw = asyncio.run(bare_polls(port))
-        pilot = make_pilot()
-        make_meters(pilot, FEW, port)
-        memory(pilot, port)
-        make_meters(pilot, DEVICES, port)
+        meter = make_meter(pilot, port)
+        multiply(meter, FEW - 1)
+        memory(meter)
+        multiply(meter, DEVICES - Connection.objects.count())
         polls(raw)
     Connection.objects.update(enabled=False)
-    with peer("iec104", PEERS) as (port, _):
-        make_stations(pilot, port)
+    with peer("iec104", "tests.bench.stations", str(LINKS)) as (port, _):
+        multiply(make_station(pilot, port), LINKS - 1)
         listening()
 
 
@@ -172,20 +173,20 @@ def _tell(what: str, rounds: list[Window]) -> None:
         note(f"field_scale: {what}: {shares}, {w.polls:,.0f} polls/s, {w.readings:,.0f} values/s, p99 late {w.late_ms:.0f} ms")
 
 
-def memory(pilot: Pilot, port: int) -> None:
+def memory(meter: Connection) -> None:
     """Resident memory that each connection adds once its frame log is full, its plan, driver and socket included."""
     rounds = []
     with running(Counting()) as gateway:
-        for turn in range(ROUNDS):
+        for _ in range(ROUNDS):
             _fill_logs(gateway)
             before, known = _resident_kib(), len(gateway.supervisors)
-            make_meters(pilot, known + MORE, port)
-            Pilot.objects.update(revision=10 + turn)
-            _wait(lambda: _standing(gateway) == known + MORE, "the new connections stand", 60)  # noqa: B023
+            multiply(meter, MORE)
+            wanted = known + MORE
+            _wait(lambda: _standing(gateway) == wanted, "the new connections stand", 60)  # noqa: B023
             _fill_logs(gateway)
             rounds.append(((_resident_kib() - before) / MORE, _raw_log_kib()))
             note(f"field_scale: {rounds[-1][0]:.1f} KiB a connection")
-    report("field.scale_memory", "KiB a Modbus connection", "its frame log", rounds, Goal("value", "<=", 64))
+    report("field.scale_memory", "KiB a Modbus connection", "the bytes of its frame log", rounds, Goal("value", "<=", 64))
 
 
 def _fill_logs(gateway: Gateway) -> None:
@@ -214,6 +215,8 @@ def _raw_log_kib() -> float:
 
 
 def _resident_kib() -> float:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what the allocator only keeps for later is no use of ours
     return float(psutil.Process(os.getpid()).memory_info().rss) / 1024
 
 
@@ -253,11 +256,11 @@ async def bare_polls(port: int) -> list[tuple[float, float]]:
         cpu = time.thread_time()
         await asyncio.sleep(WINDOW_S)
         rounds.append((100 * (time.thread_time() - cpu) / WINDOW_S, quantile(late, 0.99)))
+    for line in lines:
+        line.transport.abort()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    for line in lines:
-        line.transport.close()
     return rounds
 
 
@@ -268,102 +271,23 @@ def make_pilot() -> Pilot:
     return Pilot.objects.create(code="es", name="Bench", country="ES", latitude=41.6, longitude=2.3)
 
 
-def make_meters(pilot: Pilot, wanted: int, port: int) -> None:
-    """So many meters of 50 floats a second, each on a connection of its own."""
-    known = Device.objects.count()
-    lines = Connection.objects.bulk_create(
-        Connection(pilot=pilot, name=f"es-gw{index:04d}", protocol="modbus_tcp", host="127.0.0.1", port=port)
-        for index in range(known, wanted)
-    )
-    meters = Device.objects.bulk_create(
-        Device(pilot=pilot, code=f"es-M{known + index:04d}", kind="meter", connection=line, address={"unit": 1})
-        for index, line in enumerate(lines)
-    )
-    Point.objects.bulk_create(
-        (
-            Point(
-                device=meter,
-                name=name,
-                kind="measurement",
-                unit="W",
-                period_s=1.0,
-                address={"register": 2 * index, "type": "float32"},
-            )
-            for meter in meters
-            for index, name in enumerate(plant.NAMES)
-        ),
-        batch_size=5000,
-    )
+def make_meter(pilot: Pilot, port: int) -> Connection:
+    """A meter of 50 floats a second on a connection of its own."""
+    line = Connection.objects.create(pilot=pilot, name="es-gw", protocol="modbus_tcp", host="127.0.0.1", port=port)
+    meter = Device.objects.create(pilot=pilot, code="es-M", kind="meter", connection=line, address={"unit": 1})
+    for index, name in enumerate(plant.NAMES):
+        address = {"register": 2 * index, "type": "float32"}
+        Point.objects.create(device=meter, name=name, kind="measurement", unit="W", period_s=1.0, address=address)
+    return line
 
 
-def make_stations(pilot: Pilot, port: int) -> None:
-    """So many RTUs of ten floats, each on a link of its own."""
-    lines = Connection.objects.bulk_create(
-        Connection(pilot=pilot, name=f"es-rtu{index:04d}", protocol="iec104", host="127.0.0.1", port=port)
-        for index in range(LINKS)
-    )
-    stations = Device.objects.bulk_create(
-        Device(pilot=pilot, code=f"es-RTU{index:04d}", kind="rtu", connection=line, address={"ca": 1})
-        for index, line in enumerate(lines)
-    )
-    Point.objects.bulk_create(
-        (
-            Point(device=rtu, name=f"p{ioa:02d}", kind="measurement", unit="W", address={"ioa": ioa, "type": 36})
-            for rtu in stations
-            for ioa in range(1, 11)
-        ),
-        batch_size=5000,
-    )
-
-
-class QuietStation(asyncio.Protocol):
-    """Confirms what it is asked and reports ten time-tagged floats a second, in two frames."""
-
-    stations: set[QuietStation] = set()
-    asdu = iec104_floats(5)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.buffer, self.sent, self.received = b"", 0, 0
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.stations.discard(self)
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while len(self.buffer) >= 6 and len(self.buffer) >= self.buffer[1] + 2:
-            size = self.buffer[1] + 2
-            frame, self.buffer = self.buffer[:size], self.buffer[size:]
-            self.take(frame)
-
-    def take(self, frame: bytes) -> None:
-        if frame[2] == 0x07:
-            self.transport.write(bytes((0x68, 4, 0x0B, 0, 0, 0)))
-            self.stations.add(self)
-        elif frame[2] & 3 == 3:
-            self.transport.write(bytes((0x68, 4, frame[2] << 1, 0, 0, 0)))
-        elif frame[2] & 1 == 0:
-            self.received += 1
-            for cause in (7, 10) if frame[6] == 100 else ():
-                self.send(frame[6:8] + bytes((cause,)) + frame[9:])
-
-    def send(self, asdu: bytes) -> None:
-        control = struct.pack("<HH", self.sent % 0x8000 << 1, self.received % 0x8000 << 1)
-        self.transport.write(bytes((0x68, 4 + len(asdu))) + control + asdu)
-        self.sent += 1
-
-
-async def serve_stations() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(QuietStation, "127.0.0.1", 0, backlog=2000)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    while True:  # all stations get their turn twice a second, spread over it
-        due = loop.time() + 0.5
-        for index, station in enumerate(list(QuietStation.stations)):
-            station.send(station.asdu)
-            if index % 20 == 19:
-                await asyncio.sleep(0.5 * 20 / LINKS * 0.8)
-        await asyncio.sleep(max(0.0, due - loop.time()))
+def make_station(pilot: Pilot, port: int) -> Connection:
+    """An RTU of ten floats on a link of its own."""
+    line = Connection.objects.create(pilot=pilot, name="es-rtu", protocol="iec104", host="127.0.0.1", port=port)
+    rtu = Device.objects.create(pilot=pilot, code="es-RTU", kind="rtu", connection=line, address={"ca": 1})
+    for ioa in range(1, 11):
+        Point.objects.create(device=rtu, name=f"p{ioa:02d}", kind="measurement", unit="W", address={"ioa": ioa, "type": 36})
+    return line
 
 
 def _wait(condition: Callable[[], bool], what: str, within_s: float) -> None:
@@ -372,8 +296,3 @@ def _wait(condition: Callable[[], bool], what: str, within_s: float) -> None:
         if time.monotonic() > end:
             raise RuntimeError(f"not within {within_s:g} s: {what}")
         time.sleep(0.1)
-
-
-if __name__ == "__main__":
-    assert threading.current_thread() is threading.main_thread()
-    asyncio.run(serve_stations())

@@ -18,7 +18,7 @@ from pilots.drivers.base import DeviceTarget, Target
 from pilots.drivers.modbus import ModbusTcpDriver
 from pilots.drivers.traffic import LOG_LENGTH
 
-FIRST, MORE = 20, 200
+FIRST, MORE = 10, 100
 
 
 async def nowhere(device: str, readings: Sequence[RawReading]) -> None:

@@ -54,11 +54,8 @@ async def on_line(path: Path | str, *devices: Any, **options: Any) -> AsyncItera
 async def rtu_peer(path: Path, *, baudrate: int = 115200, **fields: Any) -> AsyncIterator[tuple[RawModbus, SerialLine]]:
     """A responder at the other end of a serial line that exists as long as this block."""
     peer = RawModbus(**fields)
-    settings = LineSettings(baudrate=baudrate, parity="N")
-    async with SerialLine(path, settings) as line:
-        # Linux timers and a busy machine make gaps of some milliseconds within a frame.
-        silence_s = max(0.005, 3.5 * settings.byte_s)
-        serving = asyncio.create_task(peer.serve_rtu(line.reader, line.write, silence_s=silence_s))
+    async with SerialLine(path, LineSettings(baudrate=baudrate, parity="N")) as line:
+        serving = asyncio.create_task(peer.serve_rtu(line.reader, line.write))
         try:
             yield peer, line
         finally:

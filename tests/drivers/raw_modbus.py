@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from pymodbus.framer import FramerRTU
 
+#: Long enough for a busy machine to bring the next byte.
+SILENCE_S = 0.03
 #: (header, PDU) of a request -> whole frames to send, or None for silence
 Script = Callable[["Request"], Awaitable[bytes | None]]
 
@@ -111,19 +113,19 @@ class RawModbus:
                     writer.write(frames)
         writer.close()
 
-    async def serve_rtu(self, reader: asyncio.StreamReader, write: Callable[[bytes], None], *, silence_s: float = 0.003) -> None:
-        """Requests end with silence, one whose CRC is wrong was never heard, and our own voice is none; ends with the stream."""
+    async def serve_rtu(self, reader: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
+        """A request ends with its CRC; what makes none is forgotten in silence, and our own voice is none."""
         heard = said = b""
         while not reader.at_eof():
             try:
-                async with asyncio.timeout(silence_s if heard else None):
-                    heard += await reader.read(256)
-                continue
+                async with asyncio.timeout(SILENCE_S if heard else None):
+                    heard = (heard + await reader.read(256)).removeprefix(said)
             except TimeoutError:
-                frame, heard = heard.removeprefix(said), b""
-            if len(frame) < 4 or with_crc(frame[:-2]) != frame:
+                heard = b""
+            if len(heard) < 4 or with_crc(heard[:-2]) != heard:
                 continue
-            request = RtuRequest(0, frame[0], frame[1], frame[2:-2])
+            request = RtuRequest(0, heard[0], heard[1], heard[2:-2])
+            heard = said = b""
             self.asked.append(request)
             answer = await self.script(request) if self.script is not None else self.answer(request)
             if answer:

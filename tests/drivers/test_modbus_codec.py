@@ -6,13 +6,16 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pilots.domain.measurement import RawReading
+from pilots.domain.quality import GOOD
 from pilots.drivers.modbus.codec import (
     MODULO,
     NUMBERS,
     SUNSPEC_MISSING,
+    SUNSPEC_TYPES,
     RegisterCodec,
     codec_of,
     scaled,
@@ -135,3 +138,82 @@ def test_a_near_scale_factor_is_read_along_and_a_far_one_once() -> None:
 def test_an_address_nobody_can_read_is_refused_when_the_plan_is_made(address: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         compile_plan([make_point("p", **address)], {})
+
+
+ADDRESSES = st.fixed_dictionaries(
+    {
+        "register": st.integers(0, 300),
+        "type": st.sampled_from([*NUMBERS, *MODULO, *SUNSPEC_TYPES, "bit"]),
+        "table": st.sampled_from(["holding", "holding", "holding", "input"]),
+    },
+    optional={
+        "word_order": ORDERS,
+        "byte_order": ORDERS,
+        "scale_register": st.integers(0, 300),
+        "not_implemented": st.integers(0, 3),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    addresses=st.lists(ADDRESSES, min_size=1, max_size=12),
+    memory=st.binary(min_size=620, max_size=620),
+    holes=st.sampled_from(["allowed", "forbidden"]),
+    sunspec=st.booleans(),
+)
+def test_a_plan_reads_what_each_point_alone_would(
+    addresses: list[dict[str, Any]], memory: bytes, holes: str, sunspec: bool
+) -> None:
+    """Every layout of fields, overlapping or apart, in any order and with any scale factor, against the plain decoder."""
+    options = {"holes": holes, "sunspec": sunspec}
+    specs = [make_point(f"p{at}", **address) for at, address in enumerate(addresses)]
+    plan = compile_plan(specs, options)
+    blocks = [memory[2 * span.start : 2 * (span.start + span.count)] for span in plan.spans]
+    kept = {place: place.codec.decode(memory, 2 * place.start) for place in plan.scales if place.codec is not None}
+    readings = {reading.point: reading for reading in plan.readings(blocks, kept)}
+    assert sorted(readings) == sorted(spec.name for spec in specs)
+    for spec in specs:
+        wanted = codec_of(spec.address, options).decode(memory, 2 * spec.address["register"])
+        if "scale_register" in spec.address and wanted is not None:
+            factor = RegisterCodec("int16", 1, missing=-0x8000).decode(memory, 2 * spec.address["scale_register"])
+            wanted = scaled(float(wanted), factor)
+        assert readings[spec.name].value == wanted
+        assert (readings[spec.name].quality == GOOD) is (wanted is not None)
+        assert type(readings[spec.name]) is RawReading
+
+
+def test_devices_of_one_profile_share_their_plans_parts() -> None:
+    first, second = ([make_point(f"p{at}", register=at) for at in range(3)] for _ in range(2))
+    assert compile_plan(first, {}).parts[0] is compile_plan(second, {}).parts[0]
+    assert compile_plan(first, {"byte_order": "little"}).parts[0] is not compile_plan(second, {}).parts[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "raw", "value"),
+    [
+        ({"type": "bcd32"}, "1234 5678", 12_345_678),
+        ({"type": "bcd32", "word_order": "little"}, "5678 1234", 12_345_678),
+        ({"type": "bcd16"}, "12a4", None),
+        ({"type": "mod10_32"}, "04d2 162e", 12_345_678),
+        ({"type": "mod10_32"}, "fb2e e9d2", -12_345_678),
+        ({"type": "mod10_48", "word_order": "little"}, "0007 0002 0001", 100_020_007),
+        ({"type": "mod10_64"}, "0001 0002 2710 0004", None),
+        ({"type": "acc32"}, "0000 0000", None),
+        ({"type": "enum16"}, "ffff", None),
+        ({"type": "bitfield32", "bits": [16, 19]}, "abcd 0000", 0xD),
+        ({"type": "bitfield32", "bit": 31}, "ffff ffff", None),
+        ({"type": "bit", "bit": 15}, "8000", 1),
+        ({"bits": [0, 15], "byte_order": "little"}, "1234", 0x3412),
+        ({"type": "sunssf"}, "8000", None),
+        ({"type": "float64"}, "3ff8 0000 0000 0000", 1.5),
+    ],
+)
+def test_types_read_as_the_makers_write_them(address: dict[str, Any], raw: str, value: float | None) -> None:
+    assert codec_of(address, {}).decode(bytes.fromhex(raw), 0) == value
+
+
+@pytest.mark.parametrize(("kind", "value"), [("bcd16", 10_000), ("bcd16", -1), ("mod10_32", 10**8), ("mod10_32", -(10**8))])
+def test_digits_that_do_not_fit_are_not_encoded(kind: str, value: float) -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        codec_of({"type": kind}, {}).encode(value)

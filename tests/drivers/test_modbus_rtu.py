@@ -378,7 +378,7 @@ async def test_rtu_carried_by_tcp_is_read_and_probed() -> None:
     async with carried_rtu_peer(registers=peer_with_floats()) as peer:
         driver = ModbusRtuDriver(make_target(peer.port, make_device(*FLOATS), timeout_s=0.5), Committed())
         assert await driver.probe() == [
-            f"TCP connection 127.0.0.1:{peer.port} opened",
+            f"TCP connection to 127.0.0.1:{peer.port} opened",
             "bg-M01 (unit 1) answered: a = 1.5",
         ]
         await driver.open()

@@ -50,7 +50,7 @@ async def test_values_are_read_and_written_over_mutual_tls(files: TlsFiles) -> N
 async def test_probe_says_that_the_connection_is_encrypted(files: TlsFiles) -> None:
     async with secure_server(files.server) as port:
         driver = ModbusTcpDriver(make_target(port, DEVICE, tls=files.client, timeout_s=1.0), Committed())
-        assert (await driver.probe())[0] == f"TLS connection 127.0.0.1:{port} opened"
+        assert (await driver.probe())[0] == f"TLS connection to 127.0.0.1:{port} opened"
 
 
 async def test_a_server_of_another_authority_is_refused(files: TlsFiles) -> None:

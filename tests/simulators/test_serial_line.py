@@ -46,6 +46,11 @@ async def read_exactly(device: int, count: int, within_s: float = 2.0) -> bytes:
     return bytes(got)
 
 
+async def heard(line: SerialLine, count: int) -> bytes:
+    """The next bytes at the equipment's end."""
+    return await asyncio.wait_for(line.reader.readexactly(count), 2.0)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "serial" / "rtu"
@@ -56,7 +61,7 @@ async def test_bytes_take_the_time_of_the_line_both_ways(path: Path) -> None:
         message = bytes(range(114))
         began = time.monotonic()
         os.write(device, message)
-        assert await line.reader.readexactly(114) == message
+        assert await heard(line, 114) == message
         there = time.monotonic() - began
         line.write(message)
         assert await read_exactly(device, 114) == message
@@ -79,7 +84,7 @@ async def test_the_device_file_is_raw_and_has_no_echo(path: Path) -> None:
     every_byte = bytes(range(256))
     async with SerialLine(path, FAST) as line, opened(path) as device:
         os.write(device, every_byte)
-        assert await line.reader.readexactly(256) == every_byte
+        assert await heard(line, 256) == every_byte
         assert await read_exactly(device, 1, within_s=0.1) == b""
         line.write(every_byte)
         assert await read_exactly(device, 256) == every_byte
@@ -101,7 +106,7 @@ async def test_the_device_file_may_be_closed_and_opened_again(path: Path) -> Non
         for attempt in (b"one", b"two"):
             async with opened(path) as device:
                 os.write(device, attempt)
-                assert await line.reader.readexactly(3) == attempt
+                assert await heard(line, 3) == attempt
 
 
 async def test_a_library_may_open_an_end_again_and_again_with_parity(path: Path) -> None:
@@ -163,7 +168,7 @@ async def test_an_echo_comes_back_to_its_sender(path: Path) -> None:
         line.disturb(Disturbance(echo=True))
         os.write(device, b"hello")
         assert await read_exactly(device, 5) == b"hello"
-        assert await line.reader.readexactly(5) == b"hello"
+        assert await heard(line, 5) == b"hello"
 
 
 async def test_noise_drops_and_garbles_about_as_many_bytes_as_told_and_repeats(path: Path) -> None:
@@ -182,10 +187,10 @@ async def test_noise_drops_and_garbles_about_as_many_bytes_as_told_and_repeats(p
 async def test_bursts_come_out_of_nowhere_and_both_ends_hear_them(path: Path) -> None:
     async with SerialLine(path, FAST, seed=3) as line, opened(path) as device:
         line.disturb(Disturbance(bursts_per_s=200))
-        heard = await read_exactly(device, 8)
+        got = await read_exactly(device, 8)
         line.disturb(QUIET)
-        assert len(heard) == 8
-        assert (await line.reader.read(8))[:4] == heard[:4]
+        assert len(got) == 8
+        assert (await line.reader.read(8))[:4] == got[:4]
 
 
 async def test_two_who_speak_at_once_garble_each_other_on_a_half_duplex_line(path: Path) -> None:
@@ -197,9 +202,9 @@ async def test_two_who_speak_at_once_garble_each_other_on_a_half_duplex_line(pat
         async with SerialLine(path, LineSettings(), half_duplex=half_duplex) as line, opened(path) as device:
             line.write(theirs)
             os.write(device, ours)
-            heard = await read_exactly(device, 100)
-            assert (differing(theirs, heard) > 20) is spoilt
-            assert (differing(ours, await line.reader.readexactly(100)) > 20) is spoilt
+            got = await read_exactly(device, 100)
+            assert (differing(theirs, got) > 20) is spoilt
+            assert (differing(ours, await heard(line, 100)) > 20) is spoilt
             line.write(b"alone again")
             assert await read_exactly(device, 11) == b"alone again"
 
@@ -208,7 +213,7 @@ async def test_a_stranger_on_the_line_is_heard_at_both_ends(path: Path) -> None:
     async with SerialLine(path, FAST) as line, opened(path) as device:
         line.interject(b"other master")
         assert await read_exactly(device, 12) == b"other master"
-        assert await line.reader.readexactly(12) == b"other master"
+        assert await heard(line, 12) == b"other master"
 
 
 @pytest.mark.parametrize(("lag", "least_s"), [(lambda message: 0.2, 0.2), (None, 0.0)])
@@ -229,7 +234,7 @@ async def test_a_full_line_stops_the_sender_instead_of_growing(path: Path) -> No
                 taken += os.write(device, bytes(512))
                 await asyncio.sleep(0)
         assert 4096 <= taken < 50_000
-        assert len(await line.reader.readexactly(500)) == 500
+        assert len(await heard(line, 500)) == 500
 
 
 async def test_nobody_listening_loses_bytes_not_the_line(path: Path) -> None:

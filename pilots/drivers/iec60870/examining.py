@@ -82,16 +82,19 @@ class Examining:
             return seen.done()
 
     async def _interrogate(self, route: Route, seen: asyncio.Future[Seen]) -> None:
-        """It came in answer to an interrogation. Raises DeviceRefused when that brought everything else."""
-        ask = self._interrogations.count if route.bases == {COUNTERS} else self._interrogations.interrogate
-        asking = asyncio.ensure_future(ask(route.common_address))
-        try:
-            await asyncio.wait((seen, asking), return_when=asyncio.FIRST_COMPLETED)
-            if not seen.done():
+        """It came in answer to an interrogation. Raises DeviceRefused when those brought everything else."""
+        asks = [self._interrogations.interrogate] if route.bases != {COUNTERS} else []
+        asks += [self._interrogations.count] if not route.bases or COUNTERS in route.bases else []
+        for ask in asks:
+            asking = asyncio.ensure_future(ask(route.common_address))
+            try:
+                await asyncio.wait((seen, asking), return_when=asyncio.FIRST_COMPLETED)
+                if seen.done():
+                    return
                 asking.result()
-                where = f"CA {route.common_address}, IOA {route.object_address}"
-                raise DeviceRefused(f"the station tells nothing of {where}", device_code="not reported")
-        finally:
-            asking.cancel()
-            with suppress(asyncio.CancelledError, FieldError):
-                await asking
+            finally:
+                asking.cancel()
+                with suppress(asyncio.CancelledError, FieldError):
+                    await asking
+        where = f"CA {route.common_address}, IOA {route.object_address}"
+        raise DeviceRefused(f"the station tells nothing of {where}", device_code="not reported")

@@ -7,7 +7,7 @@ bits is `domain.quality.from_qds`; docs/protocols/iec104.md lists it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import repeat
@@ -71,8 +71,8 @@ class _Stream:
         kind = KINDS[type_id]
         self.base, self.common_address, self.tag = MONITOR_BASE[type_id], common_address, kind.tag
         self.mask = kind.element.mask if self.base != COUNTERS else None
-        tag = "H5s" if kind.tag == LONG else f"{kind.tag}s"
-        self.layout = Struct(f"<{sizes.object_address}s{kind.element.letters}{tag}")
+        element = kind.element.letters + ("H5s" if kind.tag == LONG else f"{kind.tag}s")
+        self.separate, self.sequence = Struct(f"<{sizes.object_address}s{element}"), Struct(f"<{element}")
         self.timed, self.untimed = _BY_BASE[self.base]
         if self.mask:
             self.timed, self.untimed = _without(self.mask, self.timed), _without(self.mask, self.untimed)
@@ -94,7 +94,7 @@ class Monitoring:
         stream = self._streams.get(octets[:1] + octets[head - self._sizes.common_address : head]) or self._stream(octets)
         if stream is None:
             self._counts["unknown_objects"] += octets[1] & 0x7F
-        elif stream.mask is None or octets[1] >= 0x80 or not self._sort_columns(stream, received, readings):
+        elif stream.mask is None or not self._sort_columns(stream, received, readings):
             self._sort_objects(stream, received, readings)
 
     def _stream(self, octets: bytes) -> _Stream | None:
@@ -108,19 +108,19 @@ class Monitoring:
 
     def _sort_columns(self, stream: _Stream, received: Received, readings: dict[str, list[RawReading]]) -> bool:
         """The common case, a column at a time in C: most of what a flooded link costs is here. False: nothing was done."""
-        rows = list(zip(*stream.layout.iter_unpack(received.octets[self._sizes.head :]), strict=True))
-        if not rows:
+        columns = self._columns(stream, received.octets)
+        if not columns:
             return True
-        addresses: tuple[bytes, ...] = rows[0]
+        addresses: Sequence[bytes] = columns[0]
         try:
             devices = list(map(stream.devices.__getitem__, addresses))
         except KeyError:
             return False  # an address that comes for the first time
         if None in devices:
             return False
-        octets = rows[1 if stream.mask else 2]
-        values = [octet & stream.mask for octet in octets] if stream.mask else rows[1]
-        times = self._times(stream, rows, received.at)
+        octets = columns[1 if stream.mask else 2]
+        values = [octet & stream.mask for octet in octets] if stream.mask else columns[1]
+        times = self._times(stream, columns, received.at)
         qualities: Iterable[Quality] = map(stream.timed.__getitem__, octets)
         if times is not None and None in times:
             both = zip(octets, times, strict=True)
@@ -140,11 +140,21 @@ class Monitoring:
                 readings.setdefault(of, []).append(reading)
         self._counts["unknown_objects"] += devices.count("")
 
+    def _columns(self, stream: _Stream, octets: bytes) -> list[Sequence[Any]]:
+        """Addresses, then the fields of the element, then those of the time tag; empty without objects."""
+        width, head = self._sizes.object_address, self._sizes.head
+        if octets[1] < 0x80:
+            return list(zip(*stream.separate.iter_unpack(octets[head:]), strict=True))
+        first = int.from_bytes(octets[head : head + width], "little")
+        addresses = [address.to_bytes(width, "little") for address in range(first, first + (octets[1] & 0x7F))]
+        fields: Iterable[Sequence[Any]] = zip(*stream.sequence.iter_unpack(octets[head + width :]), strict=True)
+        return [addresses, *fields] if addresses else []
+
     @staticmethod
-    def _times(stream: _Stream, rows: list[tuple[Any, ...]], at: datetime | None) -> list[datetime | None] | None:
+    def _times(stream: _Stream, columns: list[Sequence[Any]], at: datetime | None) -> list[datetime | None] | None:
         if stream.tag == LONG:
-            return decode_many(rows[-2], rows[-1])
-        return [decode_short(tag, at) for tag in rows[-1]] if stream.tag else None
+            return decode_many(columns[-2], columns[-1])
+        return [decode_short(tag, at) for tag in columns[-1]] if stream.tag else None
 
     def _sort_objects(self, stream: _Stream, received: Received, readings: dict[str, list[RawReading]]) -> None:
         """Any ASDU, an object at a time."""

@@ -101,7 +101,7 @@ class ModbusDriver(Driver):
             return []
         health = self._health[device_id]
         now = asyncio.get_running_loop().time
-        if not health.may_ask(now()):
+        if health.missed and not health.may_ask(now()):
             raise AnswerTimeout(f"{device_id} is down, next try in {health.next_try - now():.0f} s")
         if not link.numbered and link.late_for_s(self._unit(self._devices[device_id])) > 0:
             raise AnswerTimeout(f"{device_id} was silent just now, and its late answer may still come")

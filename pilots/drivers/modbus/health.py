@@ -29,7 +29,8 @@ class UnitHealth:
         return self.missed < MISSES or now >= self.next_try
 
     def note_answer(self) -> None:
-        self.missed, self.answered, self.pause_s, self.next_try = 0, True, 0.0, 0.0
+        if self.missed or not self.answered:
+            self.missed, self.answered, self.pause_s, self.next_try = 0, True, 0.0, 0.0
 
     def note_silence(self, now: float) -> None:
         self.missed += 1

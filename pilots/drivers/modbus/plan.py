@@ -98,14 +98,16 @@ class Part:
         scaled_here = [at for at, (_, scale) in enumerate(fields) if scale is not None and self.span.holds(scale)]
         self._inner = tuple(zip(scaled_here, range(len(fields), len(codecs)), strict=True))
 
-    def values(self, block: bytes) -> tuple[list[Value], bool]:
+    def values(self, block: bytes) -> tuple[Sequence[Value], bool]:
         """The wire values after the scale factors of this answer, None where the device has none, and whether it has all."""
         if self._bits:
             return [block[at >> 3] >> (at & 7) & 1 for at in self._bits], True
         items: Any = self._layout.unpack(block if self._gather is None else bytes(self._gather(block)))
-        values = list(items) if self._pick is None else list(self._pick(items))
-        if self._floats and math.isfinite(sum(values)):
-            return values[: len(self.names)], True
+        if self._pick is not None:
+            items = self._pick(items)
+        if self._floats and math.isfinite(sum(items)):
+            return items[: len(self.names)], True
+        values = list(items)
         for at, finish in self._finish:
             values[at] = finish(values[at])
         for at, scale in self._inner:
@@ -133,12 +135,13 @@ class ReadPlan:
             if isinstance(block, FieldError):
                 readings += [RawReading(name, None, UNREAD) for name in part.names]
                 continue
-            values, whole = part.values(block)
-            unread = self._scale_elsewhere(part, values, blocks, kept) if part.elsewhere else ()
+            found, whole = part.values(block)
             if whole and not part.elsewhere:
                 # What RawReading(name, value) makes, without a Python call for each.
-                readings += map(tuple.__new__, repeat(RawReading), zip(part.names, values, repeat(GOOD), repeat(None)))
+                readings += map(tuple.__new__, repeat(RawReading), zip(part.names, found, repeat(GOOD), repeat(None)))
                 continue
+            values = list(found)
+            unread = self._scale_elsewhere(part, values, blocks, kept)
             readings += [
                 RawReading(name, value, GOOD if value is not None else UNREAD if at in unread else NOT_IMPLEMENTED)
                 for at, (name, value) in enumerate(zip(part.names, values, strict=True))
@@ -147,7 +150,7 @@ class ReadPlan:
 
     def _scale_elsewhere(self, part: Part, values: list[Value], blocks: Sequence[Block], kept: Mapping[Place, Value]) -> set[int]:
         """Scales in place; returns the values whose factor could not be read at all."""
-        unread = set()
+        unread: set[int] = set()
         for at, scale in part.elsewhere:
             value = values[at]
             if value is None or isinstance(value, str):

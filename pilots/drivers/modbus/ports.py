@@ -50,7 +50,7 @@ class TcpPort(Port, asyncio.Protocol):
     """A TCP connection; encrypted where `options` have `tls`."""
 
     def __init__(self, host: str, port: int, options: Mapping[str, Any], *, timeout_s: float) -> None:
-        super().__init__("TLS connection" if options.get("tls") else "TCP connection", f"{host}:{port}")
+        super().__init__("TLS connection to" if options.get("tls") else "TCP connection to", f"{host}:{port}")
         self._host, self._port, self._options, self._timeout_s = host, port, options, timeout_s
         self._transport: asyncio.Transport | None = None
 
@@ -58,7 +58,7 @@ class TcpPort(Port, asyncio.Protocol):
         try:
             context = client_context(self._options)
         except CatalogueError as error:
-            raise LinkDown(f"no {self.carrier} to {self.place}: {error}") from error
+            raise LinkDown(f"no {self.carrier} {self.place}: {error}") from error
         try:
             async with asyncio.timeout(max(LEAST_CONNECT_S, self._timeout_s)):
                 await asyncio.get_running_loop().create_connection(
@@ -69,7 +69,7 @@ class TcpPort(Port, asyncio.Protocol):
                     server_hostname=server_name(self._options, self._host),
                 )
         except OSError as error:  # TimeoutError and ssl's errors are OSErrors too
-            raise LinkDown(f"no {self.carrier} to {self.place}: {error or 'no answer'}") from error
+            raise LinkDown(f"no {self.carrier} {self.place}: {error or 'no answer'}") from error
         self._check_peer()
 
     def _check_peer(self) -> None:
@@ -78,7 +78,7 @@ class TcpPort(Port, asyncio.Protocol):
             check_peer(transport.get_extra_info("ssl_object"), self._options)
         except LinkDown as error:
             self.close()
-            raise LinkDown(f"no {self.carrier} to {self.place}: {error}") from error
+            raise LinkDown(f"no {self.carrier} {self.place}: {error}") from error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport, self.connected = cast(asyncio.Transport, transport), True

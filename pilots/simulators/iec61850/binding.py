@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hat.drivers import mms
-
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointKind, PointSpec
 from pilots.simulators.iec61850 import model
+from pilots.simulators.iec61850.library import mms
 from pilots.simulators.iec61850.model import Branch, Leaf, Member, Model
 
 #: What stands between a data object and its number.

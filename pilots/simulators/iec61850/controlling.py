@@ -16,11 +16,10 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from hat.drivers import mms
-
 from pilots.domain.point import PointKind, PointSpec
 from pilots.simulators.iec61850 import binding, model
 from pilots.simulators.iec61850.binding import Bound
+from pilots.simulators.iec61850.library import mms
 from pilots.simulators.iec61850.model import Branch, Leaf, Model
 from pilots.simulators.plant import Plant, Refused
 

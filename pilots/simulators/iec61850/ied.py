@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hat.drivers import mms, net
-
 from pilots.catalogue.points import resolve_points
 from pilots.domain.point import PointSpec
 from pilots.domain.profile import Profile
@@ -22,6 +20,7 @@ from pilots.drivers import tls
 from pilots.simulators.iec61850 import binding, model
 from pilots.simulators.iec61850.binding import Bound
 from pilots.simulators.iec61850.controlling import ControlObject
+from pilots.simulators.iec61850.library import mms, net
 from pilots.simulators.iec61850.model import Leaf, Member, Model
 from pilots.simulators.iec61850.reporting import ReportBlock, instances
 from pilots.simulators.iec61850.services import Services

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from hat.drivers import mms
+from pilots.simulators.iec61850.library import mms
 
 #: Called with the client's connection and the value; answers None, or the data access error.
 WriteHook = Callable[[Any, Any], Awaitable[Any]]

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from hat.drivers import mms
-
 from pilots.simulators.iec61850 import model
+from pilots.simulators.iec61850.library import mms
 from pilots.simulators.iec61850.model import Leaf, Member, Model
 
 #: Bits of OptFlds and TrgOps, and of the reason for inclusion, which shares TrgOps' positions.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hat.drivers import mms
-
 from pilots.simulators.iec61850 import model
+from pilots.simulators.iec61850.library import mms
 from pilots.simulators.iec61850.model import Branch, Leaf, Member, Model
 
 #: Names in one answer to a name list: long lists come in pages, as of real devices.

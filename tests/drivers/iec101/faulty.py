@@ -17,6 +17,10 @@ from pilots.drivers.iec60870.asdu import Asdu, InformationObject
 Answers = list[tuple[float, bytes]]
 
 
+def polled(request: Frame) -> bool:
+    return request.function in (ft12.REQUEST_CLASS_1, ft12.REQUEST_CLASS_2)
+
+
 class FaultyStation:
     """One secondary station. It keeps what it sent until the FCB of a request has changed, also over a reset of its link."""
 

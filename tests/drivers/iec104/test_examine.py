@@ -114,14 +114,37 @@ async def test_an_address_the_station_does_not_have_is_a_refusal(cause: int, rea
         assert not await station.asks_within(0.05)
 
 
+async def test_what_may_be_a_counter_is_looked_for_everywhere() -> None:
+    async with ready() as (station, driver):
+        asked = examining(driver)
+        await refused(station, 45)
+        await station.confirmed(asdu.C_IC, ended=True)
+        await station.confirmed(asdu.C_CI)
+        station.send(Asdu(15, 37, 1, (InformationObject(750, 12),)))
+
+        assert (await asked).reading.value == 12
+
+
 async def test_what_no_interrogation_brings_is_a_refusal() -> None:
     async with ready() as (station, driver):
         asked = examining(driver)
         await refused(station, 45)
         await station.confirmed(asdu.C_IC, ended=True)
+        await station.confirmed(asdu.C_CI, ended=True)
 
         with pytest.raises(DeviceRefused, match="tells nothing of CA 1, IOA 750"):
             await asked
+
+
+async def test_a_confirmation_of_the_read_command_is_not_yet_the_value() -> None:
+    async with ready() as (station, driver):  # c104 confirms it, though the standard has no such confirmation
+        asked = examining(driver)
+        request = await station.request(asdu.C_RD)
+        station.send(request._replace(cause=asdu.ACTIVATION_CON))
+        await asyncio.wait((asked,), timeout=0.05)
+        station.send(value(5))
+
+        assert (await asked).reading.value == 7.5
 
 
 async def test_a_loss_while_examining_is_no_answer() -> None:

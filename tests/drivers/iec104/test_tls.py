@@ -71,7 +71,7 @@ async def test_a_station_that_does_not_know_our_authority_refuses_us(files: TlsF
     async with encrypted_station(files) as station:
         driver = driver_with(station, Store(), {**files.foreign, "ca": files.client["ca"]})
 
-        with pytest.raises(LinkDown, match="hangs up at STARTDT .* trusts its certificate"):
+        with pytest.raises(LinkDown, match=r"hangs up at STARTDT .* trusts its certificate"):
             await driver.open()
         assert driver.closed.is_set()
 
@@ -81,7 +81,7 @@ async def test_a_client_without_a_certificate_is_refused_by_the_station(files: T
         driver = driver_with(station, Store(), files.client)
         monkeypatch.setattr(driver, "_tls", ssl.create_default_context(cafile=files.client["ca"]))
 
-        with pytest.raises(LinkDown, match="hangs up at STARTDT .* trusts its certificate"):
+        with pytest.raises(LinkDown, match=r"hangs up at STARTDT .* trusts its certificate"):
             await driver.open()
 
 

@@ -62,8 +62,11 @@ def test_in_bulk_and_object_by_object_the_same_is_read(data: st.DataObject, size
     devices = (device("d", a={"ioa": 1}, b={"ioa": 2}), device("e", c={"ioa": 3}, d={"ioa": 4, "bit": 2}, e={"ioa": 5}))
     bench = Bench(*devices, sizes=sizes)
     for drawn in data.draw(st.lists(asdus(sizes, sorted(MONITOR_BASE)), min_size=2, max_size=4)):
-        near = tuple(item._replace(address=1 + item.address % 7) for item in drawn.objects)
-        unit = drawn._replace(common_address=1, objects=near, sequence=False)
+        near = tuple(
+            item._replace(address=1 + (number if drawn.sequence else item.address % 7))
+            for number, item in enumerate(drawn.objects)
+        )
+        unit = drawn._replace(common_address=1, objects=near)
         wanted = sum(1 for item in near if bench.routes.takers(1, MONITOR_BASE[unit.type_id], item.address))
         for _ in range(2):  # the second time every address is known
             before = bench.counts["unknown_objects"]
