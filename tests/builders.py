@@ -5,11 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from pilots.api.authentication import digest
+from pilots.domain.columns import Measurements
+from pilots.domain.measurement import Measurement
+from pilots.domain.moments import microseconds
 from pilots.domain.quality import GOOD, Quality
+from pilots.history import services as history
 from pilots.models import Connection, Device, LatestValue, Pilot, Point, Role, RoleGrant, ServiceToken, User
+from pilots.northbound.outbox import enqueue_measurements
 
 
 def make_pilot(code: str = "es", **fields: Any) -> Pilot:
@@ -43,6 +50,38 @@ def make_latest(point: Point, value: float | None = 1.0, *, at: datetime | None 
     """The newest value of a point, measured and received at `at` (now)."""
     moment = at or datetime.now(UTC)
     return LatestValue.objects.create(point=point, value=value, quality=quality.pack(), source_time=moment, received_time=moment)
+
+
+class NewSample(NamedTuple):
+    """One sample to keep: key of its point, microseconds since 1970 UTC, receive offset in ms, value or None, packed quality."""
+
+    point: int
+    source_us: int
+    received_ms: int
+    value: float | None
+    quality: int
+
+
+def new_sample(point: int, *, source_time: datetime, received_time: datetime, value: float | None, quality: int) -> NewSample:
+    """The sample of a measurement."""
+    source_us = microseconds(source_time)
+    return NewSample(point, source_us, (microseconds(received_time) - source_us) // 1000, value, quality)
+
+
+def record_samples(samples: Sequence[NewSample]) -> None:
+    """The history holds these samples."""
+    rows = np.array([tuple(sample) for sample in samples], dtype="i8, i8, i8, f8, i8")
+    point, source_us, received_ms, value, quality = (rows[name] for name in rows.dtype.names or ())
+    texts = np.empty(rows.size, dtype=object)
+    history.record_samples(point, Measurements(value, quality, source_us, source_us + received_ms * 1000, texts))
+
+
+def queue_messages(pilot: Pilot, *values: float, now: datetime) -> None:
+    """A message waits in the outbox for each value."""
+    names = [("es-STO01", "active_power", "W")]
+    for value in values:
+        measurements = Measurements.of([Measurement(value, GOOD, now, now)])
+        enqueue_measurements(np.array([pilot.pk]), np.array([0]), measurements, names=names, now=now)
 
 
 def make_token(*scopes: str, name: str = "", pilots: Sequence[Pilot] = (), devices: Sequence[Device] = (), **fields: Any) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
-from pilots.acquisition.directory import PointEntry
+import numpy as np
+
+from pilots.acquisition.directory import PointTable
+from pilots.domain.columns import Bools, Ints, Measurements
 from pilots.domain.errors import FieldError
 from pilots.domain.measurement import Measurement, RawReading
+from pilots.domain.moments import microseconds
 from pilots.live.frames import Change
 
 
@@ -27,24 +33,38 @@ class Unstorable(FieldError):
 
 @dataclass(slots=True)
 class Entry:
-    """What one `put` or `mark_old` brought, with the acknowledgement its sender awaits.
+    """What one `put` (readings) or `mark_old` (values) brought, with the acknowledgement its sender awaits."""
 
-    `unknown` are readings of points that nobody had heard of yet when they came: the flush looks again.
-    """
-
-    items: list[tuple[PointEntry, Measurement]]
-    done: Future[None] = field(default_factory=Future)
-    unknown: list[tuple[str, RawReading, datetime]] = field(default_factory=list)
+    device: str = ""
+    readings: Sequence[RawReading] = ()
+    received_us: int = 0
+    old: Mapping[int, Measurement] = field(default_factory=dict)
     urgent: bool = False
-    marks_old: bool = False
+    done: Future[None] = field(default_factory=Future)
 
     def __post_init__(self) -> None:
         # A sender that stops waiting must not cancel what the writer is going to answer.
         self.done.set_running_or_notify_cancel()
 
+    def __str__(self) -> str:
+        return f"{self.device}/{self.readings[0].point}" if self.readings else f"points {list(self.old)}"
+
+    def source_us(self, time: datetime | None) -> int:
+        """A device without a clock is stamped on receipt."""
+        return self.received_us if time is None else microseconds(time)
+
     @property
     def size(self) -> int:
-        return len(self.items) + len(self.unknown)
+        return len(self.readings) + len(self.old)
+
+    def halves(self) -> list[Entry]:
+        """Two entries with the same contents; only for those of more than one value."""
+        middle = self.size // 2
+        if self.readings:
+            parts = self.readings[:middle], self.readings[middle:]
+            return [Entry(self.device, part, self.received_us) for part in parts]
+        values = iter(self.old.items())
+        return [Entry(old=dict(islice(values, middle))), Entry(old=dict(values))]
 
 
 @dataclass(slots=True)
@@ -60,19 +80,61 @@ class Counters:
     poisoned: int = 0
     flushes: int = 0
     flush_seconds: float = 0.0
-    queue_seconds: float = 0.0
+
+
+class Rows(Mapping[int, Measurement]):
+    """Measurements as columns, with the slots of their points in the table.
+
+    As a mapping, by the points' keys: only for rows that hold each point once.
+    """
+
+    def __init__(self, points: PointTable, slots: Ints, measurements: Measurements) -> None:
+        self.points, self.slots, self.measurements = points, slots, measurements
+
+    @property
+    def ids(self) -> Ints:
+        """The points' keys."""
+        return self.points.ids[self.slots]
+
+    def take(self, rows: Ints | Bools) -> Rows:
+        """Those of the rows (indices or a mask)."""
+        if rows.dtype == bool and rows.all():
+            return self
+        return Rows(self.points, self.slots[rows], self.measurements.take(rows))
+
+    def joined(self, others: Rows) -> Rows:
+        """These, then the others."""
+        if not len(others):
+            return self
+        slots = np.concatenate([self.slots, others.slots])
+        return Rows(self.points, slots, self.measurements.joined(others.measurements))
+
+    def __getitem__(self, point_id: int) -> Measurement:
+        (found,) = np.nonzero(self.ids == point_id)
+        if not found.size:
+            raise KeyError(point_id)
+        return self.measurements.at(int(found[0]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids.tolist())
+
+    def __len__(self) -> int:
+        return int(self.slots.size)
 
 
 @dataclass(slots=True)
 class Batch:
-    """What one flush is about to write."""
+    """What one flush writes. `latest` and `kept` hold each point once: the newest of all its rows, and of its samples."""
 
-    latest: dict[int, Measurement] = field(default_factory=dict)
-    kept: dict[int, Measurement] = field(default_factory=dict)
-    samples: list[tuple[PointEntry, Measurement]] = field(default_factory=list)
-    changed: list[tuple[PointEntry, Measurement]] = field(default_factory=list)
-    #: Samples whose point and instant may stand in the history already.
-    doubtful: list[tuple[PointEntry, Measurement]] = field(default_factory=list)
+    latest: Rows
+    kept: Rows
+    samples: Rows
+    #: Which samples' point and instant may stand in the history already.
+    doubtful: Bools
+    late: int
+    repeated: int
+    unknown: int = 0
+    #: What goes into the latest values now, and what pages see.
+    written: Rows = field(init=False)
+    shown: Rows = field(init=False)
     setpoints: list[Change] = field(default_factory=list)
-    late: int = 0
-    repeated: int = 0

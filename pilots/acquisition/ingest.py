@@ -1,8 +1,9 @@
 """The one door for values: everything measured enters here, whatever its protocol. [station]
 
-`put` normalises and queues; one writer thread per process flushes: ONE transaction for latest values, samples, set-point
-feedback and outbox. Only after its commit are the acknowledgements released and the frames published, so a protocol that
-acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the CALLRESULT; REST: the 2xx).
+`put` queues; one writer thread per process normalises and flushes, all values as columns: ONE transaction for latest values,
+samples, set-point feedback and outbox. Only after its commit are the acknowledgements released and the frames published, so a
+protocol that acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the CALLRESULT;
+REST: the 2xx).
 """
 
 from __future__ import annotations
@@ -16,29 +17,31 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
-from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Unstorable
-from pilots.acquisition.directory import Directory, PointEntry
+from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Rows, Unstorable
+from pilots.acquisition.directory import Directory
+from pilots.acquisition.gathering import gather
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
+from pilots.acquisition.sorting import add_old, sort
 from pilots.control.feedback import check_feedback, pending_points
-from pilots.domain.measurement import Measurement, RawReading, is_significant, normalise
+from pilots.domain.measurement import Measurement, RawReading
+from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Validity
-from pilots.history.services import NewSample, new_sample, record_samples
-from pilots.live.frames import Change, point_row
+from pilots.history.services import record_samples
+from pilots.live.frames import Change, point_rows
 from pilots.live.hub import hub
-from pilots.northbound.outbox import OutgoingValue, enqueue_measurements
+from pilots.northbound.outbox import enqueue_measurements
 
 log = logging.getLogger(__name__)
 
 #: Flushed at once when idle, else gathered this long: one commit serves many readings.
 WINDOW_S = 0.1
-#: One sample at least so often, however still the value.
-MIN_SAMPLE_INTERVAL_S = 60.0
 QUEUE_BOUND = 200_000
-FLUSH_BOUND = 20_000
+FLUSH_BOUND = 50_000
 
 
 class Ingest:
@@ -84,38 +87,33 @@ class Ingest:
     def put(self, device: str, readings: Sequence[RawReading], received: datetime) -> Future[None]:
         """Queued; the future is done once the readings are committed. Points the device does not have are counted.
 
-        The future's exception: Unstorable, or a DatabaseError when the writer ended before the database came back.
-        Raises IngestFull when the queue is at its bound.
+        The readings belong to the queue from now on: nobody changes them. The future's exception: Unstorable, or a
+        DatabaseError when the writer ended before the database came back. Raises IngestFull when the queue is at its bound.
         """
-        points = self.directory.device(device)
-        entry = Entry([])
-        for reading in readings:
-            point = points.get(reading.point)
-            if point is None:
-                entry.unknown.append((device, reading, received))
-            else:
-                entry.items.append((point, _normalised(reading, point, received)))
-        return self._enqueue(entry)
+        urgent = bool(self._pending) and self._is_awaited(device, readings)
+        return self._enqueue(Entry(device, readings, microseconds(received), urgent=urgent))
 
     def mark_old(self, newest: Mapping[int, Measurement]) -> Future[None]:
         """These newest values by point become questionable and old; a point renewed meanwhile stays as it is."""
-        items = []
-        for point_id, measurement in newest.items():
-            entry = self.directory.point(point_id)
-            if entry is not None and Flag.OLD not in measurement.quality.flags:
-                quality = measurement.quality.worse(Validity.QUESTIONABLE, Flag.OLD)
-                items.append((entry, replace(measurement, quality=quality)))
-        return self._enqueue(Entry(items, marks_old=True))
+        old = {
+            point: replace(measurement, quality=measurement.quality.worse(Validity.QUESTIONABLE, Flag.OLD))
+            for point, measurement in newest.items()
+            if Flag.OLD not in measurement.quality.flags
+        }
+        return self._enqueue(Entry(old=old))
 
     def note_pending_setpoint(self) -> None:
         """Feedback is awaited: from now on it never waits for a batch."""
         self._pending = frozenset(pending_points())
 
+    def _is_awaited(self, device: str, readings: Sequence[RawReading]) -> bool:
+        points = self.directory.device(device)
+        return any(reading.point in points and points[reading.point].id in self._pending for reading in readings)
+
     def _enqueue(self, entry: Entry) -> Future[None]:
         if not entry.size:
             entry.done.set_result(None)
             return entry.done
-        entry.urgent = any(point.id in self._pending for point, _ in entry.items)
         with self._wake:
             if self._queued + entry.size > QUEUE_BOUND:
                 self.counters.refused += entry.size
@@ -123,7 +121,9 @@ class Ingest:
             self._queue.append(entry)
             self._queued += entry.size
             self._urgent = self._urgent or entry.urgent
-            self._wake.notify_all()
+            # The writer waits for the first, for an urgent one and for a full batch: waking it for each costs more than the put.
+            if len(self._queue) == 1 or self._urgent or self._queued >= FLUSH_BOUND:
+                self._wake.notify_all()
         return entry.done
 
     # The writer thread
@@ -143,7 +143,7 @@ class Ingest:
         while not self._stopping:
             try:
                 self.directory.refresh(force=True)
-                self.image.load()
+                self.image.load(self.directory.table)
                 self.note_pending_setpoint()
                 return
             except DatabaseError as error:
@@ -183,8 +183,9 @@ class Ingest:
                 self._ended.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
             except Exception as error:  # noqa: BLE001  the outermost loop of the writer: no value may end it
-                self._isolate(entries, error)
-                return
+                if not self._settle():
+                    self._isolate(entries, error)
+                    return
             else:
                 self._release(entries, batch)
                 return
@@ -197,13 +198,12 @@ class Ingest:
             self._flush_until_written(entries[middle:])
             return
         (entry,) = entries
-        if len(entry.items) < 2:
-            self.counters.poisoned += entry.size
-            log.error("%s could not be stored: %s", entry.items[0][0].reference if entry.items else "a reading", error)
+        if entry.size < 2:
+            self.counters.poisoned += 1
+            log.error("%s could not be stored: %s", entry, error)
             self._fail(entries, Unstorable(f"The database refuses this value: {error}"))
             return
-        middle = len(entry.items) // 2
-        parts = [Entry(items, marks_old=entry.marks_old) for items in (entry.items[:middle], entry.items[middle:])]
+        parts = entry.halves()
         for part in parts:
             self._flush_until_written([part])
         # The sender hears of a failure only if nothing at all was stored: sending the good half again helps nobody.
@@ -213,123 +213,76 @@ class Ingest:
         else:
             entry.done.set_result(None)
 
+    def _settle(self) -> bool:
+        """Nothing is owed any more: what hinders it must not hinder what came since. False when nothing was."""
+        owed = self.image.forgive()
+        try:
+            with transaction.atomic():
+                write_latest_values(owed)
+        except DatabaseError as error:
+            log.error("latest values of the last second were not written: %s", error)
+        return len(owed) > 0
+
     def _fail(self, entries: list[Entry], error: Exception) -> None:
         for entry in entries:
             entry.done.set_exception(error)
 
     def _flush(self, entries: list[Entry]) -> Batch:
-        """One transaction. Whatever it raises, nothing was written and nothing of this object has changed."""
-        started = time.perf_counter()
-        if self.directory.refresh():
-            self.image.forget_unknown(self.directory)
-        self._look_again(entries)
-        batch = self._sort(entries)
-        now = datetime.now(UTC)
+        """One transaction. Whatever it raises, nothing was written and the image has not changed."""
+        started, now = time.perf_counter(), datetime.now(UTC)
+        self.directory.refresh()
+        points = self.directory.table
+        self.image.follow(points)
+        arrived = gather(entries, points)
+        batch = sort(arrived, self.image)
+        add_old(batch, {point: value for entry in entries for point, value in entry.old.items()}, self.image, now)
+        batch.unknown = sum(len(entry.readings) for entry in entries) - len(arrived)
+        self._choose_written(batch)
+        samples = batch.samples
         with transaction.atomic():
-            write_latest_values(batch.latest)
-            record_samples(_samples(batch.samples), may_repeat=_samples(batch.doubtful))
+            write_latest_values(batch.written)
+            record_samples(samples.ids, samples.measurements, may_repeat=batch.doubtful)
             batch.setpoints = check_feedback(batch.latest, now=now)
-            enqueue_measurements([_outgoing(entry, measurement) for entry, measurement in batch.samples], now=now)
+            pilots = points.pilots[samples.slots]
+            enqueue_measurements(pilots, samples.slots, samples.measurements, names=points.names, now=now)
         self.counters.flush_seconds += time.perf_counter() - started
         return batch
 
-    def _look_again(self, entries: list[Entry]) -> None:
-        """Readings that came before their point was known here (at the start, after a change) find it now or are counted."""
-        for entry in entries:
-            for device, reading, received in entry.unknown:
-                point = self.directory.device(device).get(reading.point)
-                if point is None:
-                    self.counters.unknown += 1
-                else:
-                    entry.items.append((point, _normalised(reading, point, received)))
-            entry.unknown = []
+    def _choose_written(self, batch: Batch) -> None:
+        """With more waiting the next flush comes at once: rows that were written just now can wait for it."""
+        written, owed, now_s = batch.latest, self.image.owed(batch.latest.slots), time.monotonic()
+        if self._queue:
+            written, owed = self.image.due(written, now_s), self.image.due(owed, now_s)
+        batch.written, batch.shown = written.joined(owed), batch.latest.joined(owed)
 
     def _release(self, entries: list[Entry], batch: Batch) -> None:
         """After the commit: memory follows, senders hear that it is stored, browsers see it."""
-        self.image.update(batch.latest, batch.kept)
+        self.image.update(batch, time.monotonic())
         for entry in entries:
             entry.done.set_result(None)
         self.counters.flushes += 1
-        self.counters.readings += sum(len(entry.items) for entry in entries)
+        self.counters.readings += sum(entry.size for entry in entries) - batch.unknown
+        self.counters.unknown += batch.unknown
         self.counters.samples += len(batch.samples)
         self.counters.late += batch.late
         self.counters.repeated += batch.repeated
         if batch.setpoints:
-            self._pending -= batch.latest.keys()
+            self._pending = self._pending.difference(batch.latest)
         try:
-            hub(settings.REDIS_URL).publish(_changes(batch.changed) + batch.setpoints)
+            hub(settings.REDIS_URL).publish(_changes(batch.shown) + batch.setpoints)
         except Exception:  # a page that cannot be served is no reason to stop storing
             log.exception("changes were stored but not shown")
 
-    def _sort(self, entries: list[Entry]) -> Batch:
-        """Decides for each measurement what it is: newer, late, repeated or old data, and whether history keeps it."""
-        batch = Batch()
-        for entry in entries:
-            for point, measurement in entry.items:
-                newest = batch.latest.get(point.id) or self.image.newest(point.id)
-                if entry.marks_old:
-                    self._sort_old(batch, point, measurement, newest)
-                elif newest is not None and measurement.source_time < newest.source_time:
-                    # Source time decides: a late spontaneous report goes to history only, never over a newer value.
-                    batch.late += 1
-                    batch.doubtful.append((point, measurement))
-                    batch.samples.append((point, measurement))
-                else:
-                    self._sort_new(batch, point, measurement, newest)
-        return batch
 
-    def _sort_new(self, batch: Batch, point: PointEntry, measurement: Measurement, newest: Measurement | None) -> None:
-        if newest is not None and _same(measurement, newest):
-            # No news for the history, but renewed: pages must not let it grow old.
-            batch.repeated += 1
-            batch.latest[point.id] = measurement
-            batch.changed.append((point, measurement))
-            return
-        kept = batch.kept.get(point.id) or self.image.kept(point.id)
-        batch.latest[point.id] = measurement
-        batch.changed.append((point, measurement))
-        if is_significant(measurement, kept, deadband=point.spec.deadband, min_interval_s=MIN_SAMPLE_INTERVAL_S):
-            batch.kept[point.id] = measurement
-            batch.samples.append((point, measurement))
-            if newest is None or newest.source_time == measurement.source_time:
-                batch.doubtful.append((point, measurement))
-
-    def _sort_old(self, batch: Batch, point: PointEntry, marked: Measurement, newest: Measurement | None) -> None:
-        if newest is not None and newest.received_time > marked.received_time:
-            return  # renewed between the mark and this flush
-        batch.latest[point.id] = marked
-        batch.changed.append((point, marked))
-        # In history the mark stands at the moment the value became old: until then it held.
-        moment = datetime.now(UTC)
-        batch.samples.append((point, replace(marked, source_time=moment, received_time=moment)))
-        batch.kept[point.id] = marked
-
-
-def _normalised(reading: RawReading, point: PointEntry, received: datetime) -> Measurement:
-    return normalise(reading, point.spec, received=received, simulated=point.simulated)
-
-
-def _same(new: Measurement, old: Measurement) -> bool:
-    return (new.source_time, new.value, new.quality, new.text) == (old.source_time, old.value, old.quality, old.text)
-
-
-def _samples(of: list[tuple[PointEntry, Measurement]]) -> list[NewSample]:
-    return [
-        new_sample(entry.id, source_time=m.source_time, received_time=m.received_time, value=m.value, quality=m.quality.pack())
-        for entry, m in of
-    ]
-
-
-def _outgoing(entry: PointEntry, measurement: Measurement) -> OutgoingValue:
-    return OutgoingValue(entry.pilot_id, entry.device, entry.spec.name, entry.spec.unit, measurement)
-
-
-def _changes(changed: list[tuple[PointEntry, Measurement]]) -> list[Change]:
-    rows: dict[str, dict[str, list[object]]] = {}
-    for entry, measurement in changed:
-        # A point that changed twice in one flush shows its newest value only.
-        rows.setdefault(entry.pilot, {})[entry.reference] = point_row(entry.reference, measurement)
-    return [Change(pilot, points=list(points.values())) for pilot, points in rows.items()]
+def _changes(shown: Rows) -> list[Change]:
+    """What pages see, by pilot."""
+    points, pilots = shown.points, shown.points.pilots[shown.slots]
+    changes = []
+    for pilot in np.unique(pilots).tolist():
+        rows = shown.take(pilots == pilot)
+        code = points.entries[int(rows.slots[0])].pilot
+        changes.append(Change(code, points=point_rows(points.references[rows.slots].tolist(), rows.measurements)))
+    return changes
 
 
 _ingest: Ingest | None = None

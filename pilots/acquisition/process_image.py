@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from operator import itemgetter
-
+import numpy as np
 from django.db import connection
 
-from pilots.acquisition.directory import Directory
+from pilots.acquisition.batch import Batch, Rows
+from pilots.acquisition.directory import PointTable
+from pilots.domain.columns import NEVER, Ints, Measurements
 from pilots.domain.measurement import Measurement
+from pilots.domain.moments import moment_of
 from pilots.domain.quality import Quality
-from pilots.history.services import microseconds
+from pilots.history.services import array_literal
 from pilots.models import LatestValue
 
 LONGEST_TEXT = 200
-_COLUMNS = "point_id, value, text, quality, source_time, received_time"
+#: Under load a point's row is written at most so often.
+WRITE_EVERY_S = 1.0
+_COLUMNS = "point_id, value, quality, source_time, received_time, text"
 _NEWER = """ON CONFLICT (point_id) DO UPDATE SET value = excluded.value, text = excluded.text, quality = excluded.quality,
 source_time = excluded.source_time, received_time = excluded.received_time
 WHERE excluded.source_time >= pilots_latestvalue.source_time"""
 _POSTGRESQL = f"""INSERT INTO pilots_latestvalue ({_COLUMNS})
-SELECT point, value, text, quality,
-timestamptz 'epoch' + source_us * interval '1 us', timestamptz 'epoch' + received_us * interval '1 us'
-FROM unnest(%s::bigint[], %s::float8[], %s::text[], %s::smallint[], %s::bigint[], %s::bigint[])
-AS newest (point, value, text, quality, source_us, received_us) {_NEWER}"""
+SELECT point, value, quality,
+timestamptz 'epoch' + source_us * interval '1 us', timestamptz 'epoch' + received_us * interval '1 us', text
+FROM unnest(%s::bigint[], %s::float8[], %s::smallint[], %s::bigint[], %s::bigint[], %s::text[])
+AS newest (point, value, quality, source_us, received_us, text) {_NEWER}"""
 _SQLITE = f"INSERT INTO pilots_latestvalue ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s) {_NEWER}"
 
 
@@ -30,66 +33,103 @@ class ProcessImage:
     """In memory, so that ingest asks the database for nothing but the write. Used by the writer thread; reads are safe."""
 
     def __init__(self) -> None:
-        self._newest: dict[int, Measurement] = {}
-        self._kept: dict[int, Measurement] = {}
+        self.points = PointTable()
+        #: By the points' slots.
+        self.latest = self.kept = Measurements.none_yet(0)
+        self._written_s = np.zeros(0)
+        self._owed = np.zeros(0, dtype=bool)
 
-    def load(self) -> None:
-        """The image is what the database holds."""
-        self._newest = {row.point_id: _measurement(row) for row in LatestValue.objects.iterator(chunk_size=2000)}
+    def load(self, points: PointTable) -> None:
+        """The image is what the database holds of these points."""
+        self.follow(points)
+        columns = ("point_id", "value", "quality", "source_time", "received_time", "text")
+        stored = {
+            points.by_id[key].slot: Measurement(value, Quality.unpack(quality), source, received, text)
+            for key, value, quality, source, received, text in LatestValue.objects.values_list(*columns).iterator(chunk_size=2000)
+            if key in points.by_id
+        }
+        self.latest.put(np.array(list(stored), dtype=np.int64), Measurements.of(list(stored.values())))
+
+    def follow(self, points: PointTable) -> None:
+        """The image is of these points: what it knows of them stays, others leave it."""
+        if points is self.points:
+            return
+        old = self.points.by_id
+        stay = [(old[entry.id].slot, entry.slot) for entry in points.entries if entry.id in old]
+        before, after = np.array(stay, dtype=np.int64).reshape(-1, 2).T
+        latest, kept = Measurements.none_yet(len(points.entries)), Measurements.none_yet(len(points.entries))
+        latest.put(after, self.latest.take(before))
+        kept.put(after, self.kept.take(before))
+        owed, written_s = np.zeros(len(points.entries), dtype=bool), np.full(len(points.entries), -np.inf)
+        owed[after], written_s[after] = self._owed[before], self._written_s[before]
+        self.points, self.latest, self.kept, self._owed, self._written_s = points, latest, kept, owed, written_s
 
     def newest(self, point_id: int) -> Measurement | None:
-        return self._newest.get(point_id)
+        """None when this process has seen none."""
+        entry = self.points.by_id.get(point_id)
+        if entry is None or self.latest.source_us[entry.slot] == NEVER:
+            return None
+        return self.latest.at(entry.slot)
 
-    def kept(self, point_id: int) -> Measurement | None:
-        """The measurement of the newest sample this process kept."""
-        return self._kept.get(point_id)
+    def owed(self, but: Ints) -> Rows:
+        """The newest of points whose rows in the database are behind, `but` for these slots."""
+        owed = self._owed.copy()
+        owed[but] = False
+        slots = np.flatnonzero(owed)
+        return Rows(self.points, slots, self.latest.take(slots))
 
-    def update(self, latest: Mapping[int, Measurement], kept: Mapping[int, Measurement]) -> None:
-        self._newest.update(latest)
-        self._kept.update(kept)
+    def forgive(self) -> Rows:
+        """Nothing is owed any more; returns what was."""
+        slots = np.flatnonzero(self._owed)
+        self._owed[:] = False
+        return Rows(self.points, slots, self.latest.take(slots))
 
-    def forget_unknown(self, directory: Directory) -> None:
-        """Points that were deleted leave the image."""
-        for image in (self._newest, self._kept):
-            for point_id in [known for known in image if directory.point(known) is None]:
-                del image[point_id]
+    def due(self, rows: Rows, now_s: float) -> Rows:
+        """Those of the rows that the database must have now even under load.
+
+        Its history holds what a crash would cost the others, up to their deadband; words it does not hold.
+        """
+        rested = now_s - self._written_s[rows.slots] >= WRITE_EVERY_S
+        return rows.take(rested | (rows.measurements.text != None))  # noqa: E711  element by element
+
+    def update(self, batch: Batch, now_s: float) -> None:
+        """After the commit: memory follows."""
+        self.latest.put(batch.latest.slots, batch.latest.measurements)
+        self.kept.put(batch.kept.slots, batch.kept.measurements)
+        self._owed[batch.latest.slots] = True
+        self._owed[batch.written.slots] = False
+        self._written_s[batch.written.slots] = now_s
 
 
-def write_latest_values(latest: Mapping[int, Measurement]) -> None:
-    """One statement: every point's row is the newest by source time. Ids sorted, so that writers never deadlock."""
-    if not latest:
+def write_latest_values(rows: Rows) -> None:
+    """One statement: every point's row is the newest by source time. Keys sorted, so that writers never deadlock."""
+    if not len(rows):
         return
-    newest = sorted(latest.items(), key=itemgetter(0))
+    order = np.argsort(rows.slots)
+    ids, values = rows.ids[order], rows.measurements.take(order)
+    texts = [None if text is None else text[:LONGEST_TEXT] for text in values.text.tolist()]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_POSTGRESQL, _arrays(newest))
+            columns = (ids, values.value, values.quality, values.source_us, values.received_us)
+            cursor.execute(_POSTGRESQL, [*map(array_literal, columns), _text_array(texts)])
         else:
-            adapt = connection.ops.adapt_datetimefield_value
-            rows = [(key, m.value, _text(m), m.quality.pack(), adapt(m.source_time), adapt(m.received_time)) for key, m in newest]
-            cursor.executemany(_SQLITE, rows)
+            times = _sqlite_times(values.source_us), _sqlite_times(values.received_us)
+            rows_of = zip(ids.tolist(), values.value.tolist(), values.quality.tolist(), *times, texts, strict=True)
+            cursor.executemany(_SQLITE, list(rows_of))
 
 
-def _arrays(newest: Sequence[tuple[int, Measurement]]) -> list[str]:
-    """The columns as array literals (PostgreSQL manual, 8.15.2): psycopg would spend 20 µs a row on the same lists."""
-    measurements = [measurement for _, measurement in newest]
-    columns = (
-        [str(point_id) for point_id, _ in newest],
-        ["NULL" if m.value is None else repr(float(m.value)) for m in measurements],
-        ["NULL" if m.text is None else _quoted(m.text[:LONGEST_TEXT]) for m in measurements],
-        [str(m.quality.pack()) for m in measurements],
-        [str(microseconds(m.source_time)) for m in measurements],
-        [str(microseconds(m.received_time)) for m in measurements],
-    )
-    return ["{" + ",".join(column) + "}" for column in columns]
+def _text_array(texts: list[str | None]) -> str | None:
+    """None where there is no text at all: unnest fills up with NULL."""
+    if not any(text is not None for text in texts):
+        return None
+    return "{" + ",".join("NULL" if text is None else _quoted(text) for text in texts) + "}"
 
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _text(measurement: Measurement) -> str | None:
-    return None if measurement.text is None else measurement.text[:LONGEST_TEXT]
-
-
-def _measurement(row: LatestValue) -> Measurement:
-    return Measurement(row.value, Quality.unpack(row.quality), row.source_time, row.received_time, row.text)
+def _sqlite_times(us: Ints) -> list[str | None]:
+    adapt = connection.ops.adapt_datetimefield_value
+    words = {moment: adapt(moment_of(moment)) for moment in set(us.tolist())}
+    return [words[moment] for moment in us.tolist()]

@@ -7,6 +7,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -110,19 +112,17 @@ def _as_text(columns: Iterable[str], json_columns: Iterable[str]) -> list[Any]:
 
 
 def _points(rows: QuerySet[Point]) -> dict[int, PointSet]:
-    """By device. A profile's thousand devices have their points once: a plan of 100,000 points must fit in memory."""
-    by_device: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for device, *columns in rows.order_by("device", "name").values_list("device", *_as_text(_POINT, _POINT_JSON)):
-        by_device[device].append(tuple(columns))
+    """By device. A profile's thousand devices have their points once, and are read one after the other: a plan of 100,000
+    points must fit in memory, while it is made too."""
+    columns = rows.order_by("device", "name").values_list("device", *_as_text(_POINT, _POINT_JSON))
     specs: dict[tuple[Any, ...], PointSpec] = {}
     sets: dict[tuple[tuple[Any, ...], ...], PointSet] = {}
     found: dict[int, PointSet] = {}
-    for device, of_device in by_device.items():
-        key = tuple(of_device)
+    for device, of_device in groupby(columns.iterator(chunk_size=1000), key=itemgetter(0)):
+        key = tuple(row[1:] for row in of_device)
         if key not in sets:
-            own = [specs.get(columns) or specs.setdefault(columns, _spec(columns)) for columns in of_device]
-            digest = hashlib.sha256(repr(key).encode()).hexdigest()
-            sets[key] = PointSet({spec.name: spec for spec in own}, digest)
+            own = [specs.get(row) or specs.setdefault(row, _spec(row)) for row in key]
+            sets[key] = PointSet({spec.name: spec for spec in own}, hashlib.sha256(repr(key).encode()).hexdigest())
         found[device] = sets[key]
     return found
 

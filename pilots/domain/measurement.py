@@ -53,7 +53,7 @@ def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simul
         source_time = received
         quality = quality.worse(Validity.QUESTIONABLE, Flag.CLOCK_UNSYNCED)
     if isinstance(reading.value, str):
-        return Measurement(None, quality, source_time, received, _storable(reading.value))
+        return Measurement(None, quality, source_time, received, storable(reading.value))
     if reading.value is None:
         return Measurement(None, quality.worse(Validity.INVALID), source_time, received)
     value = spec.from_wire(reading.value)
@@ -64,24 +64,10 @@ def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simul
     return Measurement(value, quality, source_time, received)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """The text without what no database and no JSON can carry (NUL, lone surrogates).
 
-    >>> _storable("EVSE\\0\\0 \\ud800!")
+    >>> storable("EVSE\\0\\0 \\ud800!")
     'EVSE ?!'
     """
     return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def is_significant(new: Measurement, kept: Measurement | None, *, deadband: float, min_interval_s: float) -> bool:
-    """Whether `new` deserves a sample of its own beside the last one kept.
-
-    Always when quality, text or presence changed, when the value left the deadband, or after `min_interval_s`.
-    """
-    if kept is None or new.quality != kept.quality or new.text != kept.text:
-        return True
-    if new.value is None or kept.value is None:
-        return new.value is not kept.value
-    if abs(new.value - kept.value) > deadband:
-        return True
-    return (new.source_time - kept.source_time).total_seconds() >= min_interval_s

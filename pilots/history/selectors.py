@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from django.db import connection
 
+from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Quality, Validity
-from pilots.history.services import PG_EPOCH_US, microseconds
+from pilots.history.services import PG_EPOCH_US
 from pilots.models import Point
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import orjson
 
-from pilots.domain.measurement import Measurement
+from pilots.domain.columns import Measurements
 
 PointRow = list[Any]
 LinkRow = list[Any]
@@ -34,16 +35,15 @@ def milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def point_row(reference: str, measurement: Measurement) -> PointRow:
-    """The row of a measurement; `reference` is `device/point`."""
-    row = [
-        reference,
-        measurement.value,
-        measurement.quality.pack(),
-        milliseconds(measurement.source_time),
-        milliseconds(measurement.received_time),
-    ]
-    return row if measurement.text is None else [*row, measurement.text]
+def point_rows(references: Sequence[str], measurements: Measurements) -> list[PointRow]:
+    """The rows of measurements, `references` being `device/point` of each."""
+    values = np.where(measurements.missing, None, measurements.value)  # type: ignore[call-overload]
+    times = (measurements.source_us // 1000, measurements.received_us // 1000)
+    columns = (column.tolist() for column in (values, measurements.quality, *times))
+    rows = [list(row) for row in zip(references, *columns, strict=True)]
+    for row in np.flatnonzero(measurements.text != None).tolist():  # noqa: E711  element by element
+        rows[row].append(measurements.text[row])
+    return rows
 
 
 def encode_frame(change: Change, *, epoch: str, n: int, now: datetime) -> str:

@@ -17,7 +17,7 @@ from pilots.domain.errors import PlatformDown, PlatformRefused
 from pilots.models import AuditEvent, OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import HeldLease, take_lease
 from pilots.northbound.client import InvadeClient
-from pilots.northbound.messages import rfc3339
+from pilots.northbound.messages import rfc3339, written_values
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def message_key(pilot: str, message: OutboxMessage) -> str:
 def _body(pilot: Pilot, message: OutboxMessage) -> bytes:
     # `sent_at` is the message's birth, so that every try of it has the same body under the same key.
     head = {"pilot": pilot.code, "epoch": message.epoch, "sequence": message.sequence, "sent_at": rfc3339(message.created_at)}
-    return (json.dumps(head)[:-1] + ', "values": ' + message.values_json + "}").encode()
+    return (json.dumps(head)[:-1] + ', "values": ' + written_values(message.values_json) + "}").encode()
 
 
 def _set_aside(message: OutboxMessage, reason: str) -> None:

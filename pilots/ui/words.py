@@ -158,6 +158,7 @@ def commissioning_words() -> dict[str, object]:
         "passed": _("passed"),
         "failed": _("failed"),
         "not_applicable": _("not applicable"),
+        "offered": _("%s points offered, %s of them by names of ours. Reached at %s."),
         "progress": _("%s of %s points tested"),
         "signed": _("Signed. This list never changes again."),
         "verified": _("This file is what was signed here."),

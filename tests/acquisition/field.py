@@ -1,4 +1,4 @@
-"""A field of our own: Modbus responders in a loop of their own thread, so that tests may block."""
+"""A field of our own: Modbus responders in a loop of their own thread, so that tests may block, and rows for them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,29 @@ import asyncio
 import struct
 import threading
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any, TypeVar
 
+from pilots.models import Connection, Device, LatestValue, Pilot
+from tests.builders import make_device, make_point
 from tests.drivers.raw_modbus import RawModbus, Request
 
 Found = TypeVar("Found")
 POWER, P_SET = 10, 40
+
+
+def add_unit(pilot: Pilot, line: Connection, unit: int, *, code: str = "", period_s: float = 0.2) -> Device:
+    """A device at this unit of the line, whose set-point shows in its power."""
+    device = make_device(pilot, code or f"bg-STO0{unit}", connection=line, address={"unit": unit})
+    make_point(device, period_s=period_s, address={"register": POWER, "type": "float32"})
+    make_point(device, "p_set", address={"register": P_SET, "type": "float32"})
+    return device
+
+
+def arrived(unit: int = 1, since: datetime | None = None, *, code: str = "") -> bool:
+    """Whether a value of the device came (after that moment)."""
+    row = LatestValue.objects.filter(point__device__code=code or f"bg-STO0{unit}").first()
+    return row is not None and row.value is not None and (since is None or row.received_time > since)
 
 
 class Field:

@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pilots.acquisition import chores, gateway, state_writer
-from pilots.acquisition.gateway import Gateway
-from pilots.acquisition.ingest import Ingest, ingest
+from pilots.acquisition.ingest import ingest
 from pilots.catalogue.services import note_change
 from pilots.control.services import request_setpoint
 from pilots.domain.quality import Flag
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.domain.topology import LinkState
 from pilots.models import Connection, Device, LatestValue, Lease, Link, Pilot, Point, Setpoint
-from tests.acquisition.field import P_SET, POWER, Field
-from tests.builders import make_connection, make_device, make_pilot, make_point
+from tests.acquisition.conftest import Start
+from tests.acquisition.field import Field, add_unit, arrived
+from tests.builders import make_device
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "TEND_EVERY_S", 0.1)
-    monkeypatch.setattr(state_writer, "FIGURES_EVERY_S", 0.1)
-    monkeypatch.setattr(chores, "EVERY_S", 0.1)
-
-
-@pytest.fixture
-def field() -> Iterator[Field]:
-    field = Field()
-    field.switch_on()
-    yield field
-    field.end()
-
-
-@pytest.fixture
-def pilot(transactional_db: None, field: Field) -> Pilot:
-    pilot = make_pilot("bg")
-    line = make_connection(pilot, "bg-rtu01", protocol="modbus_tcp", port=field.port, state="unknown", options={"timeout_s": 0.3})
-    for unit in (1, 2):
-        add_unit(pilot, line, unit)
-    return pilot
-
-
-@pytest.fixture
-def start(pilot: Pilot, door: Ingest) -> Iterator[Callable[[], Gateway]]:
-    """Starts a gateway; all of them end with the test."""
-    gateways = []
-
-    def begin() -> Gateway:
-        gateway = Gateway()
-        gateways.append(gateway)
-        gateway.start()
-        return gateway
-
-    yield begin
-    for gateway in gateways:
-        gateway.stop()
-
-
-def add_unit(pilot: Pilot, line: Connection, unit: int) -> Device:
-    device = make_device(pilot, f"bg-STO0{unit}", connection=line, address={"unit": unit})
-    make_point(device, period_s=0.2, address={"register": POWER, "type": "float32"})
-    make_point(device, "p_set", address={"register": P_SET, "type": "float32"})
-    return device
-
-
-def latest(unit: int = 1) -> LatestValue | None:
-    return LatestValue.objects.filter(point__device__code=f"bg-STO0{unit}").first()
-
-
-def arrived(unit: int = 1, since: datetime | None = None) -> bool:
-    row = latest(unit)
-    return row is not None and row.value is not None and (since is None or row.received_time > since)
 
 
 def state() -> str:
@@ -97,18 +39,16 @@ def now_is(setpoint: Setpoint, wanted: SetpointState) -> bool:
     return setpoint.state == wanted
 
 
-def test_values_arrive_and_the_connection_says_up(start: Callable[[], Gateway]) -> None:
+def test_values_arrive_and_the_connection_says_up(start: Start, pilot: Pilot) -> None:
     start()
     until(arrived)
-    row = latest()
-    assert row is not None
-    assert row.value == 4500.0
+    assert LatestValue.objects.get(point__device__code="bg-STO01").value == 4500.0
     until(lambda: state() == LinkState.UP)
     until(lambda: Connection.objects.get().statistics.get("polls", 0) > 2)
     assert Connection.objects.get().last_frame_at is not None
 
 
-def test_a_dead_unit_does_not_disturb_the_others(start: Callable[[], Gateway], field: Field) -> None:
+def test_a_dead_unit_does_not_disturb_the_others(start: Start, pilot: Pilot, field: Field) -> None:
     field.silent = {2}
     start()
     until(arrived)
@@ -118,7 +58,7 @@ def test_a_dead_unit_does_not_disturb_the_others(start: Callable[[], Gateway], f
     assert state() == LinkState.UP
 
 
-def test_a_lost_server_is_seen_marked_and_found_again(start: Callable[[], Gateway], field: Field) -> None:
+def test_a_lost_server_is_seen_marked_and_found_again(start: Start, pilot: Pilot, field: Field) -> None:
     start()
     until(arrived)
     field.switch_off()
@@ -132,7 +72,7 @@ def test_a_lost_server_is_seen_marked_and_found_again(start: Callable[[], Gatewa
     until(lambda: LatestValue.objects.get(point__device__code="bg-STO01").unpacked_quality.flags == Flag.NONE)
 
 
-def test_a_peer_that_talks_garbage_is_counted_and_stores_nothing(start: Callable[[], Gateway], field: Field) -> None:
+def test_a_peer_that_talks_garbage_is_counted_and_stores_nothing(start: Start, pilot: Pilot, field: Field) -> None:
     field.garbage = True
     start()
     until(lambda: field.peer.asked)
@@ -140,7 +80,7 @@ def test_a_peer_that_talks_garbage_is_counted_and_stores_nothing(start: Callable
     assert not arrived()
 
 
-def test_a_set_point_reaches_the_device_and_is_proven(start: Callable[[], Gateway], field: Field) -> None:
+def test_a_set_point_reaches_the_device_and_is_proven(start: Start, pilot: Pilot, field: Field) -> None:
     start()
     until(arrived)
     setpoint = ask(-20_000.0)
@@ -149,7 +89,7 @@ def test_a_set_point_reaches_the_device_and_is_proven(start: Callable[[], Gatewa
     assert len(field.writes) == 1
 
 
-def test_two_gateways_write_a_set_point_once(start: Callable[[], Gateway], field: Field) -> None:
+def test_two_gateways_write_a_set_point_once(start: Start, pilot: Pilot, field: Field) -> None:
     first, second = start(), start()
     until(arrived)
     setpoints = [ask(-1000.0 * number, unit) for number in (5, 6) for unit in (1, 2)]
@@ -162,7 +102,7 @@ def test_two_gateways_write_a_set_point_once(start: Callable[[], Gateway], field
     )
 
 
-def test_the_second_gateway_takes_over_when_the_first_stops(start: Callable[[], Gateway]) -> None:
+def test_the_second_gateway_takes_over_when_the_first_stops(start: Start, pilot: Pilot) -> None:
     first = start()
     until(lambda: first.supervisors)
     second = start()
@@ -176,14 +116,14 @@ def test_the_second_gateway_takes_over_when_the_first_stops(start: Callable[[], 
     assert Lease.objects.get(resource="connection:bg-rtu01").owner == second.owner
 
 
-def test_a_disabled_connection_is_let_go(start: Callable[[], Gateway], field: Field) -> None:
+def test_a_disabled_connection_is_let_go(start: Start, pilot: Pilot, field: Field) -> None:
     gateway = start()
     until(arrived)
     Connection.objects.update(enabled=False)
     until(lambda: not gateway.supervisors)
 
 
-def test_a_new_device_is_polled_without_a_restart(start: Callable[[], Gateway], pilot: Pilot) -> None:
+def test_a_new_device_is_polled_without_a_restart(start: Start, pilot: Pilot) -> None:
     start()
     until(arrived)
     add_unit(pilot, Connection.objects.get(), 3)
@@ -191,7 +131,7 @@ def test_a_new_device_is_polled_without_a_restart(start: Callable[[], Gateway], 
     until(lambda: arrived(3))
 
 
-def test_a_claim_left_behind_is_unknown_and_then_judged_by_the_device(start: Callable[[], Gateway], field: Field) -> None:
+def test_a_claim_left_behind_is_unknown_and_then_judged_by_the_device(start: Start, pilot: Pilot, field: Field) -> None:
     setpoint = ask(4500.0)
     assert setpoint.state == SetpointState.VALIDATED
     Setpoint.objects.update(claimed_at=datetime.now(UTC), claim_epoch=1)
@@ -201,7 +141,7 @@ def test_a_claim_left_behind_is_unknown_and_then_judged_by_the_device(start: Cal
     assert field.writes == []
 
 
-def test_a_link_shows_the_state_of_its_connection(start: Callable[[], Gateway], pilot: Pilot, field: Field) -> None:
+def test_a_link_shows_the_state_of_its_connection(start: Start, pilot: Pilot, field: Field) -> None:
     ends = [make_device(pilot, code, kind=kind) for code, kind in (("bg-SCADA", "scada"), ("bg-RTU01", "rtu"))]
     link = Link.objects.create(
         pilot=pilot, letter="b", end_a=ends[0], end_b=ends[1], role="ours", connection=Connection.objects.get()

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 import pilots.acquisition.ingest as ingest_module
-from pilots.acquisition.batch import IngestFull, Unstorable
+from pilots.acquisition.batch import IngestFull, Rows, Unstorable
 from pilots.acquisition.ingest import Ingest
+from pilots.acquisition.process_image import write_latest_values
 from pilots.catalogue.services import note_change
 from pilots.domain.measurement import RawReading
 from pilots.domain.quality import Flag, Quality, Validity
 from pilots.history.selectors import SampleRow, read_samples
 from pilots.live.hub import hub
 from pilots.models import LatestValue, OutboxMessage, OutboxState, Point
+from pilots.northbound.messages import written_values
 from tests.builders import make_device, make_pilot, make_point
 from tests.conftest import Battery
 from tests.waiting import until
@@ -301,12 +305,14 @@ def test_two_writers_number_the_outbox_without_gaps(battery: Battery, door: Inge
     numbers = list(OutboxMessage.objects.order_by("sequence").values_list("sequence", flat=True))
     assert numbers == list(range(1, len(numbers) + 1))
     assert OutboxState.objects.get(pilot=battery.pilot).next_sequence == len(numbers) + 1
-    assert sum(len(orjson.loads(body)) for body in OutboxMessage.objects.values_list("values_json", flat=True)) == 30
+    assert (
+        sum(len(orjson.loads(written_values(body))) for body in OutboxMessage.objects.values_list("values_json", flat=True)) == 30
+    )
 
 
 def test_every_sample_waits_for_the_platform(battery: Battery, door: Ingest) -> None:
     power(door, 4500.0, 0)
-    (value,) = orjson.loads(OutboxMessage.objects.get().values_json)
+    (value,) = orjson.loads(written_values(OutboxMessage.objects.get().values_json))
     assert (value["device"], value["point"], value["value"], value["unit"]) == ("es-STO01", "active_power", 4500.0, "W")
 
 
@@ -356,3 +362,64 @@ def test_a_great_batch_is_stored_in_one_flush(battery: Battery, door: Ingest) ->
     put(door, "es-STO01", *(RawReading(point.name, 1.0) for point in points))
     assert LatestValue.objects.count() == 2000
     assert door.counters.flushes == flushed + 1
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The keys of all rows of latest values that were written, in turn."""
+    keys: list[int] = []
+
+    def write(rows: Rows) -> None:
+        keys.extend(rows)
+        write_latest_values(rows)
+
+    monkeypatch.setattr(ingest_module, "write_latest_values", write)
+    return keys
+
+
+def test_under_load_a_latest_value_is_written_once_a_second_and_the_last_one_always(
+    battery: Battery, door: Ingest, written: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soc = make_point(battery.device, "soc", unit="%")
+    announce(door, battery)
+    power(door, 0.0, 0)
+    monkeypatch.setattr(ingest_module, "FLUSH_BOUND", 1)
+    flushed, started = door.counters.flushes, time.monotonic()
+    with locked_database():
+        readings = [RawReading("active_power", 1000.0 * n, source_time=at(n)) for n in range(1, 20)]
+        futures = [door.put("es-STO01", [reading], at(20)) for reading in (*readings, RawReading("soc", 55.0))]
+    for future in futures:
+        future.result(10)
+    until(lambda: door.counters.flushes == flushed + 20)
+    assert (latest(battery.power).value, latest(soc).value) == (19_000.0, 55.0)
+    assert len(samples(battery.power)) == 20
+    # The first, the one that was on its way when the others came, the last, and one for each second between.
+    assert written.count(battery.power.pk) <= 3 + int(time.monotonic() - started)
+
+
+def test_under_load_words_are_written_at_once(battery: Battery, door: Ingest) -> None:
+    serial = make_point(battery.device, "serial_number", kind="text", unit="")
+    announce(door, battery)
+    put(door, "es-STO01", RawReading("serial_number", "A"), RawReading("active_power", 1.0))
+    values = door.image.owed(np.array([], dtype=np.int64))
+    assert not values  # nothing waits, so nothing is owed
+    newest = Rows(door.image.points, np.arange(3), door.image.latest)
+    assert list(door.image.due(newest, time.monotonic())) == [battery.p_set.pk, serial.pk]
+
+
+def test_a_deleted_point_whose_row_is_owed_takes_no_other_value_with_it(
+    battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doomed = make_point(battery.device, "doomed")
+    announce(door, battery)
+    put(door, "es-STO01", RawReading("active_power", 1.0), RawReading("doomed", 1.0))
+    monkeypatch.setattr(ingest_module, "FLUSH_BOUND", 1)
+    with locked_database():
+        flushing = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
+        until(lambda: door.queued == 0)
+        waiting = [door.put("es-STO01", [RawReading(name, 3000.0)], datetime.now(UTC)) for name in ("doomed", "active_power")]
+        Point.objects.filter(pk=doomed.pk).delete()
+    for future in (flushing, *waiting):
+        future.result(10)
+    assert latest(battery.power).value == 3000.0
+    assert door.counters.poisoned == 0

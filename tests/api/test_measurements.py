@@ -11,10 +11,9 @@ from django.test.utils import CaptureQueriesContext
 
 from pilots.domain.quality import Flag, Quality, Source
 from pilots.history.selectors import read_samples
-from pilots.history.services import new_sample, record_samples
 from pilots.models import Connection, LatestValue, Point
 from tests.api.conftest import Api, Plant, api, build_plant, problem
-from tests.builders import make_latest
+from tests.builders import make_latest, new_sample, record_samples
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 

@@ -71,44 +71,6 @@ class ModbusGateway(asyncio.Protocol):
         return body[:4]
 
 
-class Iec104Station(asyncio.Protocol):
-    """Sends `FRAMES` I-frames of 16 time-tagged floats after STARTDT, within a window of K, and confirms interrogations."""
-
-    FRAMES, OBJECTS, K = 8000, 16, 120
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.buffer, self.sent, self.acknowledged, self.received, self.started = b"", 0, 0, 0, False
-        self.asdu = iec104_floats(self.OBJECTS)
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while len(self.buffer) >= 6 and len(self.buffer) >= self.buffer[1] + 2:
-            size = self.buffer[1] + 2
-            frame, self.buffer = self.buffer[:size], self.buffer[size:]
-            self.take(frame)
-        while self.started and self.sent < self.FRAMES and self.sent - self.acknowledged < self.K:
-            self.send(self.asdu)
-
-    def take(self, frame: bytes) -> None:
-        if frame[2] & 3 == 3:
-            if frame[2] in (0x07, 0x13, 0x43):
-                self.transport.write(bytes((0x68, 4, frame[2] << 1 if frame[2] != 0x07 else 0x0B, 0, 0, 0)))
-            self.started = self.started or frame[2] == 0x07
-            return
-        acknowledged = int.from_bytes(frame[4:6], "little") >> 1
-        self.acknowledged += (acknowledged - self.acknowledged) % 0x8000
-        if frame[2] & 1 == 0:
-            self.received += 1
-            for cause in (7, 10) if frame[6] == 100 else ():
-                self.send(frame[6:8] + bytes((cause,)) + frame[9:])
-
-    def send(self, asdu: bytes) -> None:
-        control = struct.pack("<HH", self.sent % 0x8000 << 1, self.received % 0x8000 << 1)
-        self.transport.write(bytes((0x68, 4 + len(asdu))) + control + asdu)
-        self.sent += 1
-
-
 def iec104_floats(objects: int) -> bytes:
     """An ASDU of type 36 (float with CP56Time2a), spontaneous, common address 1, object addresses 1..objects."""
     body = b"".join(
@@ -138,4 +100,4 @@ def peer(name: str, module: str = "tests.bench.peers", *arguments: str) -> Itera
 
 
 if __name__ == "__main__":
-    asyncio.run(serve({"modbus": ModbusGateway, "iec104": Iec104Station}[sys.argv[1]]))
+    asyncio.run(serve({"modbus": ModbusGateway}[sys.argv[1]]))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilots.domain.measurement import Measurement, RawReading, is_significant, normalise
+from pilots.domain.columns import Measurements, is_significant
+from pilots.domain.measurement import Measurement, RawReading, normalise
 from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.quality import GOOD, Flag, Quality, Source, Validity, aged, from_qds
 
@@ -87,4 +88,6 @@ def test_what_never_promised_to_come_never_grows_old() -> None:
 def test_deadband_and_the_longest_interval_decide(value: float | None, seconds: float, significant: bool) -> None:
     kept = Measurement(100.0, GOOD, NOW, NOW)
     new = Measurement(value, GOOD, NOW + timedelta(seconds=seconds), NOW)
-    assert is_significant(new, kept, deadband=50, min_interval_s=60) is significant
+    (whole,) = is_significant(Measurements.of([new]), Measurements.of([kept]), deadband=50, min_interval_s=60)
+    (row,), (last,) = Measurements.of([new]).rows(), Measurements.of([kept]).rows()
+    assert (whole, is_significant(row, last, deadband=50, min_interval_s=60)) == (significant, significant)

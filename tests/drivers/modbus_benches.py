@@ -23,7 +23,7 @@ SETPOINT = make_point("p_set", PointKind.SETPOINT, register=40, type="int32")
 
 @asynccontextmanager
 async def opened(port: int, *devices: Any, **options: Any) -> AsyncIterator[ModbusTcpDriver]:
-    driver = ModbusTcpDriver(make_target(port, *devices, **{"timeout_s": 0.15, **options}), Committed())
+    driver = ModbusTcpDriver(make_target(port, *devices, **{"timeout_s": 0.25, **options}), Committed())
     await driver.open()
     try:
         yield driver

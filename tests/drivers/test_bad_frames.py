@@ -53,10 +53,6 @@ ASDUS = [asdu.encode(each) for each in UNITS]
 APDUS = [apci.i_frame(n, 0, data) for n, data in enumerate(ASDUS)] + [apci.u_frame(apci.TESTFR_ACT), apci.s_frame(5)]
 LINES = [ft12.encode(ft12.PRM | ft12.REQUEST_STATUS, 1, 1), b"\xe5"]
 LINES += [ft12.encode(0x08, 1, 1, asdu.encode(each, SIZES)) for each in UNITS]
-    ft12.encode(ft12.PRM | ft12.REQUEST_STATUS, 1, 1),
-    b"\xe5",
-    *(ft12.encode(0x08, 1, 1, asdu.encode(each, SIZES)) for each in UNITS),
-]
 
 _READ = tlv(0xA1, tlv(0x02, whole_number(7)), tlv(0xA4, tlv(0xA1, tlv(0x87, b"\x08\x42\x2a\x00\x00"), tlv(0x83, b"\x01"))))
 _REPORT = tlv(0xA3, tlv(0xA0, tlv(0xA1, tlv(0x80, b"RPT")), tlv(0xA0, tlv(0x8A, b"brcb"), tlv(0x84, b"\x06\x00"))))

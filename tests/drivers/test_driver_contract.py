@@ -22,6 +22,7 @@ from pilots.drivers.registry import DRIVERS, driver_for
 from tests.drivers.builders import Committed, make_device, make_point, make_target
 from tests.drivers.iec101.faulty import FaultyStation, faulty_line
 from tests.drivers.iec104.peers import RawStation, raw_station
+from tests.drivers.iec61850.peers import SET_POINT, simulated
 from tests.drivers.modbus_benches import carried_rtu_peer
 from tests.drivers.raw_modbus import raw_modbus
 
@@ -120,6 +121,17 @@ async def iec101_bench() -> AsyncIterator[Bench]:
         yield Bench(make_driver(Protocol.IEC101, line.port, battery(Protocol.IEC101)), hang_up, nothing)
 
 
+@asynccontextmanager
+async def iec61850_bench() -> AsyncIterator[Bench]:
+    async with simulated(SET_POINT) as ied:
+
+        async def hang_up() -> None:
+            ied.hang_up()
+
+        device = make_device(SET_POINT, id=DEVICE, address={"ied": "ES1"})
+        yield Bench(make_driver(Protocol.IEC61850, ied.port, device), hang_up, nothing)
+
+
 async def accept_everything(socket: ClientConnection) -> None:
     async for text in socket:
         _, number, *_ = json.loads(text)
@@ -162,6 +174,7 @@ BENCHES = {
     Protocol.MODBUS_RTU: modbus_rtu_bench,
     Protocol.IEC104: iec104_bench,
     Protocol.IEC101: iec101_bench,
+    Protocol.IEC61850: iec61850_bench,
     Protocol.OCPP16: ocpp_bench,
 }
 every_protocol = pytest.mark.parametrize("protocol", sorted(BENCHES))

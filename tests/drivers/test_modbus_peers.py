@@ -15,10 +15,13 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused
 from pilots.domain.point import PointKind
+from pilots.drivers.capture import capture
+from pilots.drivers.modbus import ModbusRtuDriver, ModbusTcpDriver
 from pilots.drivers.modbus.driver import ModbusDriver
 from tests.bench.plain import free_port
-from tests.drivers.builders import make_device, make_point
-from tests.drivers.modbus_benches import on_line, opened
+from tests.drivers.builders import Committed, make_device, make_point, make_target
+from tests.drivers.modbus_benches import carried_rtu_peer, on_line, opened
+from tests.drivers.raw_modbus import raw_modbus
 
 PEERS = Path(__file__).parents[1] / "peers"
 POINTS = (
@@ -121,3 +124,34 @@ async def test_pymodbus_over_a_serial_line(tmp_path: Path) -> None:
                 await exercise(driver, mask_write=True)
         finally:
             await server.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("driver_class", [ModbusTcpDriver, ModbusRtuDriver])
+async def test_tshark_reads_our_frames_without_a_warning(driver_class: type[ModbusDriver], tmp_path: Path) -> None:
+    maker = raw_modbus if driver_class is ModbusTcpDriver else carried_rtu_peer
+    async with maker(registers={at: at for at in range(200)}, coils={at: at % 3 == 0 for at in range(20)}) as peer:
+        driver = driver_class(make_target(peer.port, make_device(*POINTS), timeout_s=1.0), Committed())
+        await driver.open()
+        await driver.read("bg-M01", [point.name for point in POINTS[:-1]])
+        for name, value in (("coil", 0), ("second_coil", 1), ("watts", -1234.5), ("mode", 3), ("bits", 9)):
+            await driver.write("bg-M01", name, value)
+        with pytest.raises(DeviceRefused):
+            await driver.read("bg-M01", ["nowhere"])
+        await driver.close()
+    frames = driver.traffic.log.frames()
+    path = tmp_path / "log.pcap"
+    path.write_bytes(capture(frames, port=502))
+    fields = ("modbus.func_code", "_ws.malformed", "_ws.expert.message")
+    process = await asyncio.create_subprocess_exec(
+        "tshark", "-r", str(path), "-d", f"tcp.port==502,{driver.dissector}", "-o", "tcp.analyze_sequence_numbers:FALSE",
+        "-T", "fields", *(part for name in fields for part in ("-e", name)),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    rows = [line.split("\t") for line in output.decode().splitlines()]
+    at = 7 if driver.dissector == "mbtcp" else 1
+    functions = [frame.raw[at] for frame in frames]
+    assert [int(code) for code, *_ in rows] == [function & 0x7F for function in functions]
+    assert {function & 0x7F for function in functions} == {1, 2, 3, 4, 5, 6, 15, 16, 22}
+    # tshark's only remark is that an exception is one.
+    assert [row for row, function in zip(rows, functions, strict=True) if any(row[1:]) and function < 0x80] == []

@@ -94,13 +94,13 @@ async def test_noise_around_the_answer_is_skipped(path: Path) -> None:
     async with rtu_peer(path, registers=peer_with_floats()) as (peer, line):
 
         async def script(request: Request) -> bytes:
-            return b"\xff\x01\x83" + peer.answer(request) + b"\x00"
+            return b"\xff\x02\x83" + peer.answer(request) + b"\x00"
 
         peer.script = script
         async with on_line(path, make_device(*FLOATS)) as driver:
             for _ in range(3):
-                line.interject(b"\x55\xaa\x01")
-                await asyncio.sleep(0.01)
+                line.interject(b"\x55\xaa\x02")
+                await asyncio.sleep(0.1)  # the responder too needs silence to forget it
                 assert [r.value for r in await driver.read("bg-M01", ["a", "b"])] == [1.5, -2.25]
             assert driver.traffic.kinds["noise"] >= 3
 
@@ -140,7 +140,7 @@ async def test_an_answer_to_something_else_is_waited_past(path: Path, answer: An
             return bytes(answer(request)) + (peer.answer(request) if len(peer.asked) > 1 else b"")
 
         peer.script = script
-        async with on_line(path, make_device(*FLOATS), timeout_s=0.1, late_s=0) as driver:
+        async with on_line(path, make_device(*FLOATS), timeout_s=0.3, late_s=0) as driver:
             with pytest.raises(ProtocolViolation, match=kind):
                 await driver.read("bg-M01", ["a"])
             await asyncio.sleep(max(0.0, driver._opened().late_for_s(1)))
@@ -164,11 +164,12 @@ async def test_another_masters_talk_with_other_units_costs_nothing(path: Path) -
             assert driver.traffic.kinds == {"another master": 1, "wrong unit": 1}
 
 
-async def test_when_another_master_asks_our_unit_nobody_knows_whose_answer_comes(path: Path) -> None:
+@pytest.mark.parametrize("question", ["01 03 0000 0002", "01 03 0305 0002"])
+async def test_when_another_master_asks_our_unit_nobody_knows_whose_answer_comes(path: Path, question: str) -> None:
     async with rtu_peer(path, registers=peer_with_floats()) as (peer, line):
 
         async def script(request: Request) -> None:
-            line.interject(with_crc(bytes.fromhex("01 03 0000 0002")) + with_crc(bytes.fromhex("01 03 04 41100000")))
+            line.interject(with_crc(bytes.fromhex(question)) + with_crc(bytes.fromhex("01 03 04 41100000")))
 
         peer.script = script
         async with on_line(path, make_device(*FLOATS), late_s=0.05) as driver:

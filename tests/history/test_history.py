@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from pilots.domain.moments import microseconds
 from pilots.domain.quality import GOOD, INVALID, Flag, Quality, Validity
 from pilots.history.selectors import aggregate, read_samples, series, stream_samples
-from pilots.history.services import NewSample, ensure_partitions, forget_samples, microseconds, new_sample, record_samples
+from pilots.history.services import ensure_partitions, forget_samples
 from pilots.models import Point
-from tests.builders import make_device, make_pilot, make_point
+from tests.builders import NewSample, make_device, make_pilot, make_point, new_sample, record_samples
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 3, 29, 0, 0, tzinfo=UTC)
@@ -66,6 +67,11 @@ def test_a_sample_of_the_same_instant_replaces_the_first(point: Point) -> None:
     keep(point, (0, 1.0), (1, 2.0))
     keep(point, (0, 5.0), (2, 3.0))
     assert [row.value for row in read_samples([point], START, at(10), limit=10)] == [5.0, 2.0, 3.0]
+
+
+def test_of_two_samples_of_one_instant_in_one_batch_the_last_stands(point: Point) -> None:
+    keep(point, (1, 2.0), (0, 1.0), (1, 3.0))
+    assert [row.value for row in read_samples([point], START, at(10), limit=10)] == [1.0, 3.0]
 
 
 def test_missing_values_stay_missing_beside_present_ones(point: Point) -> None:

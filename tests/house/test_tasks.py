@@ -10,8 +10,8 @@ from django.conf import settings
 from invade_scada.celery import app
 from pilots import tasks
 from pilots.history.selectors import read_samples
-from pilots.history.services import new_sample, record_samples
 from pilots.models import IdempotencyKey, Point
+from tests.builders import new_sample, record_samples
 from tests.conftest import Battery
 
 pytestmark = pytest.mark.django_db

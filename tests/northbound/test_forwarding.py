@@ -12,13 +12,10 @@ from typing import Any
 
 import pytest
 
-from pilots.domain.measurement import Measurement
-from pilots.domain.quality import GOOD
 from pilots.models import OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import take_lease
-from pilots.northbound.outbox import OutgoingValue, enqueue_measurements
 from pilots.northbound.services import forward_outbox
-from tests.builders import make_pilot
+from tests.builders import make_pilot, queue_messages
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -71,9 +68,7 @@ def pilot(db: None) -> Pilot:
 
 def queue(pilot: Pilot, *values: float) -> None:
     """One message each."""
-    for value in values:
-        measurement = Measurement(value, GOOD, NOW, NOW)
-        enqueue_measurements([OutgoingValue(pilot.pk, "es-STO01", "active_power", "W", measurement)], now=NOW)
+    queue_messages(pilot, *values, now=NOW)
 
 
 def forward(later_s: float = 0.0, owner: str = "forwarder-1") -> int:

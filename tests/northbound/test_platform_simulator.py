@@ -10,20 +10,15 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from pilots.domain.measurement import Measurement
-from pilots.domain.quality import GOOD
 from pilots.models import OutboxMessage
-from pilots.northbound.outbox import OutgoingValue, enqueue_measurements
 from pilots.northbound.services import forward_outbox
 from pilots.simulators.platform import Platform
-from tests.builders import make_pilot
+from tests.builders import make_pilot, queue_messages
 
 
 def _queue_and_forward() -> int:
     pilot, now = make_pilot(), datetime.now(UTC)
-    for number in range(5):
-        value = OutgoingValue(pilot.pk, "es-STO01", "active_power", "W", Measurement(float(number), GOOD, now, now))
-        enqueue_measurements([value], now=now)
+    queue_messages(pilot, *map(float, range(5)), now=now)
     return forward_outbox(owner="forwarder", now=now)
 
 

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.test import Client
 
+from pilots.domain.moments import microseconds
 from pilots.history.selectors import stream_samples
-from pilots.history.services import NewSample, microseconds, record_samples
 from pilots.models import LatestValue, OutboxMessage
 from pilots.ui.plotly_files import PACKAGE_DATA, style_hashes
 from pilots.ui.single_line import CHARACTER
 from pilots.ui.trend_views import csv_lines, harmless
-from tests.builders import make_point
+from tests.builders import NewSample, make_point, record_samples
 from tests.ui.conftest import Plant, client_of
 
 NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)

@@ -13,46 +13,32 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from pilots.domain.errors import AnswerTimeout, CatalogueError, FieldError, LinkDown, ProtocolViolation
+from pilots.domain.errors import AnswerTimeout, FieldError, LinkDown, ProtocolViolation
+from pilots.drivers.iec104.parameters import MODULUS, LinkParameters
 from pilots.drivers.iec60870.link import NotSent
-from pilots.drivers.iec60870.options import within
 from pilots.drivers.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
+FRAMING = "framing"  # the violation after which nothing can be told apart any more
 START = 0x68
 MAX_LENGTH = 253
-MODULUS = 1 << 15
 STARTDT_ACT, STARTDT_CON, STOPDT_ACT, STOPDT_CON, TESTFR_ACT, TESTFR_CON = 0x07, 0x0B, 0x13, 0x23, 0x43, 0x83
 FUNCTION_NAMES = {STARTDT_CON: "STARTDT", STOPDT_CON: "STOPDT", TESTFR_CON: "TESTFR"}
 CLOSE_PATIENCE_S = 1.0  # for STOPDT con, for the last commit and for the socket
 TIMER_SLACK_S = 0.001  # the loop may wake that much before the asked time
-SHORTEST_S, LONGEST_S = 0.001, 172_800.0  # the standard's own tables end at 255 s (t0-t2) and 48 h (t3)
 MAX_UNCOMMITTED = 1024  # I-frames: beyond that the socket is not read, a peer that ignores k waits in TCP
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LinkParameters:
-    """Timers in seconds and windows in I-frames; defaults of IEC 60870-5-104, 9.6."""
+class BadFrame(ProtocolViolation):
+    """The peer broke the rules of the link; `kind` says which in a word or two, for the counters."""
 
-    t0: float = 30.0  # connection establishment
-    t1: float = 15.0  # our frame must be acknowledged or answered within it, else the link is closed
-    t2: float = 10.0  # longest wait before we acknowledge; below t1
-    t3: float = 20.0  # silence after which the link is tested
-    k: int = 12  # most I-frames of ours without acknowledgement
-    w: int = 8  # acknowledge at the latest after so many received
-
-    def __post_init__(self) -> None:
-        for name in ("t0", "t1", "t2", "t3"):
-            within(name, getattr(self, name), SHORTEST_S, LONGEST_S)
-        if self.t2 >= self.t1:
-            raise CatalogueError(f"{self.t2:g} is not below t1, {self.t1:g}", field="options.t2")
-        for name in ("k", "w"):
-            within(name, getattr(self, name), 1, MODULUS - 1)
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def u_frame(function: int) -> bytes:
@@ -75,13 +61,13 @@ def split_frames(buffer: bytearray) -> Iterator[bytes]:
         while len(buffer) - position >= 2:
             length = buffer[position + 1]
             if buffer[position] != START or not 4 <= length <= MAX_LENGTH:
-                raise ProtocolViolation(f"no APDU starts with {bytes(buffer[position : position + 2]).hex(' ')}")
+                raise BadFrame(f"no APDU starts with {bytes(buffer[position : position + 2]).hex(' ')}", FRAMING)
             if len(buffer) - position < 2 + length:
                 return
             yield bytes(buffer[position : position + 2 + length])
             position += 2 + length
         if len(buffer) > position and buffer[position] != START:
-            raise ProtocolViolation(f"no APDU starts with {buffer[position]:02x}")
+            raise BadFrame(f"no APDU starts with {buffer[position]:02x}", FRAMING)
     finally:
         del buffer[:position]
 
@@ -176,7 +162,8 @@ class Link(asyncio.Protocol, Generic[Item]):
         """The connection is given up at once, for that reason."""
         if self.ended:
             return
-        self.traffic.violations += isinstance(failure, ProtocolViolation)
+        if isinstance(failure, ProtocolViolation):
+            self.traffic.note_violation(failure.kind if isinstance(failure, BadFrame) else "asdu")
         self.traffic.timeouts += isinstance(failure, AnswerTimeout)
         self._end(failure)
         if self._transport is not None:
@@ -242,6 +229,8 @@ class Link(asyncio.Protocol, Generic[Item]):
                 self.traffic.note_received(frame)
                 self._take(frame)
         except ProtocolViolation as violation:
+            if isinstance(violation, BadFrame) and violation.kind == FRAMING:
+                self.traffic.note_received(bytes(self._buffer))  # what stands where a frame should begin
             self.fail(violation)
             return
         if self._batch and len(self._batch) >= MAX_UNCOMMITTED and not self._reading_paused and self._transport is not None:
@@ -253,7 +242,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         if control & 0x01 == 0:
             self._take_i(frame)
         elif len(frame) != 6:
-            raise ProtocolViolation(f"an S- or U-frame of {len(frame)} octets")
+            raise BadFrame(f"an S- or U-frame of {len(frame)} octets", "length")
         elif control == 0x01:
             self._take_acknowledgement(int.from_bytes(frame[4:6], "little"))
         else:
@@ -262,7 +251,7 @@ class Link(asyncio.Protocol, Generic[Item]):
     def _take_i(self, frame: bytes) -> None:
         number = int.from_bytes(frame[2:4], "little") >> 1
         if number != self._received % MODULUS:
-            raise ProtocolViolation(f"I-frame {number} came, {self._received % MODULUS} was due")
+            raise BadFrame(f"I-frame {number} came, {self._received % MODULUS} was due", "sequence number")
         self._take_acknowledgement(int.from_bytes(frame[4:6], "little"))
         self._batch.append(self._receive(frame[6:]))
         self._received += 1
@@ -273,7 +262,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         oldest = self._send_count - len(self._sent)
         count = ((field >> 1) - oldest) % MODULUS
         if count > len(self._sent):
-            raise ProtocolViolation(f"N(R) {field >> 1} acknowledges I-frames that were never sent")
+            raise BadFrame(f"N(R) {field >> 1} acknowledges I-frames that were never sent", "acknowledgement")
         for _ in range(count):
             self._sent.popleft()
         if count:
@@ -284,7 +273,7 @@ class Link(asyncio.Protocol, Generic[Item]):
             self._write(u_frame(TESTFR_CON))
             return
         if function not in FUNCTION_NAMES:
-            raise ProtocolViolation(f"U-frame {function:02x} is not one a controlled station sends")
+            raise BadFrame(f"U-frame {function:02x} is not one a controlled station sends", "U-frame")
         asked = self._expected.pop(function, None)
         if asked is None:
             return  # a second confirmation of the same activation harms nobody

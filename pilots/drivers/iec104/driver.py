@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from pilots.domain.errors import AnswerTimeout, FieldError, LinkDown
 from pilots.drivers.base import Sink, Target
-from pilots.drivers.iec104.apci import Link, LinkParameters
+from pilots.drivers.iec104.apci import Link
+from pilots.drivers.iec104.parameters import LinkParameters
 from pilots.drivers.iec104.words import describe_apdu
 from pilots.drivers.iec60870.monitoring import Received
 from pilots.drivers.iec60870.options import from_options

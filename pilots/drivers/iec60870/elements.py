@@ -113,7 +113,7 @@ _COMMANDS: dict[int, tuple[str, str, Element]] = {
     51: ("BO_NA", "BO_TA", _BITS_COMMAND),
 }
 TIMED_COMMAND_OFFSET = 13  # 45 C_SC_NA_1 -> 58 C_SC_TA_1, ... 51 -> 64
-KINDS: dict[int, Kind] = {
+_OTHERS: dict[int, Kind] = {
     20: Kind("M_PS_NA_1", _PACKED_SINGLES),
     21: Kind("M_ME_ND_1", _BARE_NORMALISED),
     70: Kind("M_EI_NA_1", _OCTET),
@@ -124,21 +124,32 @@ KINDS: dict[int, Kind] = {
     104: Kind("C_TS_NA_1", _TWO_OCTETS),
     107: Kind("C_TS_TA_1", _TWO_OCTETS, times.LONG),
 }
-#: Each monitor type with its base: the type that stands for the same element whatever its time tag (36, 14 -> 13).
-MONITOR_BASE: dict[int, int] = {20: 20, 21: 9}
-for _base, (_name, _element, _short, _short_name, _long, _long_name) in _MONITOR.items():
-    KINDS[_base] = Kind(f"M_{_name}_1", _element)
-    KINDS[_short] = Kind(f"M_{_short_name}_1", _element, times.SHORT)
-    KINDS[_long] = Kind(f"M_{_long_name}_1", _element, times.LONG)
-    MONITOR_BASE |= dict.fromkeys((_base, _short, _long), _base)
-for _long, (_element, _short, _short_name, _long_name) in _EVENTS.items():
-    KINDS[_short] = Kind(f"M_{_short_name}_1", _element, times.SHORT)
-    KINDS[_long] = Kind(f"M_{_long_name}_1", _element, times.LONG)
-    MONITOR_BASE |= {_short: _long, _long: _long}
-for _base, (_name, _timed_name, _element) in _COMMANDS.items():
-    KINDS[_base] = Kind(f"C_{_name}_1", _element)
-    KINDS[_base + TIMED_COMMAND_OFFSET] = Kind(f"C_{_timed_name}_1", _element, times.LONG)
 
+
+def _kinds() -> dict[int, Kind]:
+    """Every type this project speaks."""
+    kinds = dict(_OTHERS)
+    for base, (name, element, short, short_name, long, long_name) in _MONITOR.items():
+        kinds[base] = Kind(f"M_{name}_1", element)
+        kinds[short] = Kind(f"M_{short_name}_1", element, times.SHORT)
+        kinds[long] = Kind(f"M_{long_name}_1", element, times.LONG)
+    for long, (element, short, short_name, long_name) in _EVENTS.items():
+        kinds[short] = Kind(f"M_{short_name}_1", element, times.SHORT)
+        kinds[long] = Kind(f"M_{long_name}_1", element, times.LONG)
+    for base, (name, timed_name, element) in _COMMANDS.items():
+        kinds[base] = Kind(f"C_{name}_1", element)
+        kinds[base + TIMED_COMMAND_OFFSET] = Kind(f"C_{timed_name}_1", element, times.LONG)
+    return kinds
+
+
+KINDS = _kinds()
+#: Each monitor type with its base: the type that stands for the same element whatever its time tag (36, 14 -> 13).
+MONITOR_BASE: dict[int, int] = {
+    20: 20,
+    21: 9,
+    **{type_id: base for base, row in _MONITOR.items() for type_id in (base, row[2], row[4])},
+    **{type_id: base for base, row in _EVENTS.items() for type_id in (base, row[1])},
+}
 COUNTERS, PROTECTION_EVENTS = 15, frozenset({38, 39, 40})  # bases whose quality octet differs
 COMMANDS = frozenset(_COMMANDS)
 TIMED_COMMANDS = frozenset(base + TIMED_COMMAND_OFFSET for base in _COMMANDS)

@@ -16,6 +16,7 @@ from pilots.drivers.iec60870.elements import (
     KINDS,
     MONITOR_BASE,
     PROTECTION_EVENTS,
+    TIMED_COMMAND_OFFSET,
     TIMED_COMMANDS,
     type_name,
 )
@@ -106,7 +107,7 @@ def object_words(type_id: int, item: InformationObject) -> str:
 
 
 def _base(type_id: int) -> int:
-    return type_id - 13 if type_id in TIMED_COMMANDS else MONITOR_BASE.get(type_id, type_id)
+    return type_id - TIMED_COMMAND_OFFSET if type_id in TIMED_COMMANDS else MONITOR_BASE.get(type_id, type_id)
 
 
 def _value(type_id: int, value: float) -> str:

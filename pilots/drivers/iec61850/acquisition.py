@@ -12,7 +12,7 @@ from pilots.domain.errors import AnswerTimeout, DeviceRefused, FieldError, LinkD
 from pilots.domain.measurement import RawReading
 from pilots.drivers.base import DeviceTarget, Sink
 from pilots.drivers.iec61850.acsi import Server
-from pilots.drivers.iec61850.blocks import Block, Blocks, ReportOptions
+from pilots.drivers.iec61850.blocks import Block, Blocks, ReportOptions, group_of
 from pilots.drivers.iec61850.cycle import Cycle
 from pilots.drivers.iec61850.intake import Intake, store
 from pilots.drivers.iec61850.link import Link
@@ -105,7 +105,7 @@ class Acquisition:
             uncovered = [source for source in sources if source.key not in self.intake.covered]
             if not uncovered:
                 return
-            held = any(subscription.block == block.name for subscription in self.intake.subscriptions)
+            held = any(group_of(subscription.block) == block.group for subscription in self.intake.subscriptions)
             if not held and not self._waits_for_sibling(block) and not await self._take(block, uncovered):
                 self._missed[block.name] += 1
 

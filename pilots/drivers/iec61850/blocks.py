@@ -61,8 +61,12 @@ class Block:
 
     @property
     def group(self) -> str:
-        """What its instances have in common: the name without its number."""
-        return str(self.name).rstrip("0123456789")
+        return group_of(self.name)
+
+
+def group_of(block: Name) -> str:
+    """What a block's instances have in common: the name without its number."""
+    return str(block).rstrip("0123456789")
 
 
 class Blocks:

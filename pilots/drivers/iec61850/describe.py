@@ -18,6 +18,7 @@ _UNITS = {
 _SESSIONS = {
     13: "association request", 14: "association accepted", 12: "association refused", 25: "abort", 9: "finish", 10: "disconnect",
 }  # fmt: skip
+_MESSAGES = {0xA0: "confirmed-request", 0xA1: "confirmed-response", 0xA3: "information-report"}
 #: Names shown of a request that has many.
 MOST_NAMES = 3
 _VISIBLE = 0x1A
@@ -46,7 +47,20 @@ def _packet(frame: bytes) -> str:
     if not unit.last:
         return f"first part of a message, {len(unit.data)} octets"
     carried = osi.carried(unit.data)
-    return "of no MMS context" if carried is None else _message(carried) + (" (cut)" if len(frame) < length else "")
+    if carried is None:
+        return "of no MMS context"
+    return _message(carried) if len(frame) >= length else f"{_head(carried)}, {length} octets, cut in the log"
+
+
+def _head(octets: bytes) -> str:
+    """What the first octets tell of a message whose end is missing."""
+    outer = first(octets)
+    kind = {0xA0: "confirmed-request", 0xA1: "confirmed-response", 0xA3: "information-report"}.get(
+        outer.tag, f"message {outer.tag:02x}"
+    )
+    parts = elements(octets, outer.start, outer.stop)
+    invoke_id, service = (next(parts, None), next(parts, None)) if outer.tag in (0xA0, 0xA1) else (None, None)
+    return kind if invoke_id is None or service is None else f"{kind} {number(octets, invoke_id)} {_service(service.tag)}"
 
 
 def _message(octets: bytes) -> str:

@@ -155,6 +155,8 @@ def is_rtu_request(frame: bytes) -> bool:
     >>> is_rtu_request(rtu_frame(1, bytes.fromhex("03 0000 000a"))), is_rtu_request(rtu_frame(1, bytes.fromhex("06 0000 000a")))
     (True, False)
     """
+    if frame[1] in (3, 4) and frame[2] & 1:
+        return True  # an answer has whole registers
     return _answer_length(frame, 0) != len(frame)
 
 

@@ -26,7 +26,7 @@ class MbapLink(ModbusLink):
         return MBAP.pack(number, 0, len(request.pdu) + 1, request.unit) + request.pdu, self.options.timeout_s
 
     def _on_bytes(self, data: bytes) -> None:
-        if not self._rest and data[2:6] == (len(data) - 6).to_bytes(4, "big") and 8 <= len(data) <= LONGEST_MBAP:
+        if not self._rest and 8 <= len(data) <= LONGEST_MBAP and data[2:6] == (len(data) - 6).to_bytes(4, "big"):
             self._on_frame(data)  # exactly one frame, as nearly always
             return
         buffer = self._rest + data

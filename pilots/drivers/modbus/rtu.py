@@ -30,9 +30,10 @@ from pilots.drivers.traffic import Traffic
 #: Questions whose proper answer is their own copy: an echo looks the same.
 _REPEATED = (WRITE_COIL, WRITE_REGISTER, MASK_WRITE)
 #: t3.5 as a computer sees it: adapters hand bytes over in portions, and the gateway has other lines to serve.
-LEAST_GAP_S = 0.05
+LEAST_GAP_S = 0.1
 #: The same where a network lies between us and the line.
 CARRIED_GAP_S = 0.25
+SECOND_LOOK_S = 0.02
 
 
 class RtuLink(ModbusLink):
@@ -95,9 +96,9 @@ class RtuLink(ModbusLink):
             answer = await super()._exchange(request)
             answered = True
         finally:
-            if answered or self._damaged:
+            if answered:
                 self._unanswered.clear(request.unit)
-            else:
+            elif not self._damaged:
                 now, longest_s = self._loop.time(), self.options.line.bytes_s(LONGEST_RTU)
                 self._unanswered.note(request, now, now + self.options.late_s + longest_s)
         return answer
@@ -126,7 +127,11 @@ class RtuLink(ModbusLink):
         self._heard_until = self._loop.time() + (self._gap_s if self._buffer else 0.0)
         if self._gap is not None:
             self._gap.cancel()
-        self._gap = self._loop.call_later(self._gap_s, self._sort) if self._buffer else None
+        self._gap = self._loop.call_later(self._gap_s, self._look_again) if self._buffer else None
+
+    def _look_again(self) -> None:
+        # A loop that was held up has not read yet what came meanwhile: it does before this second timer runs.
+        self._gap = self._loop.call_later(SECOND_LOOK_S, self._sort)
 
     def _sort(self, *, silent: bool = True) -> None:
         """Sound frames out of the buffer; the rest waits, or is noise once the line is silent."""

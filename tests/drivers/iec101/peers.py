@@ -184,7 +184,14 @@ async def hat_slaves(path: str, stations: Sequence[HatStation], **options: Any) 
         yield slave
     finally:
         await slave.async_close()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
+
+
+async def ended(*tasks: asyncio.Task[None]) -> None:
+    """hat-drivers waits for ever for the first request to a station, also when its line is closed."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

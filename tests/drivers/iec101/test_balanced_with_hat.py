@@ -15,7 +15,7 @@ from hat.drivers.iec60870 import link
 from pilots.domain.errors import AnswerTimeout, DeviceRefused
 from pilots.drivers.iec101 import Iec101Driver, ft12
 from pilots.simulators.serial_line import Disturbance, LineSettings, SerialLine
-from tests.drivers.iec101.peers import FAST, HatStation, Store, forgetting, make_target, opened, stamped, until, utc
+from tests.drivers.iec101.peers import FAST, HatStation, Store, ended, forgetting, make_target, opened, stamped, until, utc
 
 BALANCED = {"mode": "balanced"}
 
@@ -48,8 +48,7 @@ async def hat_pair(
             yield line, station, far
         finally:
             await far.async_close()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
 
 
 def sent_functions(driver: Iec101Driver, *, primary: bool) -> list[int]:
@@ -150,8 +149,7 @@ async def test_a_station_that_resets_our_link_again_has_started_anew_and_is_inte
             again = asyncio.create_task(station.serve(opening))
             await until(lambda: station.interrogations > asked)
             assert not driver.closed.is_set()
-            again.cancel()
-            await asyncio.gather(again, return_exceptions=True)
+            await ended(again)
 
 
 async def test_without_link_addresses(tmp_path: Path) -> None:
@@ -176,5 +174,4 @@ async def test_line_settings_do_not_matter_to_a_pty(tmp_path: Path) -> None:
                 assert driver.traffic.timeouts == 0
         finally:
             await far.async_close()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)

@@ -25,6 +25,7 @@ from tests.drivers.iec101.peers import (
     LINE,
     HatStation,
     Store,
+    ended,
     forgetting,
     hat_line,
     hat_slaves,
@@ -176,8 +177,7 @@ async def balanced_hat(folder: Path) -> AsyncIterator[Path]:
             yield line.path
         finally:
             await far.async_close()
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
+            await ended(opening)
 
 
 async def test_an_unbalanced_primary_on_a_balanced_line_is_told_so(tmp_path: Path) -> None:

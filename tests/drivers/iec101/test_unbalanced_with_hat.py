@@ -24,6 +24,7 @@ from tests.drivers.iec101.peers import (
     GOOD,
     HatStation,
     Store,
+    ended,
     forget,
     forgetting,
     hat_line,
@@ -125,7 +126,7 @@ async def test_a_value_that_was_not_stored_comes_again_after_the_line_was_lost(t
 async def test_it_comes_again_after_tries_that_failed_and_a_station_that_was_away(tmp_path: Path) -> None:
     store = Store()
     async with hat_line(tmp_path) as (line, (one,)):
-        target = make_target(serial_line=line.path, options={"retries": 0})
+        target = make_target(serial_line=line.path, options={"retries": 2})
         async with opened(target, store.sink) as driver:
             await store.wait_for("energy", 1)
             store.gate.clear()
@@ -172,11 +173,10 @@ async def test_a_station_that_was_switched_off_is_reset_and_interrogated_when_it
             assert driver.device_up("es-STO01") is True
             asked_one, asked_two = one.interrogations, two.interrogations
             back = asyncio.create_task(two.serve(slave.open_connection(2)))
+            stack.push_async_callback(ended, back)
             await until(lambda: two.interrogations > asked_two)
             assert driver.device_up("es-STO02") is True
             assert one.interrogations == asked_one
-            back.cancel()
-            await asyncio.gather(back, return_exceptions=True)
 
 
 @pytest.mark.parametrize("noise", [Disturbance(garbled=0.01), Disturbance(dropped=0.01), Disturbance(bursts_per_s=20.0)])
@@ -206,7 +206,7 @@ async def test_an_adapter_that_hears_itself_does_no_harm(tmp_path: Path) -> None
 
 
 async def test_the_line_time_of_a_slow_line_is_waited_for(tmp_path: Path) -> None:
-    """At 9600 baud an answer of 40 octets takes longer than the time-out counts from the end of the request."""
+    """At 2400 baud an answer of 25 octets takes longer than the time-out says, but it has begun in time."""
     store, one = Store(), HatStation(1)
     async with SerialLine(tmp_path / "line", LineSettings(baudrate=2400), equipment_file=True) as line:
         options = {"baudrate": 2400, "ack_timeout_s": 0.08}

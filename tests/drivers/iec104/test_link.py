@@ -155,23 +155,23 @@ async def test_an_unacknowledged_frame_of_ours_closes_the_link_after_t1() -> Non
 
 
 VIOLATIONS = {
-    "garbage": b"\x00\x01\x02\x03\x04\x05",
-    "second start octet missing": apci.s_frame(0) + b"\x16",
-    "length too small": bytes((0x68, 3, 0, 0, 0)),
-    "length too large": bytes((0x68, 254)) + bytes(254),
-    "long S-frame": bytes((0x68, 5, 1, 0, 0, 0, 0)),
-    "unknown U function": apci.u_frame(0xC3),
-    "STARTDT act from the station": apci.u_frame(apci.STARTDT_ACT),
-    "send number ahead": apci.i_frame(1, 0, asdu.encode(floats(1.0))),
-    "acknowledges what was never sent": apci.s_frame(100),
-    "I-frame without ASDU": apci.i_frame(0, 0, b""),
-    "ASDU cut short": apci.i_frame(0, 0, asdu.encode(floats(1.0))[:-1]),
-    "ASDU with more objects than octets": apci.i_frame(0, 0, b"\x0d\x05" + asdu.encode(floats(1.0))[2:]),
+    "garbage": ("framing", b"\x00\x01\x02\x03\x04\x05"),
+    "second start octet missing": ("framing", apci.s_frame(0) + b"\x16"),
+    "length too small": ("framing", bytes((0x68, 3, 0, 0, 0))),
+    "length too large": ("framing", bytes((0x68, 254)) + bytes(254)),
+    "long S-frame": ("length", bytes((0x68, 5, 1, 0, 0, 0, 0))),
+    "unknown U function": ("U-frame", apci.u_frame(0xC3)),
+    "STARTDT act from the station": ("U-frame", apci.u_frame(apci.STARTDT_ACT)),
+    "send number ahead": ("sequence number", apci.i_frame(1, 0, asdu.encode(floats(1.0)))),
+    "acknowledges what was never sent": ("acknowledgement", apci.s_frame(100)),
+    "I-frame without ASDU": ("asdu", apci.i_frame(0, 0, b"")),
+    "ASDU cut short": ("asdu", apci.i_frame(0, 0, asdu.encode(floats(1.0))[:-1])),
+    "ASDU with more objects than octets": ("asdu", apci.i_frame(0, 0, b"\x0d\x05" + asdu.encode(floats(1.0))[2:])),
 }
 
 
-@pytest.mark.parametrize("octets", VIOLATIONS.values(), ids=VIOLATIONS.keys())
-async def test_a_violation_closes_the_link_is_counted_and_stores_nothing(octets: bytes) -> None:
+@pytest.mark.parametrize(("kind", "octets"), VIOLATIONS.values(), ids=VIOLATIONS.keys())
+async def test_a_violation_closes_the_link_is_counted_by_its_kind_and_stores_nothing(kind: str, octets: bytes) -> None:
     store = Store()
     async with raw_station() as station, opened(station, store.sink) as driver:
         await _interrogated(station)
@@ -181,7 +181,8 @@ async def test_a_violation_closes_the_link_is_counted_and_stores_nothing(octets:
 
         await station.hung_up()
         assert isinstance(driver.failure, ProtocolViolation)
-        assert driver.traffic.violations == 1
+        assert (driver.traffic.violations, driver.traffic.kinds) == (1, {kind: 1})
+        assert any(not frame.sent and octets.endswith(frame.raw) for frame in driver.traffic.log.frames())
         assert store.calls == []
 
 

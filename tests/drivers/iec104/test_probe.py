@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown
+from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, ProtocolViolation
 from pilots.drivers.iec104 import Iec104Driver
 from pilots.drivers.iec60870 import asdu
 from tests.drivers.iec104.peers import Store, make_target, raw_station
@@ -65,3 +65,28 @@ async def test_a_refused_interrogation_points_at_the_common_address() -> None:
         with pytest.raises(DeviceRefused, match="common address 1 is refused") as caught:
             await probing
         assert caught.value.device_code == "COT 46 unknown common address"
+
+
+async def test_a_peer_that_speaks_something_else_is_a_violation() -> None:
+    async with raw_station() as station:
+        driver = Iec104Driver(make_target(station.port), Store().sink)
+        probing = asyncio.ensure_future(driver.probe())
+        await station.connected()
+        station.write(b"220 mail.example ESMTP\r\n")
+
+        with pytest.raises(ProtocolViolation, match="no APDU starts with 32 32"):
+            await probing
+        assert driver.closed.is_set()
+
+
+async def test_an_opening_that_is_given_up_leaves_nothing_open() -> None:
+    async with raw_station() as station:
+        driver = Iec104Driver(make_target(station.port, {"t1": 0.2, "t2": 0.1}), Store().sink)
+        opening = asyncio.ensure_future(driver.open())
+        await station.connected()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+        await station.hung_up()
+        assert driver.closed.is_set()

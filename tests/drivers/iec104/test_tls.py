@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
@@ -13,9 +14,9 @@ import pytest
 from hat.drivers import iec104, net
 
 from pilots.domain.errors import CatalogueError, LinkDown
-from pilots.drivers.iec104 import Iec104Driver
+from pilots.drivers.iec104 import Iec104Driver, apci
 from pilots.drivers.tls import server_context
-from tests.drivers.iec104.peers import Store, make_target
+from tests.drivers.iec104.peers import Store, make_target, raw_station
 from tests.drivers.iec104.test_driver_with_c104 import c104_station
 from tests.drivers.iec104.test_driver_with_hat import HatStation
 from tests.drivers.tls_files import TlsFiles, tls_files
@@ -109,7 +110,7 @@ async def test_c104_refuses_a_client_of_an_unknown_authority(files: TlsFiles) ->
         tls = {**files.foreign, "ca": files.client["ca"]}
         driver = Iec104Driver(make_target(station.port, {"tls": tls}), Store().sink)
 
-        with pytest.raises(LinkDown, match="the peer ended TLS"):
+        with pytest.raises(LinkDown, match="hangs up at STARTDT"):  # its alert may come before or after the reset
             await driver.open()
 
 
@@ -132,6 +133,26 @@ async def test_a_station_in_the_clear_is_not_taken_for_an_encrypted_one(files: T
             await driver.open()
     finally:
         await station.server.async_close()
+
+
+async def test_a_peer_that_does_not_answer_the_handshake_is_given_up_after_t0(files: TlsFiles) -> None:
+    async with raw_station() as station:
+        driver = Iec104Driver(make_target(station.port, {"tls": files.client, "t0": 0.2}), Store().sink)
+
+        with pytest.raises(LinkDown, match=r"does not open within 0\.2 s"):
+            await driver.open()
+        assert driver.traffic.timeouts == 1 and driver.closed.is_set()
+
+
+async def test_a_peer_that_speaks_no_tls_is_told_from_a_bad_certificate(files: TlsFiles) -> None:
+    async with raw_station() as station:
+        driver = Iec104Driver(make_target(station.port, {"tls": files.client}), Store().sink)
+        opening = asyncio.ensure_future(driver.open())
+        await station.connected()
+        station.write(apci.u_frame(apci.STARTDT_CON))
+
+        with pytest.raises(LinkDown, match="TLS fails: WRONG_VERSION_NUMBER"):
+            await opening
 
 
 def test_a_certificate_that_is_not_there_is_named(files: TlsFiles, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pilots.domain.errors import CatalogueError
-from pilots.drivers.iec104.apci import LinkParameters
+from pilots.drivers.iec104.parameters import LinkParameters
 from pilots.drivers.iec60870.options import StationOptions, from_options
 
 

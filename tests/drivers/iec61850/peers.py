@@ -40,6 +40,7 @@ STATUS, COMMAND, SETPOINT = PointKind.STATUS, PointKind.COMMAND, PointKind.SETPO
 POSITION = point("position", "LD0/XCBR1.Pos.stVal", "ST", STATUS)
 POSITION_CMD = point("position_cmd", "LD0/CSWI1.Pos", "CO", COMMAND, feedback="position", capability=able(1, 2))
 POWER = point("active_power", "LD0/MMXU1.TotW.mag.f", "MX", period_s=1.0)
+SET_POINT = point("p_set", "LD0/DAGC1.WSpt", "CO", SETPOINT, capability=able(-1e5, 1e5))
 VOLTAGE = point("voltage_l1", "LD0/MMXU1.PhV.phsA.cVal.mag.f", "MX", period_s=1.0)
 
 
@@ -54,10 +55,13 @@ class Store:
         self.gate = asyncio.Event()
         self.gate.set()
         self.failing = False
+        self.waiting = 0
         self._news = asyncio.Event()
 
     async def sink(self, device_id: str, readings: Sequence[RawReading]) -> None:
+        self.waiting += 1
         await self.gate.wait()
+        self.waiting -= 1
         if self.failing:
             raise OSError("the database is away")
         self.calls.append((device_id, list(readings)))

@@ -1,0 +1,124 @@
+"""Decides for each measurement of a flush what it is: newer, late, repeated or old data, and whether history keeps it. [station]
+
+All rows at once, sorted by point and, within a point, by arrival: each is compared with the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+
+from pilots.acquisition.batch import Batch, Rows
+from pilots.acquisition.process_image import ProcessImage
+from pilots.domain.columns import NEVER, Bools, Ints, Measurements, is_significant, same
+from pilots.domain.measurement import Measurement
+from pilots.domain.moments import microseconds
+
+#: One sample at least so often, however still the value.
+MIN_SAMPLE_INTERVAL_S = 60.0
+
+
+def sort(arrived: Rows, image: ProcessImage) -> Batch:
+    """The batch of these measurements, which stand in the order they came."""
+    rows = arrived.take(np.argsort(arrived.slots, kind="stable"))
+    # Source time decides: a late spontaneous report goes to history only, never over a newer value.
+    late = _late(rows, image.latest)
+    on_time = rows.take(~late)
+    before = _before(on_time, image.latest)
+    # A repeated one is no news for the history, but renewed: pages must not let it grow old.
+    repeated = same(on_time.measurements, before)
+    keep = ~repeated
+    keep[keep] = _worth_keeping(on_time.take(keep), image.kept)
+    kept = on_time.take(keep)
+    sampled, doubtful = late.copy(), late.copy()
+    sampled[~late] = keep
+    doubtful[~late] = (before.source_us == NEVER) | (before.source_us == on_time.measurements.source_us)
+    return Batch(
+        latest=on_time.take(_last(on_time.slots)),
+        kept=kept.take(_last(kept.slots)),
+        samples=rows.take(sampled),
+        doubtful=doubtful[sampled],
+        late=int(late.sum()),
+        repeated=int(repeated.sum()),
+    )
+
+
+def add_old(batch: Batch, marked: Mapping[int, Measurement], image: ProcessImage, now: datetime) -> None:
+    """The marked values are old, unless their point was renewed between the mark and this flush."""
+    points, renewed = image.points, set(batch.latest.slots.tolist())
+    old = {}
+    for point_id, measurement in marked.items():
+        entry = points.by_id.get(point_id)
+        if entry is None or entry.slot in renewed:
+            continue
+        if image.latest.received_us[entry.slot] <= microseconds(measurement.received_time):
+            old[entry.slot] = measurement
+    rows = Rows(points, np.array(list(old), dtype=np.int64), Measurements.of(list(old.values())))
+    # In history the mark stands at the moment the value became old: until then it held.
+    moment = np.full(len(old), microseconds(now))
+    samples = Rows(points, rows.slots, rows.measurements._replace(source_us=moment, received_us=moment))
+    batch.latest, batch.kept, batch.samples = batch.latest.joined(rows), batch.kept.joined(rows), batch.samples.joined(samples)
+    batch.doubtful = np.concatenate([batch.doubtful, np.zeros(len(old), dtype=bool)])
+
+
+def _late(rows: Rows, latest: Measurements) -> Bools:
+    """Whether a newer measurement of its point was there before each."""
+    stamps, known, first = rows.measurements.source_us, latest.source_us[rows.slots], _first(rows.slots)
+    late = stamps < np.where(first, known, np.roll(stamps, 1))
+    if late.any():
+        newest = NEVER
+        for row, (begins, start, stamp) in enumerate(zip(first.tolist(), known.tolist(), stamps.tolist(), strict=True)):
+            newest = start if begins else newest
+            late[row] = stamp < newest
+            newest = max(newest, stamp)
+    return late
+
+
+def _worth_keeping(rows: Rows, kept: Measurements) -> Bools:
+    """Which of the rows, each of which differs from the one before it, are samples."""
+    values, deadband = rows.measurements, rows.points.rules.deadband[rows.slots]
+    differs_from_before = is_significant(values, _before(rows, kept), deadband=deadband, min_interval_s=MIN_SAMPLE_INTERVAL_S)
+    if differs_from_before.all():
+        return differs_from_before
+    last_kept = kept.take(rows.slots)
+    differs_from_kept = is_significant(values, last_kept, deadband=deadband, min_interval_s=MIN_SAMPLE_INTERVAL_S)
+    starts = np.flatnonzero(_first(rows.slots))
+    all_are = np.logical_and.reduceat(differs_from_before, starts)
+    none_is = ~np.logical_or.reduceat(differs_from_kept, starts)
+    ends = np.append(starts[1:], len(rows))
+    keep = np.repeat(all_are, ends - starts)
+    # Where only some rows of a point are, each has to be compared with the last one that is.
+    for point in np.flatnonzero(~(all_are | none_is)).tolist():
+        span = slice(starts[point], ends[point])
+        keep[span] = _one_by_one(values.take(span), last_kept.take(span), float(deadband[starts[point]]))
+    return keep
+
+
+def _one_by_one(values: Measurements, kept: Measurements, deadband: float) -> list[bool]:
+    last = next(kept.rows())
+    keep = []
+    for value in values.rows():
+        keep.append(bool(is_significant(value, last, deadband=deadband, min_interval_s=MIN_SAMPLE_INTERVAL_S)))
+        last = value if keep[-1] else last
+    return keep
+
+
+def _before(rows: Rows, known: Measurements) -> Measurements:
+    """The row before each of the same point; of a point's first, what was known of it."""
+    before, first = rows.measurements.take(np.arange(-1, len(rows) - 1)), np.flatnonzero(_first(rows.slots))
+    before.put(first, known.take(rows.slots[first]))
+    return before
+
+
+def _first(slots: Ints) -> Bools:
+    """Where another point begins."""
+    first = np.ones(slots.size, dtype=bool)
+    first[1:] = slots[1:] != slots[:-1]
+    return first
+
+
+def _last(slots: Ints) -> Bools:
+    """Where a point ends."""
+    return np.roll(_first(slots), -1)

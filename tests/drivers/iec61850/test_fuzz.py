@@ -1,0 +1,122 @@
+"""Frames bent by a seeded mutator: nothing but our own errors comes of them, and no value is stored."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from pilots.domain.errors import FieldError
+from pilots.drivers.iec61850 import Iec61850Driver, mms, osi
+from pilots.drivers.iec61850.reports import decode_report
+from tests.drivers.iec61850.peers import (
+    DEVICE,
+    POSITION,
+    POSITION_CMD,
+    POWER,
+    Store,
+    connected,
+    raw_peer,
+    raw_target,
+    simulated,
+    until,
+)
+
+FRAMES = 20_000
+
+
+async def recorded() -> list[bytes]:
+    """What an IED really sends: openings, answers of every service, reports, refusals."""
+    async with simulated(POSITION, POSITION_CMD, POWER) as ied, connected(ied.target(), Store()) as driver:
+        await until(lambda: driver._acquisition is not None and len(driver._acquisition.intake.subscriptions) == 2)
+        await driver.write(DEVICE, "position_cmd", 1.0)
+        await driver.browse(DEVICE)
+        return [frame.raw for frame in driver.traffic.log.frames() if not frame.sent and frame.length == len(frame.raw)]
+
+
+def bent(frame: bytes, source: random.Random) -> bytes:
+    octets = bytearray(frame)
+    for _ in range(source.randint(1, 4)):
+        at = source.randrange(len(octets))
+        action = source.randrange(4)
+        if action == 0:
+            octets[at] = source.randrange(256)
+        elif action == 1:
+            octets[at] ^= 1 << source.randrange(8)
+        elif action == 2:
+            del octets[at : at + source.randint(1, 8)]
+            octets = octets or bytearray(b"\x03")
+        else:
+            octets[at:at] = source.randbytes(source.randint(1, 8))
+    return bytes(octets)
+
+
+def read_whole(octets: bytes) -> None:
+    """Every parser a received frame passes."""
+    for packet in osi.split_packets(bytearray(octets)):
+        osi.confirmed_size(packet)
+    for packet in osi.split_packets(bytearray(octets)):
+        read_message(osi.data_unit(packet).data)
+
+
+def read_message(data: bytes) -> None:
+    if data[:1] == b"\x0e":
+        mms.initiated(osi.associate_response(data))
+        return
+    carried = osi.carried(data)
+    message = mms.decode(carried) if carried is not None else None
+    if isinstance(message, mms.Report):
+        decode_report(message.values)
+    if isinstance(message, mms.Answer):
+        for parse in (mms.values_in, mms.names_in, mms.written_in, mms.type_in, mms.members_in, mms.identity_in):
+            try:
+                parse(message)
+            except FieldError:
+                continue
+
+
+async def test_bent_frames_raise_nothing_but_our_own_errors_and_cost_little() -> None:
+    source, frames = random.Random(61850), await recorded()
+    assert len(frames) > 30
+    started, slowest = time.process_time(), 0.0
+    for _ in range(FRAMES):
+        octets = bent(source.choice(frames), source)
+        before = time.process_time()
+        try:
+            read_message(octets[7:])
+            read_whole(octets)
+        except FieldError:
+            pass
+        assert isinstance(Iec61850Driver.describe(octets), str)
+        slowest = max(slowest, time.process_time() - before)
+    spent = time.process_time() - started
+    print(f"{FRAMES} bent frames: {1e6 * spent / FRAMES:.0f} us CPU each, the slowest {1e3 * slowest:.1f} ms")
+    assert slowest < 0.05
+
+
+async def test_bent_messages_store_nothing_and_good_ones_still_pass() -> None:
+    source = random.Random(1)
+    store = Store()
+    reports = [frame for frame in await recorded() if "information-report" in Iec61850Driver.describe(frame)]
+    async with raw_peer() as peer:
+        driver = Iec61850Driver(raw_target(peer, timeout_s=5.0), store.sink)
+        await driver.open()
+        for _ in range(500):
+            message = osi.carried(osi.data_unit(source.choice(reports)).data)
+            assert message is not None
+            peer.send(b"\xa3" + bent(message[1:], source))
+        assert driver._server is not None
+        assert await driver._server.identity() == ""
+        assert not driver.closed.is_set()
+        await driver.close()
+    assert store.calls == []
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 7, 100])
+def test_frames_of_one_octet_repeated_are_refused(length: int) -> None:
+    for octet in range(256):
+        try:
+            read_message(bytes((octet,)) * length)
+        except FieldError:
+            continue
