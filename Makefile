@@ -47,7 +47,7 @@ bench: .venv/installed-dev system-packages
 	@$(BIN)/python tests/with_servers.py -- $(BIN)/python -m tests.bench $(ONLY)
 
 rig: .venv/installed-dev system-packages
-	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest -m rig tests/journeys $(ARGS)
+	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest -m rig -s tests/journeys tests/faults $(ARGS)
 
 pictures: .venv/installed-dev system-packages
 	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m tests.pictures

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pilots.domain.measurement import FUTURE_TOLERANCE, Measurement, storable
+from pilots.domain.measurement import FUTURE_TOLERANCE, PAST_TOLERANCE, Measurement, storable
 from pilots.domain.moments import microseconds, moment_of
 from pilots.domain.point import PointSpec
 from pilots.domain.quality import Flag, Quality, Source, Validity
@@ -20,7 +20,7 @@ Objects = NDArray[np.object_]
 
 #: The source time of a point that has no measurement yet: every other is newer, and differences to it do not overflow.
 NEVER = -(2**61)
-_TOLERANCE_US = FUTURE_TOLERANCE.total_seconds() * 1e6
+_AHEAD_US, _BEHIND_US = FUTURE_TOLERANCE.total_seconds() * 1e6, PAST_TOLERANCE.total_seconds() * 1e6
 _SOURCE_BITS, _SIMULATED = 7 << 2, Source.SIMULATED << 2
 
 
@@ -123,15 +123,16 @@ def normalise_all(
     with np.errstate(over="ignore", invalid="ignore"):
         value = rules.gain * wire + rules.bias
     quality = np.where(rules.simulated & (quality & _SOURCE_BITS == 0), quality | _SIMULATED, quality)
-    ahead = source_us - received_us > _TOLERANCE_US
-    quality = _worse(quality, ahead, Validity.QUESTIONABLE, Flag.CLOCK_UNSYNCED)
+    ahead_us = source_us - received_us
+    wrong_clock = (ahead_us > _AHEAD_US) | (ahead_us < -_BEHIND_US)
+    quality = _worse(quality, wrong_clock, Validity.QUESTIONABLE, Flag.CLOCK_UNSYNCED)
     quality = _worse(quality, absent, Validity.INVALID)
     no_number = ~(np.isfinite(value) | absent | (text != None))  # noqa: E711
     quality = _worse(quality, no_number, Validity.INVALID, Flag.NOT_AVAILABLE)
     value[no_number] = np.nan
     beyond = (value < rules.low) | (value > rules.high)
     quality = _worse(quality, beyond, Validity.QUESTIONABLE, Flag.OUT_OF_RANGE)
-    return Measurements(value, quality, np.where(ahead, received_us, source_us), received_us, text)
+    return Measurements(value, quality, np.where(wrong_clock, received_us, source_us), received_us, text)
 
 
 def same(new: Measurements, old: Measurements) -> Bools:

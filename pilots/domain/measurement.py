@@ -11,6 +11,8 @@ from pilots.domain.point import PointSpec
 from pilots.domain.quality import GOOD, Flag, Quality, Source, Validity
 
 FUTURE_TOLERANCE = timedelta(seconds=60)
+#: No device keeps events for so long: an older stamp is that of a clock nobody has set (1970, 1980, 2000).
+PAST_TOLERANCE = timedelta(days=366)
 
 
 class RawReading(NamedTuple):
@@ -43,13 +45,14 @@ class Measurement:
 
 def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simulated: bool) -> Measurement:
     """The measurement of a raw reading: scaled and signed, NaN and infinity turned into a missing value,
-    implausible values marked, device stamps from the future kept but flagged."""
+    implausible values marked, device stamps from the future or of a clock never set replaced and flagged."""
     quality = reading.quality
     if simulated and quality.source is Source.PROCESS:
         quality = Quality(quality.validity, Source.SIMULATED, quality.flags)
     source_time = reading.source_time or received
-    if source_time - received > FUTURE_TOLERANCE:
-        # A stamp from the future must not pin the latest value for ever: the received time decides instead.
+    if source_time - received > FUTURE_TOLERANCE or received - source_time > PAST_TOLERANCE:
+        # A stamp from the future must not pin the latest value for ever, nor one of 1970 keep it from being renewed: the
+        # received time decides instead.
         source_time = received
         quality = quality.worse(Validity.QUESTIONABLE, Flag.CLOCK_UNSYNCED)
     if isinstance(reading.value, str):

@@ -15,6 +15,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.framer import FramerType
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer
+from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from pilots.catalogue.points import resolve_points
@@ -31,7 +32,8 @@ from pilots.simulators.sunspec import add_chain, lay_out, write_chain
 
 GATEWAY_UNIT = 255
 NOBODY = 0  # pymodbus: requests for units that are not listed come here
-WRITES = (5, 6, 15, 16)
+#: Ends a frame; a busy machine makes pauses far longer than the standard's t3.5.
+SILENCE_S = 0.05
 
 
 class ModbusGateway:
@@ -81,7 +83,7 @@ class ModbusGateway:
     async def start_serial(self, path: str) -> None:
         """The units listen at a serial device file. Raises OSError."""
         # The line itself knows its speed and parity; a pseudo terminal has neither.
-        self._server = ModbusSerialServer(
+        self._server = _LineServer(
             [*self._devices(), SimDevice(NOBODY, _everywhere(), action=_nobody_there)],
             port=path,
             framer=FramerType.RTU,
@@ -103,6 +105,25 @@ class ModbusGateway:
         # The library logs every request that fails; a probing client would flood the disk.
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
         return [_device(unit, image) for unit, image in self.images.items()]
+
+
+class _LineListener(ServerRequestHandler):
+    """Forgets in silence what has become no frame, as units do (Modbus over Serial Line V1.02, 2.5.1.1); the library waits for
+    the rest of what noise seemed to announce, request after request."""
+
+    heard_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        now = self.loop.time()
+        if now - self.heard_at > SILENCE_S:
+            self.recv_buffer = b""
+        self.heard_at = now
+        super().data_received(data)
+
+
+class _LineServer(ModbusSerialServer):
+    def callback_new_connection(self) -> ServerRequestHandler:
+        return _LineListener(self, self.trace_packet, self.trace_pdu, self.trace_connect)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)

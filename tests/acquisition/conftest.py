@@ -9,6 +9,7 @@ import pytest
 from pilots.acquisition import chores, gateway, state_writer
 from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.ingest import Ingest
+from pilots.catalogue.services import note_change
 from pilots.models import Pilot
 from tests.acquisition.field import Field, add_unit
 from tests.builders import make_connection, make_pilot
@@ -46,6 +47,9 @@ def start(door: Ingest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     def begin() -> Gateway:
         one = Gateway()
         gateways.append(one)
+        for pilot in Pilot.objects.all():  # the door was there before the rows
+            note_change(pilot)
+        door.directory.refresh(force=True)
         one.start()
         return one
 

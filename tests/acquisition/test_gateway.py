@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 
 from pilots.acquisition.ingest import ingest
 from pilots.catalogue.services import note_change
 from pilots.control.services import request_setpoint
+from pilots.domain.errors import LinkDown
+from pilots.domain.measurement import RawReading
+from pilots.domain.point import PointSpec
 from pilots.domain.quality import Flag
 from pilots.domain.setpoint import Issuer, SetpointState
-from pilots.domain.topology import LinkState
-from pilots.models import Connection, Device, LatestValue, Lease, Link, Pilot, Point, Setpoint
+from pilots.domain.topology import LinkState, Protocol
+from pilots.drivers.base import Driver, WriteResult
+from pilots.drivers.registry import DRIVERS
+from pilots.models import Connection, LatestValue, Lease, Link, Pilot, Point, Setpoint
 from tests.acquisition.conftest import Start
 from tests.acquisition.field import Field, add_unit, arrived
 from tests.builders import make_device
@@ -150,3 +157,64 @@ def test_a_link_shows_the_state_of_its_connection(start: Start, pilot: Pilot, fi
     until(lambda: Link.objects.get(pk=link.pk).state == LinkState.UP)
     field.switch_off()
     until(lambda: Link.objects.get(pk=link.pk).state == LinkState.DOWN)
+
+
+def test_a_connection_that_opens_and_never_answers_is_down_and_says_so(start: Start, pilot: Pilot, field: Field) -> None:
+    field.silent = {1, 2}
+    start()
+    until(lambda: state() == LinkState.DOWN)
+    assert "nobody has answered 3 questions in a row" in Connection.objects.get().last_error
+    field.silent = set()
+    until(lambda: state() == LinkState.UP)
+    until(arrived)
+
+
+def test_figures_survive_a_reconnect_which_is_counted(start: Start, pilot: Pilot, field: Field) -> None:
+    start()
+    until(lambda: Connection.objects.get().statistics.get("received", 0) > 5)
+    before = Connection.objects.get().statistics
+    field.switch_off()
+    until(lambda: state() == LinkState.DOWN)
+    field.switch_on()
+    until(lambda: Connection.objects.get().statistics.get("reconnects", 0) == 1)
+    after = Connection.objects.get().statistics
+    for name in ("sent", "received", "sent_bytes", "received_bytes", "polls"):
+        assert after[name] >= before[name] > 0, name
+    assert {"p50_ms", "p95_ms", "loss", "bytes_per_s", "timeouts", "violations", "refused", "retries", "skipped"} <= after.keys()
+    assert after["period_s"] == 0.2
+
+
+class StationLine(Driver):
+    """A listening driver with two stations on one line, of which a test hangs up one."""
+
+    listening: ClassVar[bool] = True
+    stations: ClassVar[dict[str, bool]] = {}
+
+    async def open(self) -> None:
+        self.closed.clear()
+        for device in self.target.devices:
+            await self.sink(device.id, [RawReading("active_power", 1.0)])
+
+    async def close(self) -> None:
+        self.closed.set()
+
+    async def write_spec(self, device_id: str, spec: PointSpec, value: float, *, valid_for_s: float | None = None) -> WriteResult:
+        raise LinkDown("nothing is written here")
+
+    def device_up(self, device_id: str) -> bool | None:
+        return self.stations.get(device_id)
+
+
+def test_a_station_of_a_shared_line_takes_only_its_own_values_with_it(
+    start: Start, pilot: Pilot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DRIVERS, Protocol.MODBUS_TCP, StationLine)
+    StationLine.stations = {"bg-STO01": True, "bg-STO02": True}
+    Point.objects.update(period_s=None)
+    start()
+    until(lambda: arrived(1) and arrived(2))
+    time.sleep(0.3)  # the gateway has looked at least once
+    StationLine.stations["bg-STO02"] = False
+    until(lambda: Flag.OLD in LatestValue.objects.get(point__device__code="bg-STO02").unpacked_quality.flags)
+    assert LatestValue.objects.get(point__device__code="bg-STO01").unpacked_quality.flags == Flag.NONE
+    assert state() == LinkState.UP

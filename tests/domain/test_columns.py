@@ -26,7 +26,11 @@ Specs = st.builds(
     high=st.none() | st.floats(0, 1e6),
 )
 Qualities = st.builds(Quality, st.sampled_from(Validity), st.sampled_from(Source), st.integers(0, 511).map(Flag))
-Times = st.none() | st.integers(-200, 200).map(lambda seconds: NOW + timedelta(seconds=seconds, microseconds=7))
+Times = (
+    st.none()
+    | st.integers(-200, 200).map(lambda seconds: NOW + timedelta(seconds=seconds, microseconds=7))
+    | st.integers(364, 368).map(lambda days: NOW - timedelta(days=days))
+)
 Values = st.none() | st.floats() | st.integers(-(2**63), 2**63) | st.booleans() | st.text(st.characters(), max_size=5)
 Readings = st.builds(RawReading, st.just("p"), Values, Qualities, Times)
 

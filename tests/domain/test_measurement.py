@@ -71,6 +71,15 @@ def test_a_minute_ahead_is_tolerated_and_more_is_not() -> None:
     assert (more.source_time, more.quality.flags) == (NOW, Flag.CLOCK_UNSYNCED)
 
 
+def test_a_clock_that_was_never_set_is_replaced_and_a_years_old_event_is_kept() -> None:
+    event, unset = (
+        normalise(RawReading("a", 1.0, source_time=NOW - timedelta(days=days)), SPEC, received=NOW, simulated=False)
+        for days in (366, 367)
+    )
+    assert (event.source_time, event.quality) == (NOW - timedelta(days=366), GOOD)
+    assert (unset.source_time, unset.quality.flags) == (NOW, Flag.CLOCK_UNSYNCED)
+
+
 @pytest.mark.parametrize(("seconds", "old"), [(30, False), (31, True)])
 def test_a_reader_ages_what_was_not_renewed(seconds: float, old: bool) -> None:
     shown = aged(GOOD, received=NOW, max_age_s=30, now=NOW + timedelta(seconds=seconds))

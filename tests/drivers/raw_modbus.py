@@ -113,12 +113,14 @@ class RawModbus:
                     writer.write(frames)
         writer.close()
 
-    async def serve_rtu(self, reader: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
+    async def serve_rtu(
+        self, reader: asyncio.StreamReader, write: Callable[[bytes], None], *, silence_s: float = SILENCE_S
+    ) -> None:
         """A request ends with its CRC; what makes none is forgotten in silence, and our own voice is none."""
         heard = said = b""
         while not reader.at_eof():
             try:
-                async with asyncio.timeout(SILENCE_S if heard else None):
+                async with asyncio.timeout(silence_s if heard else None):
                     heard = (heard + await reader.read(256)).removeprefix(said)
             except TimeoutError:
                 heard = b""

@@ -51,9 +51,7 @@ class FarSide:
 
     def relay(self, port: int, protocol: Protocol, *, name: str = "relay", medium: Medium | None = None, seed: int = 0) -> Relay:
         """A started relay before this port; faults hit it by its name."""
-        relay = Relay(
-            lambda: (HOST, port), faults=self.faults, targets=(name,), protocol=protocol, medium=medium, seed=seed
-        )
+        relay = Relay(lambda: (HOST, port), faults=self.faults, targets=(name,), protocol=protocol, medium=medium, seed=seed)
         self.run(relay.start())
         self._closing.append(relay.stop)
         return relay

@@ -55,6 +55,8 @@ class Meters:
     told: list[float] = field(default_factory=list)
     opened: list[float] = field(default_factory=list)
     connections: set[Meter] = field(default_factory=set)
+    #: The last values of connections that have ended: they may never have left.
+    unsure: set[float] = field(default_factory=set)
     #: A new connection is reset at once while this is so.
     hangs_up: bool = False
 
@@ -72,7 +74,7 @@ class Meter(_Peer):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.number = len(self.meters.opened)
+        self.number, self.last = len(self.meters.opened), 0.0
         self.meters.opened.append(time.monotonic())
         self.meters.connections.add(self)
         if self.meters.hangs_up:
@@ -81,6 +83,7 @@ class Meter(_Peer):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.meters.connections.discard(self)
+        self.meters.unsure.add(self.last)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -89,7 +92,7 @@ class Meter(_Peer):
             frame, self.buffer = self.buffer[:size], self.buffer[size:]
             request = Request(int.from_bytes(frame[:2]), frame[6], frame[7], frame[8:])
             self.meters.asked.setdefault(self.number, []).append(time.monotonic())
-            value = float(len(self.meters.told) + 1)
+            value = self.last = float(len(self.meters.told) + 1)
             self.meters.told.append(value)
             words = struct.pack(">f", value) * (request.count // 2)
             self.send(self.meters.reply(request, request.frame(bytes((request.function, len(words))) + words)))
@@ -99,7 +102,7 @@ class Meter(_Peer):
 class Stations:
     """IEC 104 stations behind one port: they confirm, answer interrogations, and report a float at object 1 every `every_s`.
 
-    `bad` is sent in place of the reports.
+    `bad` is sent in place of the reports, and then nothing else is said.
     """
 
     every_s: float = 1.0
@@ -138,7 +141,7 @@ class Station(_Peer):
             self._obey(frame[6:])
 
     def _obey(self, command: bytes) -> None:
-        if command[0] not in (asdu.C_IC, asdu.C_CS):
+        if command[0] not in (asdu.C_IC, asdu.C_CS) or self.stations.bad is not None:
             return
         self.tell(command[:2] + bytes((asdu.ACTIVATION_CON,)) + command[3:])
         if command[0] == asdu.C_IC:
@@ -162,10 +165,15 @@ class Station(_Peer):
 
     def tell(self, octets: bytes) -> None:
         """The ASDU leaves in an I-frame."""
-        self._write(self.frame(octets))
+        self._write(self.next_frame(octets))
+
+    def next_frame(self, octets: bytes) -> bytes:
+        """An I-frame in its turn."""
+        frame = self.frame(octets)
         self.sent += 1
+        return frame
 
     def frame(self, octets: bytes) -> bytes:
-        """The next I-frame with these octets for an ASDU."""
+        """The next I-frame with these octets for an ASDU, not counted."""
         control = struct.pack("<HH", self.sent % 0x8000 << 1, self.received % 0x8000 << 1)
         return bytes((0x68, (4 + len(octets)) % 256)) + control + octets

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import pairwise
 from typing import Any
-
-from django.db import connection
 
 from pilots.models import Connection, LatestValue, Pilot
 from tests.builders import make_connection, make_device, make_point
 
 
-def modbus_line(pilot: Pilot, name: str, port: int, *, units: int = 1, period_s: float = 1.0, **fields: Any) -> Connection:
+def modbus_line(pilot: Pilot, name: str, port: int | None, *, units: int = 1, period_s: float = 1.0, **fields: Any) -> Connection:
     """A Modbus TCP connection; device `<name>-<unit>` has a float at register 0."""
     line = make_connection(pilot, name, **({"protocol": "modbus_tcp", "port": port, "state": "unknown"} | fields))
     for unit in range(1, units + 1):
@@ -50,7 +49,7 @@ def drifts(asked: dict[int, list[float]], period_s: float, since: float) -> list
     found = []
     for moments in asked.values():
         later = [moment for moment in moments if moment >= since]
-        found += [abs(after - before - period_s) / period_s for before, after in zip(later, later[1:], strict=False)]
+        found += [abs(after - before - period_s) / period_s for before, after in pairwise(later)]
     return sorted(found)
 
 
@@ -61,7 +60,3 @@ def quantile(ordered: list[float], share: float) -> float:
 def wait(seconds: float) -> None:
     """The fault lasts, or is watched, for so long."""
     time.sleep(seconds)
-
-
-def is_postgresql() -> bool:
-    return connection.vendor == "postgresql"

@@ -11,7 +11,7 @@ import pytest
 
 from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from pilots.history.selectors import read_samples
+from pilots.history.selectors import SampleRow, read_samples
 from pilots.models import Point
 from tests.builders import make_pilot
 from tests.faults.far_side import FarSide
@@ -20,7 +20,7 @@ from tests.faults.plant import arrived, modbus_line, wait
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
-PERIOD_S = 0.2
+PERIOD_S = 0.1
 
 
 def slots(opened: list[float]) -> list[tuple[float, float]]:
@@ -33,7 +33,7 @@ def slots(opened: list[float]) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize(
-    ("times", "up_s", "down_s"), [(12, 0.6, 0.5), pytest.param(60, 5.0, 5.0, marks=pytest.mark.rig)], ids=["short", "rig"]
+    ("times", "up_s", "down_s"), [(12, 0.45, 0.15), pytest.param(60, 5.0, 5.0, marks=pytest.mark.rig)], ids=["short", "rig"]
 )
 def test_f27_a_flapping_link_is_tried_once_a_slot_and_loses_nothing(
     far: FarSide, start: Callable[[], Gateway], times: int, up_s: float, down_s: float
@@ -41,7 +41,7 @@ def test_f27_a_flapping_link_is_tried_once_a_slot_and_loses_nothing(
     meters, pilot, began = Meters(), make_pilot("bg"), datetime.now(UTC)
     modbus_line(pilot, "bg-m1", far.serve(meters.protocol), period_s=PERIOD_S, options={"timeout_s": 0.2})
     start()
-    until(lambda: arrived("bg-m1"))
+    until(lambda: arrived("bg-m1") and len(meters.told) >= 10)
     flapped = time.monotonic()
     for _ in range(times):
         meters.hangs_up = True
@@ -57,18 +57,20 @@ def test_f27_a_flapping_link_is_tried_once_a_slot_and_loses_nothing(
 
     point = Point.objects.get()
     told = list(meters.told[:-2])
-    until(lambda: {row.value for row in samples(point, began)} >= set(told))
-    values = [row.value for row in samples(point, began) if row.value is not None]
-    stored = [value for value in dict.fromkeys(values) if value <= told[-1]]
+    until(lambda: {row.value for row in samples(point, began)} >= set(told[-3:]))
+    values = [row.value for row in samples(point, began) if row.value is not None and row.value <= told[-1]]
+    stored = list(dict.fromkeys(values))
+    lost = set(told) - set(stored) - meters.unsure
     print(
         f"F27: {times} up/downs in {lasted_s:.0f} s: {len(tried)} reconnects, each in its back-off slot "
         f"(least share of it {min((gap / least for gap, least in tried), default=0):.2f}); {len(told)} values told, "
-        f"{len(set(told) - set(stored))} not in history, {len(set(stored) - set(told))} invented; back after {back_s:.1f} s"
+        f"{len(lost)} not in history; back after {back_s:.1f} s"
     )
     assert tried
     assert all(gap >= least for gap, least in tried)
-    assert stored == told
+    assert not lost
+    assert stored == sorted(set(stored) & set(told))
 
 
-def samples(point: Point, began: datetime) -> list[object]:
+def samples(point: Point, began: datetime) -> list[SampleRow]:
     return list(read_samples([point], began - timedelta(seconds=5), datetime.now(UTC) + timedelta(seconds=5), limit=100_000))

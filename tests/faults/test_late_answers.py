@@ -22,7 +22,7 @@ from tests.drivers.raw_modbus import RawModbus, Request, raw_modbus
 
 pytestmark = pytest.mark.wire
 REGISTERS, IN_ONE = 10_000, 100
-TIMEOUT_S, LATE_S, LATE_SHARE = 0.06, 0.09, 0.12
+TIMEOUT_S, LATE_S, LATE_SHARE = 0.06, 0.05, 0.12
 NAMES = [f"r{number}" for number in range(REGISTERS)]
 DEVICE = make_device(*(make_point(name, register=number, type="uint16") for number, name in enumerate(NAMES)))
 

@@ -43,7 +43,9 @@ Bench = tuple[SerialLine, NextValue, Traffic]
 
 
 @asynccontextmanager
-async def kept_open(make: Callable[[], Driver], live: Callable[[Driver], Awaitable[None]], traffic: Traffic) -> AsyncIterator[None]:
+async def kept_open(
+    make: Callable[[], Driver], live: Callable[[Driver], Awaitable[None]], traffic: Traffic
+) -> AsyncIterator[None]:
     """A driver that is opened anew when its line ends, after the supervisor's first pause."""
 
     async def keep() -> None:
@@ -69,7 +71,7 @@ async def kept_open(make: Callable[[], Driver], live: Callable[[Driver], Awaitab
 @asynccontextmanager
 async def modbus_line(folder: Path) -> AsyncIterator[Bench]:
     """Polled by the product's poller, ten times a second."""
-    registers = {at: word for at, word in enumerate(struct.unpack(">4H", struct.pack(">ff", 1.5, -2.25)), start=10)}
+    registers = dict(enumerate(struct.unpack(">4H", struct.pack(">ff", 1.5, -2.25)), start=10))
     registers |= {14: registers[12], 15: registers[13]}
     device, traffic, found = make_device(*(replace(point, period_s=0.1) for point in FLOATS)), Traffic(), asyncio.Queue[bool]()
     options = {"baudrate": 115200, "parity": "N", "timeout_s": 0.2}
@@ -179,6 +181,8 @@ async def test_f32_a_line_is_good_again_within_a_second_of_the_noise(protocol: s
                         pass
                 worst[kind] = max(worst.get(kind, 0.0), clock() - ended)
     figures = ", ".join(f"{kind} {1000 * seconds:.0f} ms" for kind, seconds in worst.items())
-    print(f"F32: {protocol} good again after {figures}; counted {traffic.kinds}, {traffic.retries} repeats, opened anew {traffic.reconnects} times")
+    print(
+        f"F32: {protocol} good again after {figures}; counted {traffic.kinds}, {traffic.retries} repeats, opened anew {traffic.reconnects} times"
+    )
     assert max(worst.values()) <= RESYNC_S
     assert traffic.violations

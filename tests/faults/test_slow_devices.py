@@ -31,7 +31,7 @@ def trickled(request: Request, answer: bytes) -> Answers:
 
 
 @pytest.mark.parametrize(
-    ("devices", "lasts_s"), [(100, 8.0), pytest.param(1000, 120.0, marks=pytest.mark.rig)], ids=["short", "rig"]
+    ("devices", "lasts_s"), [(100, 6.0), pytest.param(1000, 120.0, marks=pytest.mark.rig)], ids=["short", "rig"]
 )
 def test_f22_slow_devices_leave_the_others_their_period(
     far: FarSide, start: Callable[[], Gateway], devices: int, lasts_s: float
@@ -63,6 +63,6 @@ def test_f22_slow_devices_leave_the_others_their_period(
         f"{PERIOD_S:g} s for {lasts_s:g} s beside {bad} that answer after {ANSWER_S:g} s or at 1 B/s; a gateway with one slow "
         f"unit of 20 was asked {rate:.1f} times a second"
     )
-    assert len(found) >= (devices - bad) * (lasts_s / PERIOD_S - 3)
+    assert len(found) >= (devices - bad) * (lasts_s / PERIOD_S - 2)
     assert p95 <= LIMIT
     assert rate >= 19 / PERIOD_S * (1 - LIMIT)

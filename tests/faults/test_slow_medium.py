@@ -25,7 +25,7 @@ from tests.faults.plant import arrived, iec104_line, modbus_line
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
-SHORT = 4.0
+SHORT = 6.0
 #: What one sets for a connection over GPRS: docs/protocols. Seconds.
 PERIOD_S, TIMEOUT_S = 10.0, 20.0
 TIMERS = {"t0": 30.0, "t1": 40.0, "t2": 10.0, "t3": 20.0}

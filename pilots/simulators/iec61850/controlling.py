@@ -85,7 +85,7 @@ class ControlObject:
     """One controllable data object. `blocked` holds AddCauses to refuse with, by stage, until they are taken away."""
 
     def __init__(
-        self, tree: Model, prefix: str, device_id: str, spec: PointSpec, plant: Plant, obeyed: Callable[[str, str, float], None]
+        self, tree: Model, prefix: str, device_id: str, spec: PointSpec, plant: Plant, obeyed: Callable[[str, float], None]
     ) -> None:
         self.device_id, self.spec, self._plant, self._obeyed = device_id, spec, plant, obeyed
         self.domain, node, path = binding.split(prefix, spec)
@@ -246,7 +246,7 @@ class ControlObject:
             self._plant.write(self.device_id, self.spec.name, order.value)
         except Refused:
             return AddCause.BLOCKED_BY_PROCESS
-        self._obeyed(self.device_id, self.spec.name, order.value)
+        self._obeyed(self.spec.name, order.value)
         return None
 
     def _refusal(self, stage: Stage, connection: Any, order: Order | None) -> int | None:

@@ -7,6 +7,7 @@ plant's. Status goes into buffered, measurement into unbuffered report control b
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any
 from pilots.catalogue.points import resolve_points
 from pilots.domain.point import PointSpec
 from pilots.domain.profile import Profile
-from pilots.domain.topology import ConnectionSpec, DeviceSpec, PilotSpec
+from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, PilotSpec
 from pilots.drivers import tls
 from pilots.simulators.iec61850 import binding, model
 from pilots.simulators.iec61850.binding import Bound
@@ -52,7 +53,7 @@ class IntelligentDevice:
         for device in pilot.devices:
             if device.connection == connection.name and device.profile in profiles:
                 points = resolve_points(device, profiles[device.profile], connection)
-                self._add_device(device, points, profiles[device.profile].options)
+                self._add_device(device, points, profiles[device.profile].options, _subject(device, pilot))
         self._server: Any = None
         self._scan: asyncio.Task[None] | None = None
         self._clients: dict[Any, asyncio.Task[None]] = {}
@@ -122,17 +123,19 @@ class IntelligentDevice:
 
     # ---------------------------------------------------------------- building
 
-    def _add_device(self, device: DeviceSpec, points: Mapping[str, PointSpec], options: Mapping[str, Any]) -> None:
+    def _add_device(self, device: DeviceSpec, points: Mapping[str, PointSpec], options: Mapping[str, Any], subject: str) -> None:
+        """`subject`: whose values they are in the plant."""
         prefix = str(device.address.get("ied", ""))
         own: list[Bound] = []
         for spec in points.values():
-            bound = binding.bind(self.tree, prefix, device.id, spec)
+            bound = binding.bind(self.tree, prefix, subject, spec)
             if bound is not None:
                 own.append(bound)
                 if spec.kind.writable:
                     bound.leaf.on_write = self._setting(device.id, bound)
             elif "ref" in spec.address:
-                control = ControlObject(self.tree, prefix, device.id, spec, self.plant, self._obeyed)
+                obeyed = functools.partial(self._obeyed, device.id)
+                control = ControlObject(self.tree, prefix, subject, spec, self.plant, obeyed)
                 self.controls[device.id, spec.name] = control
                 own += [control.status] if control.status is not None else []
         self._bound += own
@@ -190,7 +193,7 @@ class IntelligentDevice:
             if able is not None and not able.minimum <= value <= able.maximum:
                 return mms.DataAccessError.OBJECT_VALUE_INVALID
             try:
-                self.plant.write(device_id, bound.spec.name, value)
+                self.plant.write(bound.device_id, bound.spec.name, value)
             except Refused:
                 return mms.DataAccessError.OBJECT_ACCESS_DENIED
             bound.leaf.value = data
@@ -201,3 +204,10 @@ class IntelligentDevice:
 
     def _obeyed(self, device_id: str, point: str, value: float) -> None:
         self.ledger.write(device=device_id, point=point, value=value, peer=self.name)
+
+
+def _subject(device: DeviceSpec, pilot: PilotSpec) -> str:
+    """Whose values a device tells: its own, or a storage gateway those of the storage unit of its number."""
+    storage = device.id.replace("-GW", "-STO")
+    known = any(other.id == storage for other in pilot.devices)
+    return storage if device.kind is DeviceKind.GATEWAY and known else device.id

@@ -144,7 +144,8 @@ class HatStation:
                     await self._take(message)
 
     async def tell(self, *messages: Any) -> None:
-        await asyncio.wait_for(self._ready.wait(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):  # wait_for would swallow a cancellation that comes just then
+            await self._ready.wait()
         assert self.connection is not None
         await self.connection.send(list(messages))
 

@@ -104,6 +104,17 @@ async def test_causes_44_to_47_are_refusals_in_words(cause: int, reason: str) ->
         assert caught.value.device_code == f"COT {cause} {reason}"
 
 
+async def test_the_confirmation_of_a_deactivation_confirms_no_command() -> None:
+    async with ready() as (station, driver):
+        writing = asyncio.ensure_future(driver.write(DEVICE, "p_set", 10.0))
+        request = await station.request(50)
+        station.send(request._replace(cause=asdu.DEACTIVATION_CON))
+        assert not (await asyncio.wait((writing,), timeout=0.1))[0]
+        station.send(request._replace(cause=asdu.ACTIVATION_CON))
+
+        assert (await writing).raw == "ACT_CON COT 7 P/N 0"
+
+
 async def test_executed_on_act_term_waits_for_the_end() -> None:
     async with ready(executed_on="act_term") as (station, driver):
         writing = asyncio.ensure_future(driver.write(DEVICE, "p_set", 10.0))

@@ -61,6 +61,17 @@ async def test_a_group_brings_its_objects() -> None:
         assert (await store.wait_for("active_power"))[0].value == 4.5
 
 
+async def test_cycles_that_are_late_are_skipped() -> None:
+    async with raw_station() as station, opened(station, Store().sink, groups={3: 0.5}, clock_sync=False):
+        general = await station.confirmed(asdu.C_IC)
+        await asyncio.sleep(1.2)  # and the group would have been due twice
+        station.send(general._replace(cause=asdu.ACTIVATION_TERM))
+        await station.confirmed(asdu.C_CI, ended=True)
+        await station.confirmed(asdu.C_IC, ended=True)
+
+        assert not await station.asks_within(0.1)
+
+
 async def test_periods_of_clock_and_counters_are_their_own() -> None:
     async with raw_station() as station, opened(station, Store().sink, clock_period_s=0.05, counter_period_s=0.05, gi_period_s=0):
         requests = await asked(station, 9)

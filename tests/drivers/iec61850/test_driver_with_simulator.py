@@ -81,6 +81,25 @@ async def test_what_no_report_covers_is_read_as_often_as_it_promises() -> None:
             assert held(driver) == set()
 
 
+async def test_what_reports_bring_is_not_read_too() -> None:
+    store = Store()
+    fast = point("active_power", "LD0/MMXU1.TotW.mag.f", "MX", max_interval_s=0.05)
+    beside = point("reactive_power", "LD0/MMXU1.TotVAr.mag.f", "MX", max_interval_s=0.05)
+    async with simulated(POSITION, fast, beside) as ied:
+        (measured,) = (listed for name, listed in ied.server.tree.data_sets.items() if "Measured" in name.item)
+        measured.pop()  # reactive power is in no data set
+        async with connected(ied.target(), store) as driver:
+            await until_held(driver, "urcbMeasured01")
+            await until(lambda: len(store.readings("reactive_power")) >= 5)
+            read = [words for words in map(driver.describe, sent_by(driver)) if " read " in words and "$RP$" not in words]
+    assert len([words for words in read if "TotVAr" in words]) >= 5
+    assert not [words for words in read if "TotW" in words]
+
+
+def sent_by(driver: Iec61850Driver) -> list[bytes]:
+    return [frame.raw for frame in driver.traffic.log.frames() if frame.sent]
+
+
 async def test_the_integrity_period_renews_what_does_not_change() -> None:
     store = Store()
     still = point("active_power", "LD0/MMXU1.TotW.mag.f", "MX", max_interval_s=1.0, deadband=1e9)
@@ -106,6 +125,7 @@ async def test_quality_and_clock_of_the_device_are_kept() -> None:
     store = Store()
     async with simulated() as ied, connected(ied.target(), store) as driver:
         await until_held(driver, "brcbStatus01")
+        await store.wait_for("position")
         bound = next(each for each in ied.server._bound if each.spec.name == "position")
         bound.spec = bound.spec.__class__(name="nowhere", kind=STATUS)  # nothing moves it behind our back
         await mark(ied, bound, quality=(0, 1, 7))
@@ -137,6 +157,7 @@ async def test_events_of_a_lost_connection_come_afterwards_in_order_and_once() -
     async with simulated(POSITION, POSITION_CMD, options=BUFFERED) as ied:
         async with connected(ied.target(), store) as driver:
             await until_held(driver, "brcbStatus01")
+            await store.wait_for("position")  # the interrogation is over: it is an entry of its own
             await ied.move(1)
             await store.wait_for("position", lambda reading: reading.value == 1.0)
         store.forget()
@@ -157,14 +178,16 @@ async def test_what_was_not_committed_is_asked_for_again() -> None:
             await until_held(driver, "brcbStatus01")
             await store.wait_for("position")
             store.failing = True
-            await ied.move(1)
+            await ied.move(0)
             async with asyncio.timeout(5):
                 await driver.closed.wait()
             assert isinstance(driver.failure, LinkDown)
+        await ied.move(1)
         store.forget()
         store.failing = False
         async with connected(ied.target(), store):
-            assert (await store.wait_for("position")).value == 1.0
+            await until(lambda: len(store.readings("position")) >= 2)
+    assert store.values("position")[:2] == [0.0, 1.0]
 
 
 async def test_a_new_gateway_asks_for_everything_that_is_still_buffered() -> None:
@@ -237,8 +260,7 @@ async def test_a_lost_unbuffered_report_makes_the_driver_ask_for_the_present_sta
         block._sequence += 5
         await block._add({0: "data"}, datetime.now(UTC))
         await until(lambda: driver.counts["reports_missed"] == 1)
-        sent = len([frame for frame in driver.traffic.log.frames() if frame.sent and "$GI" in driver.describe(frame.raw)])
-        await until(lambda: [f for f in driver.traffic.log.frames() if f.sent and "$GI" in driver.describe(f.raw)][sent - 1 :])
+        await until(lambda: len([frame for frame in sent_by(driver) if "$GI" in driver.describe(frame)]) == 2)
 
 
 async def test_two_clients_take_two_instances_and_a_third_reads() -> None:
@@ -406,12 +428,11 @@ async def test_a_connection_lost_during_a_control_leaves_it_unknown(monkeypatch:
 
 async def test_a_late_termination_does_not_end_the_next_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pilots.simulators.iec61850.controlling.OPERATING_S", 0.3)
-    async with simulated(*CONTROLS, options=NONE) as ied, connected(ied.target(command_timeout_s=0.1)) as driver:
+    async with simulated(*CONTROLS, options=NONE) as ied, connected(ied.target(command_timeout_s=0.2)) as driver:
         with pytest.raises(AnswerTimeout):
             await driver.write(DEVICE, "p_set", 100.0)
-        control = ied.control("p_set")
-        control._running = None  # a device that takes the next one meanwhile
-        ied.server.plant.mishaps  # noqa: B018  the plant stays as it is
+        ied.control("p_set")._running = None  # a device that takes the next one meanwhile
+        # The first one's termination comes while the second waits, its own would come too late.
         with pytest.raises(AnswerTimeout):
             await driver.write(DEVICE, "p_set", 200.0)
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, ProtocolViolation
-from pilots.drivers.iec61850 import mms, osi
+from pilots.drivers.iec61850 import Iec61850Driver, mms, osi
 from pilots.drivers.iec61850.ber import tlv
 from pilots.drivers.iec61850.link import Link, LinkParameters, open_link
 from pilots.drivers.traffic import Traffic
-from tests.drivers.iec61850.peers import PATIENCE_S, RawPeer, confirmed, raw_peer, until
+from tests.drivers.iec61850.peers import DEVICE, PATIENCE_S, SET_POINT, RawPeer, Store, confirmed, raw_peer, raw_target, until
 
 REPORT = tlv(0xA3, tlv(0xA0, tlv(0xA1, tlv(0x80, b"RPT")), tlv(0xA0, tlv(0x8A, b"id"))))
 
@@ -216,3 +216,13 @@ async def test_a_port_that_says_nothing_is_a_timeout() -> None:
         with pytest.raises(AnswerTimeout, match="transport"):
             await link.associate()
         await link.close()
+
+
+async def test_a_device_that_is_silent_before_the_command_leaves_was_told_nothing() -> None:
+    async with raw_peer() as peer:
+        peer.answer = lambda number, tag: None
+        driver = Iec61850Driver(raw_target(peer, SET_POINT, timeout_s=0.1), Store().sink)
+        await driver.open()
+        with pytest.raises(LinkDown, match="not sent"):
+            await driver.write(DEVICE, "p_set", 1.0)
+        await driver.close()

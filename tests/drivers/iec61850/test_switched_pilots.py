@@ -79,7 +79,7 @@ def latest(device: str) -> dict[str, LatestValue]:
 
 async def test_spains_protection_ied_is_switched_by_configuration(tmp_path: Path, door: Ingest) -> None:
     pilot = switched(tmp_path, *SPAIN)
-    plan = await asyncio.to_thread(commissioned, pilot, "es-sw04")
+    plan = await asyncio.to_thread(commissioned, pilot, "es-sw04", door)
     async with running(pilot, "es-sw04", plan, door) as (driver, plant):
         await seen(lambda: latest("es-SW04").keys() >= {"position", "trip", "active_power", "voltage_l1", "frequency"})
         rows = await asyncio.to_thread(latest, "es-SW04")
@@ -93,7 +93,7 @@ async def test_spains_protection_ied_is_switched_by_configuration(tmp_path: Path
 
 async def test_germanys_storage_gateway_is_switched_by_configuration(tmp_path: Path, door: Ingest) -> None:
     pilot = switched(tmp_path, *GERMANY)
-    plan = await asyncio.to_thread(commissioned, pilot, "de-gw90-mms")
+    plan = await asyncio.to_thread(commissioned, pilot, "de-gw90-mms", door)
     async with running(pilot, "de-gw90-mms", plan, door) as (driver, plant):
         await seen(lambda: latest("de-GW90").keys() >= {"active_power", "soc", "storage_state", "energy_import", "temperature"})
         rows = await asyncio.to_thread(latest, "de-GW90")
@@ -104,8 +104,9 @@ async def test_germanys_storage_gateway_is_switched_by_configuration(tmp_path: P
         await seen(lambda: latest("de-GW90")["active_power"].value == pytest.approx(20000.0, rel=0.03))
 
 
-def commissioned(pilot: PilotSpec, connection: str) -> Any:
+def commissioned(pilot: PilotSpec, connection: str, ingest: Ingest) -> Any:
     commission_pilot(pilot, profiles_of(pilot))
+    ingest.directory.refresh(force=True)  # it would look by itself within two seconds
     return read_plan(Connection.objects.get(name=connection))
 
 

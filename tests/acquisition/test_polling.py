@@ -1,0 +1,197 @@
+"""A line is asked in cycles; a silent device delays nobody, and comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from pilots.acquisition.link_figures import LinkFigures, PollCounters
+from pilots.acquisition.polling import Lateness, Poller, poll_slots
+from pilots.domain.errors import LinkDown
+from pilots.domain.measurement import RawReading
+from pilots.domain.point import PointKind, PointSpec
+from pilots.drivers.base import DeviceTarget, Target
+from pilots.drivers.modbus import ModbusTcpDriver
+from pilots.drivers.traffic import Traffic
+from tests.bench.figures import quantile
+from tests.drivers.raw_modbus import RawModbus, Request, raw_modbus
+
+PERIOD_S, UNITS = 0.5, 20
+
+
+def line_of(port: int, units: Sequence[int], *, period_s: float = PERIOD_S, timeout_s: float = PERIOD_S) -> Target:
+    """Units behind one gateway, each with one float."""
+    spec = PointSpec(name="p", kind=PointKind.MEASUREMENT, address={"register": 0, "type": "float32"}, period_s=period_s)
+    devices = tuple(DeviceTarget(id=f"m{unit}", address={"unit": unit}, points={"p": spec}) for unit in units)
+    return Target(name="line", host="127.0.0.1", port=port, devices=devices, options={"timeout_s": timeout_s})
+
+
+class Asked(RawModbus):
+    """A gateway that notes when each unit was asked, with units that do not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load(0, struct.pack(">f", 1.0))
+        self.at: dict[int, list[float]] = defaultdict(list)
+        self.silent: set[int] = set()
+        self.script = self.note
+
+    async def note(self, request: Request) -> bytes | None:
+        self.at[request.unit].append(time.monotonic())
+        return None if request.unit in self.silent else self.answer(request)
+
+
+async def polled(peer: Asked, seconds: float, units: Sequence[int]) -> PollCounters:
+    """The units of this gateway were asked for so long."""
+    server = await asyncio.start_server(peer.accept, "127.0.0.1", 0)
+    target = line_of(server.sockets[0].getsockname()[1], units)
+    driver, counters = ModbusTcpDriver(target, _nowhere), PollCounters()
+    await driver.open()
+    slots = poll_slots(target, spread="line", now=time.monotonic())
+    poller = Poller(driver, slots, take=lambda device, readings: None, counters=counters, lateness=Lateness())
+    asyncio.get_running_loop().call_later(seconds, poller.stop)
+    try:
+        await poller.run()
+    finally:
+        await driver.close()
+        server.close()
+        peer.hang_up()
+        await asyncio.gather(*peer.serving, return_exceptions=True)
+    return counters
+
+
+async def _nowhere(device: str, readings: Sequence[RawReading]) -> None:
+    return None
+
+
+def drift_p95(peer: Asked, *, after: float) -> float:
+    """How far 95 of 100 periods of the living units are from what they should be, as a share."""
+    moments = [[at for at in of_unit if at > after] for unit, of_unit in peer.at.items() if unit not in peer.silent]
+    gaps = [later - earlier for of_unit in moments for earlier, later in pairwise(of_unit)]
+    return quantile([abs(gap - PERIOD_S) / PERIOD_S for gap in gaps], 0.95)
+
+
+@pytest.mark.wire
+async def test_silent_units_change_no_other_units_period() -> None:
+    quiet, one, three = lines = (Asked(), Asked(), Asked())
+    one.silent, three.silent = {7}, {3, 7, 15}
+    started, units = time.monotonic(), range(1, UNITS + 1)
+    await asyncio.gather(*(polled(line, 7.0, units) for line in lines))
+    assert all(len(line.at[7]) >= 2 for line in lines)
+    # What is left of a unit that falls silent is the one time-out in which it does.
+    calm, *drifts = (drift_p95(line, after=started + 2.5) for line in lines)
+    assert max(drifts) <= max(0.10, calm + 0.05), f"p95 drift {drifts} beside {calm} without a silent unit"
+
+
+@pytest.mark.wire
+async def test_a_unit_that_comes_back_is_asked_as_before() -> None:
+    peer = Asked()
+    peer.silent = {2}
+    asyncio.get_running_loop().call_later(1.2, peer.silent.clear)
+    counters = await polled(peer, 4.0, (1, 2))
+    back = [at for at in peer.at[2] if at > peer.at[1][0] + 2.5]
+    assert len(back) >= 2
+    assert counters.failed >= 2
+
+
+@pytest.mark.wire
+async def test_nobody_at_all_is_a_lost_connection() -> None:
+    peer = Asked()
+    peer.silent = {1, 2, 3, 4}
+    started = time.monotonic()
+    with pytest.raises(LinkDown, match="nobody has answered 3 questions in a row"):
+        await polled(peer, 20.0, (1, 2, 3, 4))
+    assert time.monotonic() - started < 3 * PERIOD_S + 1
+
+
+@pytest.mark.wire
+async def test_one_dead_unit_among_slow_ones_is_no_lost_connection() -> None:
+    async with raw_modbus() as peer:
+        peer.load(0, struct.pack(">f", 1.0))
+
+        async def only_unit_one(request: Request) -> bytes | None:
+            return peer.answer(request) if request.unit == 1 else None
+
+        peer.script = only_unit_one
+        fast, slow = line_of(peer.port, (2,), period_s=0.3, timeout_s=0.3), line_of(peer.port, (1,), period_s=30.0)
+        target = Target(name="line", host="127.0.0.1", port=peer.port, devices=fast.devices + slow.devices, options=fast.options)
+        driver = ModbusTcpDriver(target, _nowhere)
+        await driver.open()
+        slots = poll_slots(target, spread="line", now=time.monotonic())
+        poller = Poller(driver, slots, take=lambda *_: None, counters=PollCounters(), lateness=Lateness())
+        asyncio.get_running_loop().call_later(2.5, poller.stop)
+        await poller.run()
+        assert sum(request.unit == 2 for request in peer.asked) >= 3
+        await driver.close()
+
+
+# Phases
+
+
+def points(**periods: float) -> dict[str, PointSpec]:
+    return {name: PointSpec(name=name, kind=PointKind.MEASUREMENT, period_s=period_s) for name, period_s in periods.items()}
+
+
+def target_of(name: str, *devices: dict[str, PointSpec]) -> Target:
+    found = tuple(DeviceTarget(id=f"{name}-{index}", address={}, points=of_device) for index, of_device in enumerate(devices))
+    return Target(name=name, host="", port=0, devices=found)
+
+
+def test_connections_are_spread_over_the_whole_period() -> None:
+    phases = sorted(poll_slots(target_of(f"c{n}", points(p=10.0)), spread=f"c{n}", now=0.0)[0].phase for n in range(1000))
+    assert 0 <= phases[0] < phases[-1] < 10
+    assert max(later - earlier for earlier, later in pairwise(phases)) < 0.2
+    assert [len([p for p in phases if low <= p < low + 1]) > 60 for low in range(10)] == [True] * 10
+
+
+def test_slow_points_of_many_connections_are_spread_too() -> None:
+    slots = [poll_slots(target_of(f"c{n}", points(f=1.0, e=900.0)), spread=f"c{n}", now=0.0) for n in range(500)]
+    slow = [slot.phase for of_line in slots for slot in of_line if slot.period_s == 900.0]
+    assert max(sum(low <= phase < low + 10 for phase in slow) for low in range(0, 900, 10)) < 25
+
+
+def test_one_lines_questions_fill_the_first_half_of_its_cycle() -> None:
+    slots = poll_slots(target_of("line", *[points(p=1.0)] * 10), spread="line", now=0.0)
+    first = next(slot.phase for slot in slots if slot.device == "line-0")
+    inside = sorted((slot.phase - first + 1e-9) % 1.0 for slot in slots)
+    assert inside == pytest.approx([index * 0.05 for index in range(10)], abs=1e-6)
+
+
+def test_set_points_are_not_asked() -> None:
+    spec = PointSpec(name="p_set", kind=PointKind.SETPOINT, period_s=1.0)
+    assert poll_slots(target_of("line", {"p_set": spec}), spread="line", now=0.0) == []
+
+
+# Figures
+
+
+def test_loss_is_that_of_the_last_minutes_and_speed_that_of_now() -> None:
+    traffic = Traffic()
+    figures = LinkFigures(traffic, PollCounters(), 1.0)
+    assert "loss" not in figures.form(0.0)
+    traffic.sent = traffic.received = 100
+    traffic.timeouts, traffic.sent_bytes, traffic.received_bytes = 10, 600, 400
+    form = figures.form(20.0)
+    assert (form["loss"], form["bytes_per_s"], form["period_s"]) == (0.1, 50.0, 1.0)
+    for half_minute in range(1, 13):
+        traffic.sent += 100
+        traffic.received += 100
+        form = figures.form(20.0 + 30 * half_minute)
+    assert form["loss"] == 0.0
+    assert form["timeouts"] == 10
+    assert form["bytes_per_s"] == 0.0
+
+
+def test_lateness_is_told_by_quantiles() -> None:
+    late = Lateness()
+    for milliseconds in range(100):
+        late.note(milliseconds / 1000)
+    assert (late.quantile_ms(0.5), late.quantile_ms(0.99)) == (49, 98)
+    late.clear()
+    assert late.quantile_ms(0.99) == 0
