@@ -287,9 +287,10 @@ class Gateway:
         """
         while True:
             await asyncio.sleep(TEND_EVERY_S)
-            if self._alone:
-                for supervisor in self.supervisors.values():
-                    supervisor.lease.ends_monotonic = max(supervisor.lease.ends_monotonic, time.monotonic() + LEASE_S / 2)
+            for supervisor in self.supervisors.values() if self._alone else ():
+                lease = supervisor.lease
+                if lease.usable:  # one that ran out did so because this process slept
+                    lease.ends_monotonic = max(lease.ends_monotonic, time.monotonic() + LEASE_S / 2)
             self._note_authority()
 
     def _note_authority(self) -> None:

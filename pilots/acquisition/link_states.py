@@ -50,6 +50,7 @@ class WatchedLink:
     medium: Medium | None
     has_round_trip: bool
     crossing: tuple[int, ...]
+    simulated: bool
     kept_at: datetime | None = None
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -92,10 +93,11 @@ class LinkWatch:
         basis = Pilot.objects.aggregate(Count("id"), Sum("revision")) | Link.objects.aggregate(Count("pk"), Sum("pk"))
         if basis == self._basis:
             return
-        rows = list(Link.objects.select_related("pilot", "end_a", "end_b", "connection"))
+        rows = list(Link.objects.select_related("pilot", "end_a__connection", "end_b__connection", "connection"))
         kept = {watched.link.pk: watched.kept_at for watched in self._links}
         suffixes = point_names(rows)
-        self._links = [_watched(link, suffixes[link.pk]) for link in rows]
+        simulated = set(Connection.objects.filter(simulated=True).values_list("pilot", flat=True))
+        self._links = [_watched(link, suffixes[link.pk], simulated) for link in rows]
         for watched in self._links:
             watched.kept_at = kept.get(watched.link.pk)
         self._basis = basis
@@ -147,7 +149,7 @@ def figures_topic(pilot: str) -> str:
     return f"{pilot}/links"
 
 
-def _watched(link: Link, suffix: str) -> WatchedLink:
+def _watched(link: Link, suffix: str, simulated: set[int]) -> WatchedLink:
     ends = sorted((link.end_b, link.end_a), key=lambda device: _SOURCES_LAST.get(DeviceKind(device.kind), 0))
     crossing = tuple(key for device in ends for key in (device.pk, device.measured_by_id or 0) if key)
     return WatchedLink(
@@ -158,7 +160,16 @@ def _watched(link: Link, suffix: str) -> WatchedLink:
         medium=medium_of(link.medium),
         has_round_trip=has_round_trip(link),
         crossing=crossing,
+        simulated=_is_simulated(link, simulated),
     )
+
+
+def _is_simulated(link: Link, pilots: set[int]) -> bool:
+    """What a link says is as real as its connection, else as its ends, else (to the platform) as its pilot."""
+    for connection in (link.connection, link.end_a.connection, link.end_b.connection):
+        if connection is not None:
+            return connection.simulated
+    return link.pilot_id in pilots
 
 
 def _arriving(now: datetime) -> dict[int, list[bool]]:
@@ -214,8 +225,7 @@ def _judge(devices: tuple[int, ...], arriving: Mapping[int, list[bool]]) -> Link
 
 
 def _readings(watched: WatchedLink, now: datetime) -> list[RawReading]:
-    connection = watched.link.connection
-    source = Source.SIMULATED if connection is not None and connection.simulated else Source.PROCESS
+    source = Source.SIMULATED if watched.simulated else Source.PROCESS
     state = LinkState(watched.link.state)
     quality = Quality(Validity.GOOD, source)
     readings = [RawReading(f"comm_state{watched.suffix}", STATE_CODES[state], quality, now)]

@@ -79,7 +79,7 @@ def drift_p95(peer: Asked, *, after: float) -> float:
 
 @pytest.mark.wire
 async def test_silent_units_change_no_other_units_period() -> None:
-    quiet, one, three = lines = (Asked(), Asked(), Asked())
+    _, one, three = lines = (Asked(), Asked(), Asked())
     one.silent, three.silent = {7}, {3, 7, 15}
     started, units = time.monotonic(), range(1, UNITS + 1)
     await asyncio.gather(*(polled(line, 7.0, units) for line in lines))

@@ -182,7 +182,8 @@ async def test_f32_a_line_is_good_again_within_a_second_of_the_noise(protocol: s
                 worst[kind] = max(worst.get(kind, 0.0), clock() - ended)
     figures = ", ".join(f"{kind} {1000 * seconds:.0f} ms" for kind, seconds in worst.items())
     print(
-        f"F32: {protocol} good again after {figures}; counted {traffic.kinds}, {traffic.retries} repeats, opened anew {traffic.reconnects} times"
+        f"F32: {protocol} good again after {figures}; counted {traffic.kinds}, {traffic.retries} repeats, "
+        f"opened anew {traffic.reconnects} times"
     )
     assert max(worst.values()) <= RESYNC_S
     assert traffic.violations

@@ -25,7 +25,7 @@ from tests.faults.plant import arrived, iec104_line, modbus_line
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
-SHORT = 6.0
+SHORT, LINKS = 6.0, 4
 #: What one sets for a connection over GPRS: docs/protocols. Seconds.
 PERIOD_S, TIMEOUT_S = 10.0, 20.0
 TIMERS = {"t0": 30.0, "t1": 40.0, "t2": 10.0, "t3": 20.0}
@@ -60,13 +60,11 @@ def options_104(times: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("lasts_s", "times"), [(60.0, SHORT), pytest.param(3600.0, 1.0, marks=pytest.mark.rig)], ids=["short", "rig"]
 )
-def test_f28_a_slow_link_is_not_a_failed_one(
-    far: FarSide, start: Callable[[], Gateway], lasts_s: float, times: float, links: int = 4
-) -> None:
+def test_f28_a_slow_link_is_not_a_failed_one(far: FarSide, start: Callable[[], Gateway], lasts_s: float, times: float) -> None:
     gprs, pilot = hastened(MEDIA["GPRS"], times), make_pilot("bg")
     meters, stations = Meters(), Stations(every_s=PERIOD_S / times)
     ports = (far.serve(meters.protocol), far.serve(stations.protocol))
-    for number in range(links):
+    for number in range(LINKS):
         modbus, iec104 = (
             far.relay(port, protocol, medium=gprs, name=f"{protocol} {number}", seed=number).port
             for port, protocol in zip(ports, (Protocol.MODBUS_TCP, Protocol.IEC104), strict=True)
@@ -76,7 +74,7 @@ def test_f28_a_slow_link_is_not_a_failed_one(
         line = f"bg-r{number}"
         iec104_line(pilot, line, iec104, max_interval_s=2 * PERIOD_S / times, options=options_104(times))
     gateway = start()
-    names = [f"bg-{kind}{number}" for number in range(links) for kind in "mr"]
+    names = [f"bg-{kind}{number}" for number in range(LINKS) for kind in "mr"]
     until(lambda: arrived(*names), within_s=60)
 
     failures, ends = Failures(), time.monotonic() + lasts_s / times

@@ -32,7 +32,7 @@ def ports() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    ("settles_s", "lasts_s"), [(2.0, 10.0), pytest.param(900.0, 3600.0, marks=pytest.mark.rig)], ids=["short", "rig"]
+    ("settles_s", "lasts_s"), [(1.0, 8.0), pytest.param(900.0, 3600.0, marks=pytest.mark.rig)], ids=["short", "rig"]
 )
 def test_memory_of_a_gateway_stands_still(
     start: Callable[[], Gateway], ports: tuple[int, int], settles_s: float, lasts_s: float

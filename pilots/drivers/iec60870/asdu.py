@@ -22,6 +22,7 @@ INTERROGATED = 20  # by a general interrogation; 20 + n by that of group n
 COUNTERS_INTERROGATED = 37  # in general; 37 + n by that of group n
 STATION_INTERROGATION = 20  # QOI of a general interrogation; 20 + n of group n
 GENERAL_COUNTERS = 5  # QCC: all counters; 1-4 a group
+TEST, NEGATIVE = 0x80, 0x40  # in the first octet of the cause of transmission
 SELECT = 0x80  # the S/E bit of SCO, DCO, RCO and QOS
 C_IC, C_CI, C_RD, C_CS, M_EI = 100, 101, 102, 103, 70
 C_TS_NA, C_TS_TA = 104, 107
@@ -97,7 +98,7 @@ def decode(data: bytes, sizes: Sizes = IEC104_SIZES, received: datetime | None =
     >>> decode(bytes.fromhex("0d01030001000a00000000803f00")).objects[0]
     InformationObject(address=10, value=1.0, qualifier=0, time=None)
     """
-    unit = decode_head(data, sizes)
+    unit = _decode_head(data, sizes)
     kind = KINDS.get(unit.type_id)
     if kind is None:
         return unit
@@ -109,14 +110,14 @@ def decode(data: bytes, sizes: Sizes = IEC104_SIZES, received: datetime | None =
     )
 
 
-def decode_head(data: bytes, sizes: Sizes = IEC104_SIZES) -> Asdu:
+def _decode_head(data: bytes, sizes: Sizes = IEC104_SIZES) -> Asdu:
     """The ASDU without its objects. Raises ProtocolViolation when it is shorter than its head."""
     if len(data) < sizes.head:
         raise ProtocolViolation(f"ASDU of {len(data)} octets is shorter than its header")
     fields = sizes.header.unpack_from(data)
     type_id, structure, cause = fields[:3]
     originator = fields[3] if sizes.cause == 2 else 0
-    return Asdu(type_id, cause & 0x3F, fields[-1], (), cause & 0x40 != 0, cause >= 0x80, originator, structure >= 0x80)
+    return Asdu(type_id, cause & 0x3F, fields[-1], (), cause & NEGATIVE != 0, cause & TEST != 0, originator, structure >= 0x80)
 
 
 def check_length(data: bytes, sizes: Sizes = IEC104_SIZES) -> None:
@@ -124,16 +125,20 @@ def check_length(data: bytes, sizes: Sizes = IEC104_SIZES) -> None:
 
     Every combination of octets of the right length is an ASDU: after this, reading its objects cannot fail.
     """
-    kind, count = KINDS[data[0]], data[1] & 0x7F
     body = len(data) - sizes.head
-    if data[1] < 0x80:
-        wanted = count * layout(data[0], sizes.object_address).size
-    else:
-        wanted = count and sizes.object_address + count * layout(data[0], 0).size
-    if body != wanted:
-        raise ProtocolViolation(f"{kind.name} with {count} objects has a body of {body} octets")
-    if data[1] > 0x80 and _first_address(data, sizes) + count - 1 > sizes.highest_object_address:
-        raise ProtocolViolation(f"a sequence of {count} objects runs over the highest object address")
+    if body != _body_length(data[0], data[1], sizes.object_address):
+        raise ProtocolViolation(f"{type_name(data[0])} with {data[1] & 0x7F} objects has a body of {body} octets")
+    if data[1] > 0x80 and _first_address(data, sizes) + (data[1] & 0x7F) - 1 > sizes.highest_object_address:
+        raise ProtocolViolation(f"a sequence of {data[1] & 0x7F} objects runs over the highest object address")
+
+
+@lru_cache(maxsize=4096)
+def _body_length(type_id: int, structure: int, address_octets: int) -> int:
+    """Octets behind the head of an ASDU of a known type with that variable structure qualifier."""
+    count = structure & 0x7F
+    if structure < 0x80:
+        return count * layout(type_id, address_octets).size
+    return address_octets + count * layout(type_id, 0).size if count else 0
 
 
 def _first_address(data: bytes, sizes: Sizes) -> int:
@@ -167,7 +172,7 @@ def encode(asdu: Asdu, sizes: Sizes = IEC104_SIZES) -> bytes:
     kind = KINDS.get(asdu.type_id)
     if kind is None or len(asdu.objects) > 127:
         raise ValueError(f"{type_name(asdu.type_id)} with {len(asdu.objects)} objects cannot be encoded")
-    cause = asdu.cause | (0x40 if asdu.negative else 0) | (0x80 if asdu.test else 0)
+    cause = asdu.cause | (NEGATIVE if asdu.negative else 0) | (TEST if asdu.test else 0)
     structure = len(asdu.objects) | (0x80 if asdu.sequence else 0)
     origin = (asdu.originator,) if sizes.cause == 2 else ()
     try:

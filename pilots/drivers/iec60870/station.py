@@ -23,7 +23,7 @@ from pilots.drivers.iec60870.elements import KINDS, MONITOR_BASE
 from pilots.drivers.iec60870.examining import Examining
 from pilots.drivers.iec60870.interrogations import Interrogations
 from pilots.drivers.iec60870.link import AsduLink
-from pilots.drivers.iec60870.monitoring import Monitoring, Received
+from pilots.drivers.iec60870.monitoring import Monitoring, Received, common_address_of
 from pilots.drivers.iec60870.options import StationOptions, from_options
 from pilots.drivers.iec60870.routes import Route, RouteTable
 from pilots.drivers.iec60870.times import SHORT
@@ -175,31 +175,31 @@ class ControllingStation(Driver):
 
     def _receive(self, octets: bytes) -> Received | None:
         """Takes an ASDU as it arrives: answers go to those who wait, values wait for the commit. Raises ProtocolViolation."""
-        unit = asdu.decode_head(octets, self.sizes)
-        if unit.type_id in MONITOR_BASE:
-            return self._take_values(octets, unit)
-        if unit.type_id not in KINDS and unit.cause not in asdu.REFUSING_CAUSES:
-            self.counts["unknown_types"] += 1
-            return None
+        if len(octets) >= self.sizes.head and octets[0] in MONITOR_BASE:
+            return self._take_values(octets)
         unit = asdu.decode(octets, self.sizes)
         if unit.type_id == asdu.M_EI:
             self._note_restart(unit.common_address)
-        else:
+        elif unit.type_id in KINDS or unit.cause in asdu.REFUSING_CAUSES:
             self._take_answer(unit)
+        else:
+            self.counts["unknown_types"] += 1
         return None
 
-    def _take_values(self, octets: bytes, unit: Asdu) -> Received | None:
+    def _take_values(self, octets: bytes) -> Received | None:
+        """Runs for every frame of a flood: the octets are decoded once, at the commit."""
         asdu.check_length(octets, self.sizes)
-        if unit.test:
+        cause = octets[2]
+        if cause & asdu.TEST:
             self.counts["test_asdus"] += 1  # a test says nothing about the process
             return None
-        if unit.negative or unit.cause not in _VALUE_CAUSES:
+        if cause not in _VALUE_CAUSES:  # nor with its P/N bit
             self.counts["odd_causes"] += 1
             return None
-        received = Received(octets, datetime.now(UTC)) if KINDS[unit.type_id].tag == SHORT else Received(octets)
-        if unit.cause >= asdu.INTERROGATED:
-            asked = asdu.C_IC if unit.cause < asdu.COUNTERS_INTERROGATED else asdu.C_CI
-            self._activations.count_interrogated(asked, unit.common_address, octets[1] & 0x7F)
+        received = Received(octets, datetime.now(UTC) if KINDS[octets[0]].tag == SHORT else None)
+        if cause >= asdu.INTERROGATED:
+            asked = asdu.C_IC if cause < asdu.COUNTERS_INTERROGATED else asdu.C_CI
+            self._activations.count_interrogated(asked, common_address_of(octets, self.sizes), octets[1] & 0x7F)
         if self._examining.waits:
             self._examining.see(asdu.decode(octets, self.sizes, received.at))
         return received

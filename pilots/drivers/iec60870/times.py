@@ -15,6 +15,8 @@ _INVALID = 0x80  # IV, in the octet of the minutes
 _SUMMER = 0x80  # SU, in the octet of the hours
 _HOUR = timedelta(hours=1)
 _MINUTE_MS = 60_000
+#: Adding two of these to a minute takes a third of the time of making a datetime.
+_SECONDS, _MILLISECONDS = [timedelta(seconds=n) for n in range(60)], [timedelta(milliseconds=n) for n in range(1000)]
 _HALF_HOUR = timedelta(minutes=30)
 YEARS = range(2000, 2100)  # the wire has seven bits for years and 0..99 of them are defined
 
@@ -38,16 +40,12 @@ def decode_many(milliseconds: Sequence[int], minutes: Sequence[bytes]) -> list[d
     start = _decode_minute(minutes[0]) if minutes else None
     if start is None:
         return [None] * len(milliseconds)
-    year, month, day, hour, minute = start
-    return [
-        datetime(year, month, day, hour, minute, one // 1000, one % 1000 * 1000, UTC) if one < _MINUTE_MS else None
-        for one in milliseconds
-    ]
+    return [start + _SECONDS[one // 1000] + _MILLISECONDS[one % 1000] if one < _MINUTE_MS else None for one in milliseconds]
 
 
 @lru_cache(maxsize=256)
-def _decode_minute(tag: bytes) -> tuple[int, int, int, int, int] | None:
-    """Year, month, day, hour and minute in UTC of a CP56Time2a's last five octets."""
+def _decode_minute(tag: bytes) -> datetime | None:
+    """The full minute of a CP56Time2a's last five octets."""
     minute, hour, day, month, year = tag
     if minute & _INVALID or year & 0x7F > 99:
         return None
@@ -55,9 +53,7 @@ def _decode_minute(tag: bytes) -> tuple[int, int, int, int, int] | None:
         time = datetime(2000 + (year & 0x7F), month & 0x0F, day & 0x1F, hour & 0x1F, minute & 0x3F, tzinfo=UTC)
     except ValueError:
         return None
-    if hour & _SUMMER:
-        time -= _HOUR
-    return time.year, time.month, time.day, time.hour, time.minute
+    return time - _HOUR if hour & _SUMMER else time
 
 
 def encode_long(time: datetime | None) -> bytes:
