@@ -10,14 +10,16 @@ from pilots.domain.point import PointSpec
 from pilots.domain.topology import Protocol
 from pilots.drivers.base import DeviceTarget
 from pilots.drivers.iec60870.routes import RouteTable
+from pilots.drivers.iec61850 import names
 from pilots.drivers.modbus.plan import compile_plan, place_of
+from pilots.drivers.modbus.sunspec import is_relative
 from pilots.models import Point
 
 MODBUS = (Protocol.MODBUS_TCP, Protocol.MODBUS_RTU)
 IEC60870 = (Protocol.IEC104, Protocol.IEC101)
 _MAX_REGISTER = 0xFFFF
 #: Registers that a write to a point sets beside its own, and how many each takes at most.
-_BESIDE = {"enable": 1, "reversion_register": 2}
+_BESIDE = {"enable": 1, "reversion_register": 2, "reversion_offset": 2}
 
 
 def check_point_address(point: Point) -> None:
@@ -30,6 +32,8 @@ def check_point_address(point: Point) -> None:
             _check_modbus(point)
         elif connection.protocol in IEC60870:
             _check_iec60870(point)
+        elif connection.protocol == Protocol.IEC61850 and "ref" in point.address:
+            names.place_of(_target(point), point.spec)
     except (ValueError, TypeError, KeyError) as error:
         raise CatalogueError(str(error), field="address") from error
     except CatalogueError as error:
@@ -45,26 +49,33 @@ def _check_modbus(point: Point) -> None:
 
 
 def _check_iec60870(point: Point) -> None:
-    device = point.device
-    target = DeviceTarget(id=device.code, address=device.address, points={point.name: point.spec})
-    RouteTable([target], 1)
+    RouteTable([_target(point)], 1)
+
+
+def _target(point: Point) -> DeviceTarget:
+    return DeviceTarget(id=point.device.code, address=point.device.address, points={point.name: point.spec})
 
 
 def occupied_by(protocol: Protocol, devices: Iterable[DeviceTarget], asked: DeviceTarget, spec: PointSpec) -> str:
     """The set-point or command of `devices`, as device/point, that writing `spec` at `asked` would touch; empty: none.
 
-    Raises CatalogueError, field `address`, where the driver could not use the address.
+    Raises CatalogueError, field `address`, where the driver could not use the address or nobody can tell what stands there.
     """
     wanted = _places(protocol, asked, spec)
     for device in devices:
         for point in device.points.values():
-            if point.kind.writable and wanted & _places(protocol, device, point):
+            if not point.kind.writable:
+                continue
+            if wanted & _places(protocol, device, point):
                 return f"{device.id}/{point.name}"
+            if protocol in MODBUS and _unit(device) == _unit(asked) and is_relative(point) != is_relative(spec):
+                words = f"where {device.id}/{point.name} stands is known to the device alone: give"
+                raise CatalogueError(f"{words} {'model and offset' if is_relative(point) else 'a register'}", field="address")
     return ""
 
 
 def _places(protocol: Protocol, device: DeviceTarget, spec: PointSpec) -> set[tuple[object, ...]]:
-    """What a write to this point sets: registers of a unit, an object of a common address, else the address itself."""
+    """What a write to this point sets: registers of a unit, an object of a common address, a data object, else the address."""
     try:
         if protocol in MODBUS:
             return _registers(device, spec)
@@ -72,6 +83,8 @@ def _places(protocol: Protocol, device: DeviceTarget, spec: PointSpec) -> set[tu
             table = RouteTable([device], int(device.options.get("ca", 1)))
             route = table.route(device.id, spec)
             return {(route.common_address, route.object_address)}
+        if protocol == Protocol.IEC61850:
+            return {(names.place_of(device, spec).data_object,)}
     except (ValueError, TypeError, KeyError) as error:
         raise CatalogueError(str(error), field="address") from error
     except CatalogueError as error:
@@ -80,16 +93,22 @@ def _places(protocol: Protocol, device: DeviceTarget, spec: PointSpec) -> set[tu
 
 
 def _registers(device: DeviceTarget, spec: PointSpec) -> set[tuple[object, ...]]:
-    unit, own = int(device.address.get("unit", 1)), place_of(spec, device.options)
-    registers = {(unit, own.table, own.start + index) for index in range(own.length)}
+    """By unit and, where they count from a SunSpec model's beginning, by model."""
+    own, address = place_of(spec, device.options), spec.address
+    where = (_unit(device), address["model"], address.get("nth", 1)) if is_relative(spec) else (_unit(device),)
+    registers: set[tuple[object, ...]] = {(*where, own.table, own.start + index) for index in range(own.length)}
     for name, length in _BESIDE.items():
-        start = _register(spec.address.get(name))
+        start = _register(address.get(name))
         if start is not None:
-            registers |= {(unit, "holding", start + index) for index in range(length)}
-    return set(registers)
+            registers |= {(*where, "holding", start + index) for index in range(length)}
+    return registers
+
+
+def _unit(device: DeviceTarget) -> int:
+    return int(device.address.get("unit", 1))
 
 
 def _register(declared: Any) -> int | None:
     if isinstance(declared, Mapping):
-        declared = declared.get("register")
+        declared = declared.get("register", declared.get("offset"))
     return None if declared is None else int(declared)

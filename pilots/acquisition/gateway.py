@@ -294,7 +294,9 @@ class Gateway:
             self._note_authority()
 
     def _note_authority(self) -> None:
-        """Until when the leases hold; those that have run out have been dealt with."""
+        """Until when the leases hold; those that have run out are dealt with by the selector, and first of all."""
+        if time.monotonic() >= self._selector.lapses_at:
+            return
         leases = [supervisor.lease for supervisor in self.supervisors.values() if supervisor.lease.usable]
         self._selector.lapses_at = min((lease.ends_monotonic for lease in leases), default=float("inf")) - MARGIN_S
 

@@ -18,6 +18,7 @@ from pilots.acquisition.link_figures import PollCounters
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, ProtocolViolation
 from pilots.domain.measurement import RawReading
 from pilots.drivers.base import Driver, Target
+from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +97,12 @@ Take = Callable[[str, Sequence[RawReading] | None], None]
 
 
 class Poller:
-    """Polls one open driver."""
+    """Polls one open driver for as long as the lease allows it."""
 
-    def __init__(self, driver: Driver, slots: list[Slot], *, take: Take, counters: PollCounters, lateness: Lateness) -> None:
-        self._driver, self._slots, self._take = driver, slots, take
+    def __init__(
+        self, driver: Driver, slots: list[Slot], *, lease: HeldLease, take: Take, counters: PollCounters, lateness: Lateness
+    ) -> None:
+        self._driver, self._slots, self._lease, self._take = driver, slots, lease, take
         self._counters, self._lateness = counters, lateness
         self._silent: dict[str, Silent] = {}
         self._pause: asyncio.Future[None] | None = None
@@ -158,7 +161,9 @@ class Poller:
         return following
 
     async def _ask(self, slot: Slot, within_s: float | None) -> bool:
-        """Whether the device answered, be it with a refusal."""
+        """Whether the device answered, be it with a refusal. Raises LinkDown."""
+        if not self._lease.usable:
+            raise LinkDown("This gateway's lease on the connection has run out.")
         self._counters.polls += 1
         try:
             async with asyncio.timeout(within_s):

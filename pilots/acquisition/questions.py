@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
 
 from pilots.acquisition.address_checks import occupied_by
@@ -21,9 +23,9 @@ MOST_FRAMES = 500
 
 @runtime_checkable
 class Browsing(Protocol):
-    """A driver whose devices can list what they offer."""
+    """A driver whose devices can list what they offer, as dataclasses."""
 
-    async def browse(self, device_id: str) -> Any: ...
+    async def browse(self, device_id: str) -> Sequence[Any]: ...
 
 
 async def carry_out(request: FieldRequest, plan: Plan, driver: Driver | None, traffic: Traffic) -> tuple[Any, str]:
@@ -62,7 +64,7 @@ async def _write(request: FieldRequest, plan: Plan, driver: Driver, spec: PointS
 async def _browse(driver: Driver, device: str) -> Any:
     if not isinstance(driver, Browsing):
         raise FieldError(f"{driver.target.name}: this protocol cannot list what a device offers")
-    return await driver.browse(device)
+    return [asdict(offer) for offer in await driver.browse(device)]
 
 
 def _told(spec: PointSpec, found: Examined) -> dict[str, Any]:

@@ -177,7 +177,7 @@ class Supervisor:
                 except IngestFull:
                     self.counters.failed += 1
 
-        return Poller(driver, slots, take=take, counters=self.counters, lateness=self._lateness)
+        return Poller(driver, slots, lease=self.lease, take=take, counters=self.counters, lateness=self._lateness)
 
     def _slots(self, way: int) -> list[Slot]:
         return poll_slots(self.plan.targets[way], spread=self.plan.resource, now=time.monotonic())

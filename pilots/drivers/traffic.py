@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 BLOCK = 50
 BLOCKS = 10
 LOG_LENGTH = BLOCK * BLOCKS
+#: What the closed blocks of a log may take while nobody looks at it: a connection has 64 KiB for everything.
+MOST_BYTES = 36 * 1024
+#: Who has looked may look again: for so long the log keeps all its blocks, however large.
+WATCHED_S = 600.0
 #: Longer frames (MMS, OCPP) are cut in the log, never on the line.
 LONGEST_KEPT = 1024
 _HEAD = struct.Struct("<dBHH")
@@ -32,10 +36,11 @@ class LoggedFrame:
 
 
 class FrameLog:
-    """The newest frames of a connection, at least 500 of them once so many have passed."""
+    """The newest frames of a connection: 500 of them, or as many large ones as fit into MOST_BYTES while nobody looks."""
 
     def __init__(self) -> None:
         self.count = 0
+        self._watched_until = 0.0
         self._closed: deque[bytes] = deque(maxlen=BLOCKS)
         self._open = bytearray()
 
@@ -48,9 +53,17 @@ class FrameLog:
         if self.count % BLOCK == 0:
             self._closed.append(zlib.compress(self._open, 1))
             self._open = bytearray()
+            if time.monotonic() > self._watched_until:
+                self._bound()
+
+    def _bound(self) -> None:
+        kept = sum(map(len, self._closed))
+        while kept > MOST_BYTES:
+            kept -= len(self._closed.popleft())
 
     def frames(self, after: int = -1) -> list[LoggedFrame]:
-        """Oldest first, those with a number above `after`."""
+        """Oldest first, those with a number above `after`; for the next ten minutes the log forgets none of the newest 500."""
+        self._watched_until = time.monotonic() + WATCHED_S
         kept = self._unpack(bytes(self._open), self.count - self.count % BLOCK)
         first = self.count - self.count % BLOCK
         for block in reversed(self._closed):

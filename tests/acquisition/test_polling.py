@@ -19,10 +19,12 @@ from pilots.domain.point import PointKind, PointSpec
 from pilots.drivers.base import DeviceTarget, Target
 from pilots.drivers.modbus import ModbusTcpDriver
 from pilots.drivers.traffic import Traffic
+from pilots.models.leases import HeldLease
 from tests.bench.figures import quantile
 from tests.drivers.raw_modbus import RawModbus, Request, raw_modbus
 
 PERIOD_S, UNITS = 0.5, 20
+LEASE = HeldLease("connection:line", "gateway", 1, float("inf"))
 
 
 def line_of(port: int, units: Sequence[int], *, period_s: float = PERIOD_S, timeout_s: float = PERIOD_S) -> Target:
@@ -47,14 +49,14 @@ class Asked(RawModbus):
         return None if request.unit in self.silent else self.answer(request)
 
 
-async def polled(peer: Asked, seconds: float, units: Sequence[int]) -> PollCounters:
+async def polled(peer: Asked, seconds: float, units: Sequence[int], lease: HeldLease = LEASE) -> PollCounters:
     """The units of this gateway were asked for so long."""
     server = await asyncio.start_server(peer.accept, "127.0.0.1", 0)
     target = line_of(server.sockets[0].getsockname()[1], units)
     driver, counters = ModbusTcpDriver(target, _nowhere), PollCounters()
     await driver.open()
     slots = poll_slots(target, spread="line", now=time.monotonic())
-    poller = Poller(driver, slots, take=lambda device, readings: None, counters=counters, lateness=Lateness())
+    poller = Poller(driver, slots, lease=lease, take=lambda device, readings: None, counters=counters, lateness=Lateness())
     asyncio.get_running_loop().call_later(seconds, poller.stop)
     try:
         await poller.run()
@@ -124,11 +126,19 @@ async def test_one_dead_unit_among_slow_ones_is_no_lost_connection() -> None:
         driver = ModbusTcpDriver(target, _nowhere)
         await driver.open()
         slots = poll_slots(target, spread="line", now=time.monotonic())
-        poller = Poller(driver, slots, take=lambda *_: None, counters=PollCounters(), lateness=Lateness())
+        poller = Poller(driver, slots, lease=LEASE, take=lambda *_: None, counters=PollCounters(), lateness=Lateness())
         asyncio.get_running_loop().call_later(2.5, poller.stop)
         await poller.run()
         assert sum(request.unit == 2 for request in peer.asked) >= 3
         await driver.close()
+
+
+@pytest.mark.wire
+async def test_without_a_lease_not_one_question_leaves() -> None:
+    peer = Asked()
+    with pytest.raises(LinkDown, match="lease"):
+        await polled(peer, 1.0, (1,), HeldLease("connection:line", "gateway", 1, 0.0))
+    assert peer.asked == []
 
 
 # Phases

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from pathlib import Path
 
 from pilots.drivers.capture import capture
-from pilots.drivers.traffic import BLOCK, LOG_LENGTH, LONGEST_KEPT, FrameLog, Traffic
+from pilots.drivers.traffic import BLOCK, LOG_LENGTH, LONGEST_KEPT, MOST_BYTES, FrameLog, Traffic
 
 READ = bytes.fromhex("0001 0000 0006 01 03 0BD3 0002")
 ANSWER = bytes.fromhex("0001 0000 0007 01 03 04 4366 8000")
@@ -26,6 +27,20 @@ def test_the_log_keeps_at_least_the_newest_five_hundred_in_order():
     assert len(kept) >= LOG_LENGTH
     assert [frame.number for frame in kept] == list(range(kept[0].number, log.count))
     assert all(frame.raw == b"%d" % frame.number and frame.sent is (frame.number % 2 == 0) for frame in kept)
+
+
+def test_large_frames_are_fewer_until_somebody_looks():
+    log, source = FrameLog(), random.Random(1)
+
+    def fill() -> int:
+        for _ in range(LOG_LENGTH):
+            log.note(source.randbytes(240), sent=False)
+        return sum(map(len, log._closed))
+
+    assert fill() <= MOST_BYTES
+    assert 100 <= len(log.frames()) < LOG_LENGTH
+    assert fill() > MOST_BYTES
+    assert len(log.frames()) >= LOG_LENGTH
 
 
 def test_only_frames_after_a_number_are_asked_for():

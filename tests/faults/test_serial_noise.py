@@ -24,6 +24,7 @@ from pilots.drivers.iec101 import Iec101Driver, ft12
 from pilots.drivers.modbus import ModbusRtuDriver
 from pilots.drivers.traffic import Traffic
 from pilots.simulators.serial_line import QUIET, Disturbance, SerialLine
+from pilots.models.leases import HeldLease
 from tests.drivers.builders import Committed, make_device
 from tests.drivers.iec101.faulty import FaultyStation
 from tests.drivers.iec101.peers import FAST, Store, forgetting, make_target
@@ -84,7 +85,8 @@ async def modbus_line(folder: Path) -> AsyncIterator[Bench]:
 
     async def live(driver: Driver) -> None:
         slots = poll_slots(target, spread="test", now=asyncio.get_running_loop().time())
-        await Poller(driver, slots, take=take, counters=PollCounters(), lateness=Lateness()).run()
+        lease = HeldLease("connection:test", "gateway", 1, float("inf"))
+        await Poller(driver, slots, lease=lease, take=take, counters=PollCounters(), lateness=Lateness()).run()
 
     async def next_value() -> bool:
         while not found.empty():

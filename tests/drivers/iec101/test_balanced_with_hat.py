@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,9 @@ from hat.drivers.iec60870 import link
 from pilots.domain.errors import AnswerTimeout, DeviceRefused
 from pilots.drivers.iec101 import Iec101Driver, ft12
 from pilots.simulators.serial_line import Disturbance, LineSettings, SerialLine
-from tests.drivers.iec101.peers import FAST, HatStation, Store, ended, forgetting, make_target, opened, stamped, until, utc
+from tests.drivers.iec101.peers import FAST, HatStation, Store, ended, make_target, opened, stamped, until, utc
 
 BALANCED = {"mode": "balanced"}
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    with forgetting():
-        yield
 
 
 @contextlib.asynccontextmanager

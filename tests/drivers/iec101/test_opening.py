@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from tests.drivers.iec101.peers import (
     HatStation,
     Store,
     ended,
-    forgetting,
     hat_line,
     hat_slaves,
     make_target,
@@ -35,12 +34,6 @@ from tests.drivers.iec101.peers import (
 )
 
 IMPATIENT = {"ack_timeout_s": 0.05, "retries": 1}
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    with forgetting():
-        yield
 
 
 def driver_of(target: Target) -> Iec101Driver:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -12,13 +11,7 @@ from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown
 from pilots.drivers.iec101 import ft12
 from pilots.drivers.iec60870 import asdu
 from tests.drivers.iec101.faulty import FaultyStation, faulty_line, polled
-from tests.drivers.iec101.peers import Store, forgetting, make_target, opened, until
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    with forgetting():
-        yield
+from tests.drivers.iec101.peers import Store, make_target, opened, until
 
 
 async def test_class_1_comes_before_class_2() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +25,6 @@ from tests.drivers.iec101.peers import (
     HatStation,
     Store,
     ended,
-    forget,
-    forgetting,
     hat_line,
     hat_slaves,
     make_target,
@@ -35,12 +33,6 @@ from tests.drivers.iec101.peers import (
     until,
     utc,
 )
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    with forgetting():
-        yield
 
 
 async def test_two_stations_on_one_line_tell_everything_and_then_what_changes(tmp_path: Path) -> None:
@@ -187,12 +179,12 @@ async def test_values_come_over_a_noisy_line(tmp_path: Path, noise: Disturbance)
             await store.wait_for("energy", 1)
             line.disturb(noise)
             before = len(store.readings("active_power"))
-            await one.tell(*(one.measured(float(value)) for value in range(20)))
-            await store.wait_for("active_power", before + 20)
-            assert store.values("active_power")[before:] == [float(value) for value in range(20)]
+            await one.tell(*(one.measured(float(value)) for value in range(12)))
+            await store.wait_for("active_power", before + 12)
+            assert store.values("active_power")[before:] == [float(value) for value in range(12)]
             line.disturb(Disturbance())
             await one.tell(one.measured(99.0))
-            await asyncio.wait_for(store.wait_for("active_power", before + 21), 1.0)
+            await asyncio.wait_for(store.wait_for("active_power", before + 13), 1.0)
             assert not driver.closed.is_set()
 
 
@@ -313,7 +305,6 @@ async def test_tshark_reads_our_frames_without_a_warning(tmp_path: Path) -> None
 
 
 async def test_a_line_that_is_open_and_idle_costs_little(tmp_path: Path) -> None:
-    forget()
     store = Store()
     async with hat_line(tmp_path) as (line, (one,)):
         options = {"poll_class2_s": 1.0}

@@ -285,20 +285,26 @@ def confirmed(number: int, service: bytes) -> bytes:
     return tlv(0xA1, tlv(0x02, bytes((number,))), service)
 
 
+_APPLICATION = tlv(0xA1, tlv(0x06, bytes.fromhex("28ca220203")))
+_DETAIL = tlv(0xA4, tlv(0x80, b"\x01"), tlv(0x81, b"\x05\xf1\x00"), tlv(0x82, b"\x03" + bytes(11)))
+_DIAGNOSTIC = tlv(0xA3, tlv(0xA1, tlv(0x02, b"\x00")))
+
+
 def accepted(outstanding: int = 5) -> bytes:
     """An association accepted: session accept, presentation accept, association response, initiate response."""
-    initiate = tlv(0xA9, tlv(0x80, b"\x00\xfd\xe8"), tlv(0x81, bytes((outstanding,))), tlv(0x82, b"\x05"), tlv(0xA4))
+    initiate = tlv(0xA9, tlv(0x80, b"\x00\xfd\xe8"), tlv(0x81, bytes((outstanding,))), tlv(0x82, b"\x05"), _DETAIL)
     information = tlv(0xBE, tlv(0x28, tlv(0x02, b"\x03"), tlv(0xA0, initiate)))
-    return _accept(tlv(0x61, tlv(0xA2, tlv(0x02, b"\x00")), information))
+    return _accept(tlv(0x61, _APPLICATION, tlv(0xA2, tlv(0x02, b"\x00")), _DIAGNOSTIC, information))
 
 
 def _accept(association: bytes) -> bytes:
     carried = tlv(0x61, tlv(0x30, tlv(0x02, b"\x01"), tlv(0xA0, association)))
-    presentation = tlv(0x31, tlv(0xA0, tlv(0x80, b"\x01")), tlv(0xA2, carried))
+    taken = tlv(0x30, tlv(0x80, b"\x00"), tlv(0x81, bytes.fromhex("5101")))
+    presentation = tlv(0x31, tlv(0xA0, tlv(0x80, b"\x01")), tlv(0xA2, tlv(0xA5, taken, taken), carried))
     return bytes((14, len(presentation) + 2, 0xC1, len(presentation))) + presentation
 
 
-REFUSED = _accept(tlv(0x61, tlv(0xA2, tlv(0x02, b"\x01"))))
+REFUSED = _accept(tlv(0x61, _APPLICATION, tlv(0xA2, tlv(0x02, b"\x01")), _DIAGNOSTIC))
 
 
 @contextlib.asynccontextmanager
