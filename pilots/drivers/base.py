@@ -50,6 +50,7 @@ class Target:
 
 
 #: `await sink(device_id, readings)` returns once the readings are committed: only then may a protocol acknowledge them.
+#: The list is the sink's from then on. Many readings at a time cost the least: a call costs as much as ten readings.
 Sink = Callable[[str, Sequence[RawReading]], Awaitable[None]]
 
 

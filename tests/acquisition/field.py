@@ -7,8 +7,12 @@ import struct
 import threading
 from collections.abc import Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from pilots.domain.errors import LinkDown
+from pilots.domain.measurement import RawReading
+from pilots.domain.point import PointSpec
+from pilots.drivers.base import Driver, WriteResult
 from pilots.models import Connection, Device, LatestValue, Pilot
 from tests.builders import make_device, make_point
 from tests.drivers.raw_modbus import RawModbus, Request
@@ -89,6 +93,27 @@ class Field:
 
     def _run(self, work: Coroutine[Any, Any, Found]) -> Found:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+
+class StationLine(Driver):
+    """A listening driver with two stations on one line, of which a test hangs up one."""
+
+    listening: ClassVar[bool] = True
+    stations: ClassVar[dict[str, bool]] = {}
+
+    async def open(self) -> None:
+        self.closed.clear()
+        for device in self.target.devices:
+            await self.sink(device.id, [RawReading("active_power", 1.0)])
+
+    async def close(self) -> None:
+        self.closed.set()
+
+    async def write_spec(self, device_id: str, spec: PointSpec, value: float, *, valid_for_s: float | None = None) -> WriteResult:
+        raise LinkDown("nothing is written here")
+
+    def device_up(self, device_id: str) -> bool | None:
+        return self.stations.get(device_id)
 
 
 async def _turns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 
 from pilots.acquisition import field_requests
 from pilots.acquisition.field_requests import ask
+from pilots.acquisition.questions import carry_out
+from pilots.acquisition.targets import Plan
 from pilots.domain.errors import CatalogueError
 from pilots.domain.topology import LinkState
+from pilots.drivers.base import Target
+from pilots.drivers.traffic import Traffic
 from pilots.models import AuditEvent, Connection, Device, FieldRequest, Pilot, Point, RequestKind
 from pilots.models.leases import HeldLease, take_lease
 from tests.acquisition.conftest import Start
-from tests.acquisition.field import P_SET, POWER, Field
+from tests.acquisition.field import P_SET, POWER, Field, StationLine
 from tests.builders import make_connection, make_device, make_pilot, make_point
 from tests.conftest import Battery
 from tests.waiting import until
@@ -207,6 +212,46 @@ def test_an_rtus_set_point_is_found_by_its_object_address(battery: Battery) -> N
             continue
         with pytest.raises(CatalogueError, match="es-STO01/p_set"):
             field_requests.check_free(battery.connection, other, spec)
+
+
+def test_a_sunspec_set_point_and_a_register_cannot_be_told_apart_here(unit: Device) -> None:
+    Point.objects.filter(name="p_set").update(address={"model": 704, "offset": 10, "type": "int32", "enable": {"offset": 8}})
+    assert "give model and offset" in str(refusal(WRITE, {"address": {"register": FREE, "type": "uint16"}, "value": 1}))
+    for offset in (8, 11):
+        address = {"model": 704, "offset": offset, "type": "uint16"}
+        assert "bg-STO01/p_set: use a set-point" in str(refusal(WRITE, {"address": address, "value": 1}))
+    question(WRITE, {"address": {"model": 704, "offset": 12, "type": "uint16"}, "value": 1})
+    question(WRITE, {"address": {"model": 705, "offset": 10, "type": "uint16"}, "value": 1})
+
+
+def test_a_control_of_an_ied_is_its_data_object_whatever_part_is_written(unit: Device) -> None:
+    Connection.objects.update(protocol="iec61850")
+    Point.objects.filter(name="p_set").update(address={"ref": "LD0/DRCC1.OutWSet"})
+    for reference in ("LD0/DRCC1.OutWSet", "LD0/DRCC1.OutWSet.Oper.ctlVal"):
+        assert "use a set-point" in str(refusal(WRITE, {"address": {"ref": reference}, "value": 1}))
+    question(WRITE, {"address": {"ref": "LD0/DRCC1.OutVarSet"}, "value": 1})
+
+
+@dataclass(frozen=True)
+class Offer:
+    ref: str
+
+
+class Catalogued(StationLine):
+    async def browse(self, device_id: str) -> list[Offer]:
+        return [Offer(f"{device_id}/LLN0.Mod")]
+
+
+async def test_what_a_device_offers_is_told_as_plain_rows() -> None:
+    request = FieldRequest(kind=BROWSE, device=Device(code="bg-IED01"), question={})
+    target = Target(name="line", host="", port=0, devices=())
+    plan = Plan(resource="", connections={}, simulated=False, ways=(), targets=(target,), fingerprint="")
+    told = await carry_out(request, plan, Catalogued(target, _nowhere), Traffic())
+    assert told == ([{"ref": "bg-IED01/LLN0.Mod"}], "")
+
+
+async def _nowhere(device: str, readings: object) -> None:
+    return None
 
 
 def test_pushed_devices_and_others_devices_cannot_be_asked(battery: Battery) -> None:

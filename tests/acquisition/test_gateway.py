@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
 
 import pytest
 
 from pilots.acquisition.ingest import ingest
 from pilots.catalogue.services import note_change
 from pilots.control.services import request_setpoint
-from pilots.domain.errors import LinkDown
-from pilots.domain.measurement import RawReading
-from pilots.domain.point import PointSpec
 from pilots.domain.quality import Flag
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.domain.topology import LinkState, Protocol
-from pilots.drivers.base import Driver, WriteResult
 from pilots.drivers.registry import DRIVERS
 from pilots.models import Connection, LatestValue, Lease, Link, Pilot, Point, Setpoint
 from tests.acquisition.conftest import Start
-from tests.acquisition.field import Field, add_unit, arrived
+from tests.acquisition.field import Field, StationLine, add_unit, arrived
 from tests.builders import make_device
 from tests.waiting import until
 
@@ -182,27 +177,6 @@ def test_figures_survive_a_reconnect_which_is_counted(start: Start, pilot: Pilot
         assert after[name] >= before[name] > 0, name
     assert {"p50_ms", "p95_ms", "loss", "bytes_per_s", "timeouts", "violations", "refused", "retries", "skipped"} <= after.keys()
     assert after["period_s"] == 0.2
-
-
-class StationLine(Driver):
-    """A listening driver with two stations on one line, of which a test hangs up one."""
-
-    listening: ClassVar[bool] = True
-    stations: ClassVar[dict[str, bool]] = {}
-
-    async def open(self) -> None:
-        self.closed.clear()
-        for device in self.target.devices:
-            await self.sink(device.id, [RawReading("active_power", 1.0)])
-
-    async def close(self) -> None:
-        self.closed.set()
-
-    async def write_spec(self, device_id: str, spec: PointSpec, value: float, *, valid_for_s: float | None = None) -> WriteResult:
-        raise LinkDown("nothing is written here")
-
-    def device_up(self, device_id: str) -> bool | None:
-        return self.stations.get(device_id)
 
 
 def test_a_station_of_a_shared_line_takes_only_its_own_values_with_it(

@@ -113,6 +113,33 @@ def test_a_simulator_that_does_not_run_is_named() -> None:
     assert "no simulator has claimed one" in probe_connection(meter_at(None, simulated=True), now=now()).words
 
 
+def test_a_serial_line_that_is_not_there_is_named_with_what_to_look_at() -> None:
+    pilot = make_pilot("de")
+    line = make_connection(pilot, "de-bus", protocol="modbus_rtu", state="unknown", serial_line="/dev/no-such-line")
+    device = make_device(pilot, "de-MET01", kind="meter", connection=line, address={"unit": 3})
+    make_point(device, "temperature", unit="degC", address={"register": 10, "type": "float32"}, period_s=5)
+    words = probe_connection(line, now=now()).words
+    assert words.startswith("/dev/no-such-line gave us no connection. Check the device file")
+
+
+def test_every_way_of_a_connection_is_tested() -> None:
+    gone = free_port()
+    with modbus_meter(unit=3) as port:
+        line = meter_at(port, backups=[{"protocol": "modbus_tcp", "port": gone}])
+        result = probe_connection(line, now=now())
+    assert not result.good
+    assert f"way 0 (modbus_tcp, 127.0.0.1:{port}): TCP connection" in result.words.replace("Way 0", "way 0")
+    assert f"way 1 (modbus_tcp, 127.0.0.1:{gone}): 127.0.0.1:{gone} gave us no connection" in result.words.replace(
+        "Way 1", "way 1"
+    )
+
+
+def test_options_nobody_can_use_are_named() -> None:
+    result = probe_connection(meter_at(802, options={"tls": {"ca": "/no/such/file"}}), now=now())
+    assert not result.good
+    assert "tls" in result.words
+
+
 def test_an_rtu_of_c104_answers_the_interrogation(battery: Battery) -> None:
     port = free_port()
     server = c104.Server(ip="127.0.0.1", port=port, tick_rate_ms=50)

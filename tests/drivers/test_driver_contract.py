@@ -48,6 +48,7 @@ def battery(protocol: Protocol) -> DeviceTarget:
         Protocol.MODBUS_RTU: ({"unit": 1}, {"register": 10, "type": "int32"}),
         Protocol.IEC104: ({"ca": 1, "ioa": 700}, {"ioa": 11, "command_type": 50}),
         Protocol.IEC101: ({"link": 1, "ca": 1, "ioa": 700}, {"ioa": 11, "command_type": 50}),
+        Protocol.IEC61850: ({"ied": "ES1"}, dict(SET_POINT.address)),
         Protocol.OCPP16: ({"identity": DEVICE, "connector": 1}, {"profile": "limit"}),
     }
     device, point = addresses[protocol]
@@ -128,8 +129,7 @@ async def iec61850_bench() -> AsyncIterator[Bench]:
         async def hang_up() -> None:
             ied.hang_up()
 
-        device = make_device(SET_POINT, id=DEVICE, address={"ied": "ES1"})
-        yield Bench(make_driver(Protocol.IEC61850, ied.port, device), hang_up, nothing)
+        yield Bench(make_driver(Protocol.IEC61850, ied.port, battery(Protocol.IEC61850)), hang_up, nothing)
 
 
 async def accept_everything(socket: ClientConnection) -> None:

@@ -23,8 +23,8 @@ from pilots.drivers.base import Driver, Target
 from pilots.drivers.iec101 import Iec101Driver, ft12
 from pilots.drivers.modbus import ModbusRtuDriver
 from pilots.drivers.traffic import Traffic
-from pilots.simulators.serial_line import QUIET, Disturbance, SerialLine
 from pilots.models.leases import HeldLease
+from pilots.simulators.serial_line import QUIET, Disturbance, SerialLine
 from tests.drivers.builders import Committed, make_device
 from tests.drivers.iec101.faulty import FaultyStation
 from tests.drivers.iec101.peers import FAST, Store, forgetting, make_target

@@ -81,8 +81,9 @@ class Acquisition:
         for place in places:
             try:
                 sources.append(source_of(place, await self._server.type_of(place.data_object)))
-            except DeviceRefused as refused:
+            except (DeviceRefused, ProtocolViolation) as refused:
                 log.warning("%s/%s: %s", place.device_id, place.spec.name, refused)
+                self._note(refused)
                 self._counts["unknown_points"] += 1
                 missing.setdefault(place.device_id, []).append(RawReading(place.spec.name, None, UNREAD))
         await store(self._sink, missing)

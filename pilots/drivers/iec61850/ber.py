@@ -80,7 +80,9 @@ def inside(octets: bytes, outer: Element, *tags: int) -> Element:
 
 
 def number(octets: bytes, element: Element) -> int:
-    """An INTEGER's value."""
+    """An INTEGER's value. Raises ProtocolViolation for one of more than INT128: it would fit no float and no screen."""
+    if element.stop - element.start > 16:
+        raise ProtocolViolation(f"BER: a whole number of {element.stop - element.start} octets")
     return int.from_bytes(octets[element.start : element.stop], "big", signed=True)
 
 

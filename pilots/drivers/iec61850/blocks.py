@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 
-from pilots.domain.errors import CatalogueError, DeviceRefused
+from pilots.domain.errors import CatalogueError, DeviceRefused, ProtocolViolation
 from pilots.drivers.iec61850.acsi import Server
 from pilots.drivers.iec61850.data import Bits, DataFailure, Type, Value
 from pilots.drivers.iec61850.mms import Name
@@ -106,16 +106,16 @@ class Blocks:
         group = f"{node.item}${BUFFERED if buffered else UNBUFFERED}"
         try:
             kind = await self.server.type_of(Name(node.domain, group))
-        except DeviceRefused:
+        except (DeviceRefused, ProtocolViolation):
             return []
         return [Block(Name(node.domain, f"{group}${part}"), buffered) for part in kind.parts]
 
     # ---------------------------------------------------------------- taking one
 
     async def hold(self, block: Block, sources: Collection[Source]) -> Subscription | None:
-        """The block reports to us; None when it tells nothing of these points or somebody else has it.
+        """The block reports to us; None when it tells nothing of these points, somebody else has it or it cannot be read.
 
-        Raises LinkDown, AnswerTimeout, ProtocolViolation.
+        Raises LinkDown, AnswerTimeout.
         """
         try:
             kind = await self.server.type_of(block.name)
@@ -124,7 +124,7 @@ class Blocks:
             if subscription is None or values.get("RptEna") is True:
                 return None
             await self._prepare(_Taking(block, kind, values, subscription), sources)
-        except DeviceRefused as refused:
+        except (DeviceRefused, ProtocolViolation) as refused:
             log.info("%s is not ours to take: %s", block.name, refused)
             return None
         return subscription

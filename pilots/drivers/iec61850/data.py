@@ -135,7 +135,7 @@ def decode_value(octets: bytes, element: Element, depth: int = 0) -> Value:
             raise ProtocolViolation(_NESTED_TOO_DEEPLY)
         return tuple(decode_value(octets, part, depth + 1) for part in elements(octets, start, stop))
     if kind in (Kind.INTEGER, Kind.UNSIGNED, Kind.BCD):
-        return int.from_bytes(octets[start:stop], "big", signed=True)
+        return number(octets, element)
     if kind is Kind.BOOLEAN:
         return stop > start and octets[start] != 0
     if kind is Kind.FLOAT:

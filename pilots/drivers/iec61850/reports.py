@@ -19,6 +19,8 @@ from pilots.drivers.iec61850.values import EARLIEST, Told, reading_of
 
 #: Bits of OptFlds (IEC 61850-7-2, table 43) in the order their fields stand in a report.
 SEQUENCE_NUMBER, TIME_OF_ENTRY, REASON, DATA_SET, DATA_REFERENCE, OVERFLOW, ENTRY_ID, REVISION, SEGMENTATION = range(1, 10)
+#: Members of a data set: devices have some hundred.
+MOST_MEMBERS = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +46,8 @@ def decode_report(values: Sequence[Value | DataFailure]) -> Entry:
     head = {bit: next(fields, None) for bit in _head_bits(options)}
     segment = (next(fields, None), next(fields, None)) if options.has(SEGMENTATION) else (None, False)
     inclusion = next(fields, None)
-    if not isinstance(inclusion, Bits):
-        raise ProtocolViolation("a report without inclusion bits")
+    if not isinstance(inclusion, Bits) or inclusion.length > MOST_MEMBERS:
+        raise ProtocolViolation("a report without inclusion bits, or of too many members")
     included = [index for index in range(inclusion.length) if inclusion.has(index)]
     if options.has(DATA_REFERENCE):
         _skip(fields, len(included))

@@ -6,10 +6,14 @@ import random
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pilots.domain.errors import FieldError
 from pilots.drivers.iec61850 import Iec61850Driver, mms, osi
+from pilots.drivers.iec61850.ber import tlv
 from pilots.drivers.iec61850.reports import decode_report
+from pilots.drivers.iec61850.values import reading_of
 from tests.drivers.iec61850.peers import (
     DEVICE,
     POSITION,
@@ -111,6 +115,46 @@ async def test_bent_messages_store_nothing_and_good_ones_still_pass() -> None:
         assert not driver.closed.is_set()
         await driver.close()
     assert store.calls == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        tlv(0x85, b"\x7f" * 60_000),
+        tlv(0x86, b"\x7f" * 17),
+        tlv(0x84, b"\x00" + b"\xff" * 60_000),
+        tlv(0x87, b"\x08" + bytes(60_000)),
+        tlv(0x8A, b"\xff" * 60_000),
+        tlv(0xA2, tlv(0x83, b"\x01") * 15_000),
+    ],
+    ids=["integer", "17 octets", "bits", "float", "text", "members"],
+)
+@pytest.mark.parametrize("place", ["value", "inclusion"])
+def test_huge_values_are_refused_or_cost_little(value: bytes, place: str) -> None:
+    inclusion = tlv(0x84, b"\x07\x80") if place == "value" else value
+    values = tlv(0xA0, tlv(0x8A, b"id"), tlv(0x84, b"\x06\x00\x00"), inclusion, value)
+    frame = osi.packet(b"\x02\xf0\x80" + osi.data_message(tlv(0xA3, tlv(0xA0, tlv(0xA1, tlv(0x80, b"RPT")), values)))[:65_000])
+    started = time.process_time()
+    try:
+        message = mms.decode(tlv(0xA3, tlv(0xA0, tlv(0xA1, tlv(0x80, b"RPT")), values)))
+        assert isinstance(message, mms.Report)
+        for each in decode_report(message.values).values.values():
+            reading_of("p", each, None, None)
+    except FieldError:
+        pass
+    assert isinstance(Iec61850Driver.describe(frame), str)
+    assert time.process_time() - started < 0.5
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.binary(max_size=200))
+def test_octets_of_any_kind_raise_nothing_but_our_own_errors(octets: bytes) -> None:
+    for parse in (read_whole, read_message, mms.decode):
+        try:
+            parse(octets)
+        except FieldError:
+            continue
+    assert isinstance(Iec61850Driver.describe(octets), str)
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 7, 100])
