@@ -70,7 +70,7 @@ class StateWriter:
         self._changed: dict[Supervisor, None] = {}
         self._old: dict[str, None] = {}
         self._written: dict[Supervisor, dict[str, object]] = {}
-        self._news = asyncio.Event()
+        self._news, self._one_at_a_time = asyncio.Event(), asyncio.Lock()
         self._figures_at = 0.0
 
     def note(self, supervisor: Supervisor) -> None:
@@ -106,7 +106,7 @@ class StateWriter:
         old, self._old = self._old, {}
         try:
             if changed:
-                await self._threads.run(write_rows, [s.row(time.monotonic()) for s in changed if not s.ended])
+                await self._write_rows([s.row(time.monotonic()) for s in changed if not s.ended])
             if old:
                 await self._threads.run(mark_devices_old, self._ingest, list(old))
         except DatabaseError:
@@ -127,8 +127,12 @@ class StateWriter:
                 await asyncio.sleep(0)
         rows = {supervisor: row for supervisor, row in rows.items() if not supervisor.ended}
         if rows:
-            await self._threads.run(write_rows, list(rows.values()))
+            await self._write_rows(list(rows.values()))
             self._written |= {supervisor: row.statistics for supervisor, row in rows.items()}
+
+    async def _write_rows(self, rows: list[StateRow]) -> None:
+        async with self._one_at_a_time:  # two writers of the same rows could wait for each other
+            await self._threads.run(write_rows, rows)
 
 
 @transaction.atomic
@@ -138,7 +142,6 @@ def write_rows(rows: Sequence[StateRow]) -> None:
         if row.switch and row.way is not None:
             _note_switch(row, row.way)
     flat = [(key, row, orjson.dumps(row.statistics).decode()) for row in rows for key in row.connections]
-    flat.sort(key=lambda each: each[0])  # in one order, so that two writers never deadlock
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(_POSTGRESQL, _arrays(flat))
@@ -172,7 +175,10 @@ def _quoted(text: str) -> str:
 
 
 def _note_switch(row: StateRow, way: int) -> None:
+    """The UPDATE decides who tells: figures and a state may be written for the same switch."""
     for line in Connection.objects.filter(pk__in=row.connections).exclude(active_way=way).select_related("pilot"):
+        if not Connection.objects.filter(pk=line.pk, active_way=line.active_way).update(active_way=way):
+            continue
         AuditEvent.objects.create(
             at=datetime.now(UTC),
             actor=row.owner,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pilots.acquisition.targets import read_plan, resolve_endpoint
 from pilots.acquisition.ways import WayChoice
-from pilots.catalogue.services import note_change
+from pilots.catalogue.loader import profiles_of
+from pilots.catalogue.services import commission_pilot, note_change
 from pilots.control.services import request_setpoint
 from pilots.domain.errors import LinkDown
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.domain.topology import LinkState, Protocol, Way
 from pilots.models import AuditEvent, Connection, Pilot, Point
+from pilots.simulators.faults import FaultKind
+from pilots.simulators.runner import simulating
 from tests.acquisition.conftest import Start
 from tests.acquisition.field import Field, arrived
 from tests.builders import make_connection, make_pilot
+from tests.simulators.peers import connection_of, eventually, free_port
+from tests.simulators.peers import pilot as simulated_pilot
 from tests.waiting import until
 
 ETHERNET = Way(protocol=Protocol.IEC104, host="10.0.0.7", port=2404)
@@ -89,8 +97,8 @@ def test_a_backup_has_the_first_ways_options_where_it_speaks_the_same_protocol()
 
 
 @pytest.mark.django_db
-def test_simulated_ways_are_found_under_the_connections_name(settings: object, tmp_path: Path) -> None:
-    settings.DATA_DIR = tmp_path  # type: ignore[attr-defined]
+def test_simulated_ways_are_found_under_the_connections_name(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path
     backups = [{"protocol": "iec104"}, {"protocol": "modbus_rtu"}]
     plan = read_plan(make_connection(make_pilot(), "es-rtu01", protocol="iec104", simulated=True, backups=backups))
     (tmp_path / "ports.json").write_text('{"es-rtu01": 15001, "es-rtu01/1": 15002}')
@@ -189,3 +197,45 @@ def test_a_set_point_reaches_the_device_by_the_backup(start: Start, two_ways: Pi
 
     until(lambda: state() == SetpointState.EXECUTED)
     assert len(backup.writes) == 1
+
+
+# IEC 60870-5-104 by Ethernet with 101 by modem behind it (D7.1 2.2.1.1), against our simulated unit
+
+MODEM_OPTIONS = {"baudrate": 115200, "ca": 1, "clock_sync": False, "poll_class2_s": 0.1, "ack_timeout_s": 0.5}
+METER = "es-AN01"
+
+
+@pytest.mark.wire
+@pytest.mark.django_db(transaction=True)
+async def test_a_unit_whose_ethernet_fails_goes_on_by_modem_and_comes_back(
+    start: Start, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    settings.DATA_DIR = tmp_path
+    unit = connection_of(spain := simulated_pilot("es"), "es-rtu01")
+    modem = Way(protocol=Protocol.IEC101, options=MODEM_OPTIONS)
+    options = {**unit.options, "return_after_s": 1, "switch_after_s": 3, "t1": 3, "t3": 2, "t2": 1}
+    changed = replace(unit, backups=(modem,), options=options)
+    spec = replace(spain, connections=tuple(changed if each is unit else each for each in spain.connections))
+    commission_pilot(spec, profiles_of(spec))
+    Connection.objects.exclude(name="es-rtu01").update(enabled=False)
+
+    def by(way: int) -> bool:
+        line = Connection.objects.get(name="es-rtu01")
+        return line.state == LinkState.UP and line.active_way == way
+
+    async with simulating([spec], data_dir=tmp_path, first_port=free_port(), platform=False) as simulation:
+        gateway = start()
+        await eventually(lambda: by(0) and arrived(code=METER))
+        fault = simulation.faults.start(FaultKind.REFUSE, "es-rtu01", now=datetime.now(UTC))
+        await eventually(lambda: by(1))
+        switched = datetime.now(UTC)
+        await eventually(lambda: arrived(code=METER, since=switched))
+        simulation.faults.end(fault.id)
+        await eventually(lambda: by(0))
+        returned = datetime.now(UTC)
+        await eventually(lambda: arrived(code=METER, since=returned))
+        await asyncio.to_thread(gateway.stop)
+    events = AuditEvent.objects.filter(action="way_switched").order_by("id")
+    assert [(event.details["from"], event.details["to"]) for event in events] == [(0, 1), (1, 0)]
+    assert "way 1 (iec101, simulated)" in events[0].reason

@@ -160,6 +160,7 @@ def polls(raw: list[tuple[float, float]]) -> None:
     report("field.scale_lateness_p99", "ms after a poll was due", BARE, late, Goal("value", "<=", 50))
     with running() as gateway:
         counters = ingest().counters
+        _wait(lambda: counters.readings > 0, "values are stored", 60)
         stored = [watch(gateway, lambda: counters.readings) for _ in range(ROUNDS)]
     _tell("stored", stored)
     unit = f"% of a core, {min(window.readings for window in stored):,.0f} values/s stored"

@@ -6,11 +6,12 @@ the door when it has written what waits (up to 50,000), bulk_create every 5,000.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -24,9 +25,12 @@ from pilots.domain.measurement import RawReading
 from pilots.domain.moments import microseconds
 from pilots.history.services import ensure_partitions
 from pilots.management.roles import spare_the_collector
-from pilots.models import Point
+from pilots.models import Connection, Device, Pilot, Point
 from tests.bench import plant
+from tests.bench.field_104 import flood
 from tests.bench.figures import Goal, note, report
+from tests.bench.memory_104 import station_code, station_driver
+from tests.bench.peers_104 import OBJECTS
 from tests.bench.yardsticks import packed
 
 DEVICES, TURNS, ROUNDS = 100, 40, 3
@@ -34,6 +38,9 @@ POINTS = DEVICES * plant.POINTS
 ROWS, POLLED, ORM_ROWS = POINTS * TURNS, 4 * POINTS, 4 * POINTS
 #: Rows of a commit of the yardsticks; ours takes what waits, up to FLUSH_BOUND.
 COMMIT = 20_000
+#: IEC 104 stations, the frames of each, and their floats; each float has a time of its own.
+STATIONS, FRAMES = 50, 250
+FROM_SOCKETS = STATIONS * FRAMES * OBJECTS
 CODES = [f"es-M{index:04d}" for index in range(DEVICES)]
 BEGIN, _seconds = datetime.now(UTC) - timedelta(minutes=10), count()
 Cost = tuple[float, float]  # rows/s, CPU µs/row
@@ -61,26 +68,28 @@ def main() -> None:
     if sqlite:
         call_command("migrate", verbosity=0)
     ensure_partitions(datetime.now(UTC))
-    plant.make_meters(DEVICES)
+    _make_stations(plant.make_meters(DEVICES))
     spare_the_collector()  # as the product does at its start
     with connection.schema_editor() as editor:
         editor.create_model(OrmSample)
-    ids = list(Point.objects.order_by("pk").values_list("pk", flat=True))
+    ids = list(Point.objects.filter(device__kind="meter").order_by("pk").values_list("pk", flat=True))
     ingest().directory.refresh(force=True)
     _one_by_one(1)
-    ours, polled, raw, orm, puts = [], [], [], [], []
+    ours, sockets, polled, raw, orm, puts = [], [], [], [], [], []
     for turn in range(ROUNDS):
         note(f"ingest: {connection.vendor}, round {turn + 1}")
         raw.append(_cost(lambda: _executemany(ids) if sqlite else _copy(ids), ROWS))
         ours.append(_cost(lambda: puts.append(_flood()), ROWS))
+        sockets.append(asyncio.run(_from_sockets()))
         polled.append(_cost(lambda: _one_by_one(POLLED // POINTS), POLLED))
         _make_even()
         orm.append(_cost(lambda: _bulk_create(ids), ORM_ROWS))
     ingest().stop()
-    assert _rows_stored() == POINTS + ROUNDS * (2 * ROWS + POLLED)
+    assert _rows_stored() == POINTS + ROUNDS * (2 * ROWS + FROM_SOCKETS + POLLED)
     prefix, plain = ("ingest.sqlite_", "raw executemany") if sqlite else ("ingest.", "COPY BINARY into the same table")
     _report(f"{prefix}rows_s", f"rows/s, {plain}", "rows/s", 0, ours, raw, None if sqlite else Goal("ratio", ">=", 0.6))
     _report(f"{prefix}rows_s_vs_orm", "rows/s, bulk_create", "rows/s", 0, ours, orm, Goal("ratio", ">=", 8) if sqlite else None)
+    _report(f"{prefix}socket_rows_s", f"rows/s, {plain}", "rows/s, IEC 104 socket to commit", 0, sockets, raw)
     _report(f"{prefix}polled_rows_s", f"rows/s, {plain}", "rows/s, each a latest value", 0, polled, raw)
     _report(f"{prefix}cpu_per_row", f"µs, {plain}", "µs CPU/row, all of the door", 1, ours, raw)
     _report(f"{prefix}cpu_per_row_vs_orm", "µs, bulk_create", "µs CPU/row, all of the door", 1, ours, orm)
@@ -113,6 +122,40 @@ def _flood() -> float:
         cpu += time.thread_time() - started
     last.result(60)
     return cpu / ROWS * 1e6
+
+
+def _make_stations(pilot: Pilot) -> None:
+    line = Connection.objects.create(pilot=pilot, name="es-rtus", protocol="iec104", host="127.0.0.1", port=2404)
+    stations = [Device(pilot=pilot, code=station_code(index), kind="rtu", connection=line) for index in range(STATIONS)]
+    Device.objects.bulk_create(stations)
+    Point.objects.bulk_create(
+        Point(device=station, name=f"p{ioa:02d}", kind="measurement", unit="W")
+        for station in stations
+        for ioa in range(1, OBJECTS + 1)
+    )
+
+
+async def _from_sockets() -> Cost:
+    """Stations that send as fast as they are acknowledged, which they are when their values are committed."""
+    committed, done = 0, asyncio.Event()
+
+    async def sink(device: str, readings: Sequence[RawReading]) -> None:
+        nonlocal committed
+        await asyncio.wrap_future(ingest().put(device, readings, datetime.now(UTC)))
+        committed += len(readings)
+        if committed == FROM_SOCKETS:
+            done.set()
+
+    with flood(FRAMES, OBJECTS) as (port, _):
+        drivers = [station_driver(index, port, sink) for index in range(STATIONS)]
+        wall, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(driver.open() for driver in drivers))
+        async with asyncio.timeout(100):
+            await done.wait()
+        cost = FROM_SOCKETS / (time.perf_counter() - wall), (time.process_time() - cpu) / FROM_SOCKETS * 1e6
+        for driver in drivers:
+            await driver.close()
+    return cost
 
 
 def _one_by_one(turns: int) -> None:

@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from pilots.domain.measurement import RawReading
-from pilots.domain.quality import GOOD, Flag, Quality, Source, Validity
+from pilots.domain.quality import Flag, Quality, Source, Validity
 from pilots.drivers.iec61850.data import Bits, DataFailure, EntryTime, Type, UtcTime, Value
 
 #: A value, why there is none, or that nothing was told.
 Told = Value | DataFailure | None
 #: No IED of today was stamping values before: earlier stamps are those of a clock that was never set.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+#: Longer bit strings are no number and no quality.
+LONGEST_BITS = 64
 UNREAD = Quality(Validity.INVALID, flags=Flag.FAILURE)
 _TEST, _SUBSTITUTED = 11, 10
 #: Bits of detailQual, operatorBlocked among them, and our word for each; oscillatory and inaccurate only cast doubt.
@@ -53,8 +55,9 @@ def reading_of(point: str, value: Told, quality: Told, stamp: Told, entered: dat
 
     `entered` stands in for a missing stamp: when the device put the value into its buffer.
     """
-    told = quality_of(quality) if isinstance(quality, Bits) else GOOD
-    if isinstance(quality, Bits) and quality.has(_TEST):
+    bits = quality if isinstance(quality, Bits) and quality.length <= LONGEST_BITS else Bits(13, 0)
+    told = quality_of(bits)
+    if bits.has(_TEST):
         return None
     wire = None if value is None or isinstance(value, DataFailure) else wire_of(value)
     if wire is None:
@@ -76,7 +79,7 @@ def wire_of(value: Value) -> float | str | None:
     if isinstance(value, (bool, int, float)):
         return float(value)
     if isinstance(value, Bits):
-        return float(value.value)
+        return float(value.value) if value.length <= LONGEST_BITS else None
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, (UtcTime, EntryTime)):

@@ -8,7 +8,7 @@ import random
 import pytest
 from hat.drivers.iec60870.link import common as hat
 from hat.drivers.iec60870.link.encoder import Encoder
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pilots.domain.errors import ProtocolViolation
@@ -97,7 +97,13 @@ def test_what_does_not_fit_a_frame_is_not_encoded(address: int, size: int, data:
         encode(POLL, address, size, data)
 
 
-@settings(max_examples=10_000, deadline=None, database=None, phases=(Phase.generate, Phase.shrink))
+@settings(
+    max_examples=10_000,
+    deadline=None,
+    database=None,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
 @given(st.binary(max_size=40))
 def test_random_octets_come_out_as_frames_or_noise_in_order_and_complete(octets: bytes) -> None:
     cut = len(octets) // 2
