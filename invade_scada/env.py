@@ -64,6 +64,7 @@ def _port_is_good(parts: SplitResult) -> bool:
 
 def _sqlite(path: str) -> dict[str, Any]:
     # FULL, not NORMAL: an acknowledged measurement survives a power cut. IMMEDIATE: writers queue instead of failing.
+    # A checkpoint each 64 MB: a flood of samples writes the same pages with every flush, and once is enough.
     pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=16000;"
     options = {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": pragmas}
     # A connection per thread is kept: opening one runs all the pragmas again.

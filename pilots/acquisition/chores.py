@@ -34,7 +34,6 @@ class Chore:
     name: str
     work: Callable[[datetime], object]
     every_s: float
-    due: float = 0.0
     lease: HeldLease | None = None
 
 
@@ -61,15 +60,17 @@ class Chores:
                 chore.lease = None
 
     async def run(self) -> None:
-        """For ever."""
+        """For ever, each in its own time."""
+        await asyncio.gather(*(self._repeat(chore) for chore in self._chores))
+
+    async def _repeat(self, chore: Chore) -> None:
         while True:
-            for chore in self._chores:
-                if time.monotonic() >= chore.due:
-                    await self._do(chore)
-            await asyncio.sleep(max(0.0, min(chore.due for chore in self._chores) - time.monotonic()))
+            started = time.monotonic()
+            await self._do(chore)
+            took_s = time.monotonic() - started
+            await asyncio.sleep(max(chore.every_s - took_s, REST * took_s))
 
     async def _do(self, chore: Chore) -> None:
-        started = time.monotonic()
         try:
             if chore.lease is None or not chore.lease.usable:
                 now = datetime.now(UTC)
@@ -80,5 +81,3 @@ class Chores:
             log.warning("%s waits for the database: %s", chore.name, error)
         except Exception:  # the outermost loop of the chores: one that fails must not end the others
             log.exception("%s", chore.name)
-        took_s = time.monotonic() - started
-        chore.due = started + max(chore.every_s, REST * took_s)

@@ -258,8 +258,6 @@ class Ingest:
     def _release(self, entries: list[Entry], batch: Batch) -> None:
         """After the commit: memory follows, senders hear that it is stored, browsers see it."""
         self.image.update(batch, time.monotonic())
-        for entry in entries:
-            entry.done.set_result(None)
         self.counters.flushes += 1
         self.counters.readings += sum(entry.size for entry in entries) - batch.unknown
         self.counters.unknown += batch.unknown
@@ -268,6 +266,8 @@ class Ingest:
         self.counters.repeated += batch.repeated
         if batch.setpoints:
             self._pending = self._pending.difference(batch.latest)
+        for entry in entries:
+            entry.done.set_result(None)
         try:
             hub(settings.REDIS_URL).publish(_changes(batch.shown) + batch.setpoints)
         except Exception:  # a page that cannot be served is no reason to stop storing

@@ -317,9 +317,11 @@ def test_every_sample_waits_for_the_platform(battery: Battery, door: Ingest) -> 
 
 
 def test_pages_see_a_value_only_after_its_commit(battery: Battery, door: Ingest) -> None:
-    power(door, 1.0, 0)
     frames: list[str] = []
     hub(settings.REDIS_URL).subscribe("es", lambda n, text, gap: frames.append(text))
+    power(door, 1.0, 0)
+    until(lambda: frames)
+    frames.clear()
     with locked_database():
         waiting = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
         until(lambda: door.queued == 0)

@@ -33,13 +33,13 @@ from tests.bench.memory_104 import station_code, station_driver
 from tests.bench.peers_104 import OBJECTS
 from tests.bench.yardsticks import packed
 
-DEVICES, TURNS, ROUNDS = 100, 40, 3
+DEVICES, TURNS, ROUNDS = 100, 24, 3
 POINTS = DEVICES * plant.POINTS
 ROWS, POLLED, ORM_ROWS = POINTS * TURNS, 4 * POINTS, 4 * POINTS
 #: Rows of a commit of the yardsticks; ours takes what waits, up to FLUSH_BOUND.
 COMMIT = 20_000
 #: IEC 104 stations, the frames of each, and their floats; each float has a time of its own.
-STATIONS, FRAMES = 50, 250
+STATIONS, FRAMES = 50, 100
 FROM_SOCKETS = STATIONS * FRAMES * OBJECTS
 CODES = [f"es-M{index:04d}" for index in range(DEVICES)]
 BEGIN, _seconds = datetime.now(UTC) - timedelta(minutes=10), count()
@@ -113,7 +113,7 @@ def _cost(work: Callable[[], object], rows: int) -> Cost:
 
 
 def _flood() -> float:
-    """Faster than the database takes it: every point changes twenty times before the last is stored. CPU of `put`, µs a value."""
+    """Faster than the database takes it: every point changes many times before the last is stored. CPU of `put`, µs a value."""
     cpu = 0.0
     for _ in range(TURNS):
         readings, received = _turn()

@@ -62,6 +62,9 @@ class ForeignMeter:
         for task in pending:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        # Who connected in the last moment hangs up too, and every transport gets its turn to close.
+        self.modbus.hang_up()
+        self._loop.run_until_complete(asyncio.sleep(0.05))
         self._loop.close()
 
     def stop(self) -> None:

@@ -153,3 +153,19 @@ def test_a_point_test_is_recorded_with_the_live_value(scada: Installation, visit
     page.wait_for_selector("[data-progress]:has-text('1 of')")
     assert row.locator("[name=shown]").input_value() != ""
     assert visitor.faults == []
+
+
+def test_a_fault_of_the_training_page_is_seen_on_the_links_page_and_ends(scada: Installation, visitor: Visitor) -> None:
+    page = visitor.go("/training/?at=de-gw01")
+    page.check("[name=kind][value=refuse]")
+    page.locator("[data-deed]:enabled").click()
+    page.wait_for_selector("[data-fault]:has-text('de-gw01')")
+    watched = visitor.go("/pilots/de/links/")
+    watched.wait_for_selector("[data-letter].down")
+    assert "de-GW01" in watched.locator("[data-trouble]").inner_text()
+    page = visitor.go("/training/?at=de-gw01")
+    page.locator("[data-fault] button").first.click()
+    page.wait_for_function("() => !document.querySelector('[data-fault]')")
+    watched = visitor.go("/pilots/de/links/")
+    watched.wait_for_function("() => document.querySelectorAll('[data-letter].down').length === 0")
+    assert visitor.faults == []

@@ -24,6 +24,9 @@ PATIENCE_S = 10.0
 FAST = LineSettings(baudrate=115200)
 LINE: dict[str, Any] = {"baudrate": 115200, "ack_timeout_s": 0.15, "poll_class2_s": 0.05, "poll_busy_s": 0.0, "clock_sync": False}
 
+#: For tests that want no time-out even on a machine that is busy.
+PATIENT = {"ack_timeout_s": 2.0}
+
 POINTS = {
     "active_power": PointSpec(name="active_power", kind=PointKind.MEASUREMENT, unit="W", address={"ioa": 1, "type": [13, 36]}),
     "position": PointSpec(name="position", kind=PointKind.STATUS, address={"ioa": 2, "type": 31}),

@@ -15,7 +15,7 @@ from hat.drivers.iec60870 import link
 from pilots.domain.errors import AnswerTimeout, DeviceRefused
 from pilots.drivers.iec101 import Iec101Driver, ft12
 from pilots.simulators.serial_line import Disturbance, LineSettings, SerialLine
-from tests.drivers.iec101.peers import FAST, HatStation, Store, ended, make_target, opened, stamped, until, utc
+from tests.drivers.iec101.peers import FAST, PATIENT, HatStation, Store, ended, make_target, opened, stamped, until, utc
 
 BALANCED = {"mode": "balanced"}
 
@@ -54,7 +54,9 @@ def sent_functions(driver: Iec101Driver, *, primary: bool) -> list[int]:
 async def test_values_and_commands_pass_in_both_directions(tmp_path: Path) -> None:
     store = Store()
     async with hat_pair(tmp_path) as (line, station, _):
-        async with opened(make_target(serial_line=line.path, options={**BALANCED, "clock_sync": True}), store.sink) as driver:
+        async with opened(
+            make_target(serial_line=line.path, options={**BALANCED, **PATIENT, "clock_sync": True}), store.sink
+        ) as driver:
             await store.wait_for("energy", 1)
             assert station.clock is not None
             await station.tell(*(station.measured(float(value), time=stamped(utc())) for value in range(10)))
@@ -161,7 +163,7 @@ async def test_line_settings_do_not_matter_to_a_pty(tmp_path: Path) -> None:
     async with SerialLine(tmp_path / "line", LineSettings(baudrate=9600, parity="N"), equipment_file=True) as line:
         far = await link.create_balanced_link(line.equipment_path, link.AddressSize.ONE, baudrate=9600, silent_interval=0.0)
         task = asyncio.create_task(station.serve(far.open_connection(link.Direction.B_TO_A, 1, response_timeout=1.0)))
-        options = {**BALANCED, "baudrate": 9600, "parity": "N", "ack_timeout_s": 0.0}
+        options = {**BALANCED, "baudrate": 9600, "parity": "N", **PATIENT}
         try:
             async with opened(make_target(serial_line=line.path, options=options), store.sink) as driver:
                 await store.wait_for("position", 1)

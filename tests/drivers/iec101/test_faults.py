@@ -13,7 +13,7 @@ from pilots.drivers.iec101 import ft12
 from pilots.drivers.iec101.ft12 import Frame
 from pilots.drivers.tls import server_context
 from tests.drivers.iec101.faulty import Answers, FaultyStation, faulty_line, polled
-from tests.drivers.iec101.peers import Store, forgetting, make_target, opened, until
+from tests.drivers.iec101.peers import PATIENT, Store, forgetting, make_target, opened, until
 from tests.drivers.tls_files import tls_files
 
 VALUES = [float(value) for value in range(1, 9)]
@@ -172,7 +172,7 @@ async def test_an_echo_is_no_answer_and_no_other_master() -> None:
     station.measure(*VALUES)
     async with faulty_line(station) as line:
         line.echo = True
-        async with opened(make_target(port=line.port), store.sink) as driver:
+        async with opened(make_target(port=line.port, options=PATIENT), store.sink) as driver:
             await store.wait_for("active_power", len(VALUES))
             assert store.values("active_power") == VALUES
             assert driver.traffic.kinds["echo"] > len(VALUES)

