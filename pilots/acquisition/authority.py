@@ -30,7 +30,7 @@ class LapsingSelector(selectors.DefaultSelector):
         if time.monotonic() >= self.lapses_at:
             self.lapses_at = float("inf")
             for key in list(self.get_map().values()):
-                pass
+                shut(key.fd)
             self._on_lapse()
         return events
 
