@@ -63,12 +63,14 @@ lock: .venv/installed-dev
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+# The lock names every package, so pip has nothing to resolve. Left to resolve, pip 23 takes the newest `coverage[toml]` beside the
+# pinned `coverage` and refuses it for want of a hash.
 .venv/installed: requirements.txt | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
 	@touch $@ .venv/installed
 
 # Peers of the contract tests that npm has: other people's Modbus client and server.
