@@ -8,7 +8,7 @@ grown old, down if all have. What a value says (out of range, not available) is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,6 +55,14 @@ class WatchedLink:
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def is_judged_by_points(self) -> bool:
+        """Whether what crosses it tells its state, not a connection of ours that stands for it alone."""
+        link = self.link
+        if link.role != LinkRole.OURS or link.connection is None:
+            return True
+        return link.connection.protocol in (Protocol.OCPP16, Protocol.PUSH)
+
+    @property
     def row(self) -> list[object]:
         """`[letter, end_a, end_b, state, since_ms, role]` for frames."""
         link = self.link
@@ -79,7 +87,9 @@ class LinkWatch:
         self._looked_at = now
         self._read_links()
         connections = {row[0]: figures_of(*row[1:]) for row in Connection.objects.values_list(*_COLUMNS)}
-        arriving = _arriving(now)
+        arriving = _arriving(
+            now, {device for watched in self._links if watched.is_judged_by_points for device in watched.crossing}
+        )
         changed = [watched for watched in self._links if self._look_at(watched, connections, arriving, now)]
         Link.objects.bulk_update([watched.link for watched in changed], ["state", "state_since"])
         self._publish(changed)
@@ -172,9 +182,10 @@ def _is_simulated(link: Link, pilots: set[int]) -> bool:
     return link.pilot_id in pilots
 
 
-def _arriving(now: datetime) -> dict[int, list[bool]]:
+def _arriving(now: datetime, devices: Collection[int]) -> dict[int, list[bool]]:
     """By device, for each point of its own that was ever received: does it still arrive?"""
-    rows = LatestValue.objects.exclude(point__name__startswith="comm_state").exclude(point__name__startswith="round_trip")
+    rows = LatestValue.objects.filter(point__device__in=devices)
+    rows = rows.exclude(point__name__startswith="comm_state").exclude(point__name__startswith="round_trip")
     columns = rows.values_list("point__device_id", "quality", "received_time", "point__max_interval_s", "point__period_s")
     seen: dict[int, list[bool]] = defaultdict(list)
     for device, packed, received, promised, period in columns:
@@ -191,10 +202,9 @@ def _state(
     if link.role == LinkRole.OURS and link.connection is None and DeviceKind.PLATFORM in (link.end_a.kind, link.end_b.kind):
         return _platform_state(link, now)
     if link.role == LinkRole.OURS and link.connection is not None and figures is not None:
-        if link.connection.protocol == Protocol.OCPP16 and figures.state == LinkState.UP:
-            # The listener is up; whether this charge point is there, its own points tell.
-            return _judge(watched.crossing, arriving)
-        if link.connection.protocol != Protocol.PUSH:
+        # While the listener is up, its own points tell whether this charge point is there.
+        listens = link.connection.protocol == Protocol.OCPP16 and figures.state == LinkState.UP
+        if not listens and link.connection.protocol != Protocol.PUSH:
             return _connection_state(watched, figures, now)
     return _judge(watched.crossing, arriving)
 

@@ -11,7 +11,7 @@ from pilots.domain.columns import NEVER, Ints, Measurements
 from pilots.domain.measurement import Measurement
 from pilots.domain.moments import moment_of
 from pilots.domain.quality import Quality
-from pilots.history.services import array_literal
+from pilots.history.arrays import execute, packed
 from pilots.models import LatestValue
 
 LONGEST_TEXT = 200
@@ -22,9 +22,9 @@ _NEWER = """ON CONFLICT (point_id) DO UPDATE SET value = excluded.value, text = 
 source_time = excluded.source_time, received_time = excluded.received_time
 WHERE excluded.source_time >= pilots_latestvalue.source_time"""
 _POSTGRESQL = f"""INSERT INTO pilots_latestvalue ({_COLUMNS})
-SELECT point, value, quality,
+SELECT point, nullif(value, 'NaN'), quality,
 timestamptz 'epoch' + source_us * interval '1 us', timestamptz 'epoch' + received_us * interval '1 us', text
-FROM unnest(%s::bigint[], %s::float8[], %s::smallint[], %s::bigint[], %s::bigint[], %s::text[])
+FROM unnest(%s::bigint[], %s::float8[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
 AS newest (point, value, quality, source_us, received_us, text) {_NEWER}"""
 _SQLITE = f"INSERT INTO pilots_latestvalue ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s) {_NEWER}"
 
@@ -108,14 +108,14 @@ def write_latest_values(rows: Rows) -> None:
     order = np.argsort(rows.slots)
     ids, values = rows.ids[order], rows.measurements.take(order)
     texts = [None if text is None else text[:LONGEST_TEXT] for text in values.text.tolist()]
+    if connection.vendor == "postgresql":
+        columns = (ids, values.value, values.quality, values.source_us, values.received_us)
+        execute(_POSTGRESQL, [*map(packed, columns), _text_array(texts)])
+        return
+    times = _sqlite_times(values.source_us), _sqlite_times(values.received_us)
+    rows_of = zip(ids.tolist(), values.value.tolist(), values.quality.tolist(), *times, texts, strict=True)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            columns = (ids, values.value, values.quality, values.source_us, values.received_us)
-            cursor.execute(_POSTGRESQL, [*map(array_literal, columns), _text_array(texts)])
-        else:
-            times = _sqlite_times(values.source_us), _sqlite_times(values.received_us)
-            rows_of = zip(ids.tolist(), values.value.tolist(), values.quality.tolist(), *times, texts, strict=True)
-            cursor.executemany(_SQLITE, list(rows_of))
+        cursor.executemany(_SQLITE, list(rows_of))
 
 
 def _text_array(texts: list[str | None]) -> str | None:

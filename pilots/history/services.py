@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import orjson
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from pilots.domain.columns import Bools, Ints, Measurements
 from pilots.domain.moments import microseconds, moment_of
+from pilots.history.arrays import execute, packed
 
 #: Microseconds between 1970 and PostgreSQL's epoch, 2000-01-01.
 PG_EPOCH_US = 946_684_800_000_000
@@ -25,21 +25,12 @@ _COPY_TRAILER = b"\xff\xff"
 _KINDS = {"source_time": ">i8", "value": ">f8", "point": ">i4", "received_ms": ">i4", "quality": ">i2"}
 #: The outer bounds let the planner leave out every partition but those of these samples.
 _FORGET_SAME = """DELETE FROM sample USING (SELECT point, timestamptz 'epoch' + us * interval '1 us' AS source_time
-FROM unnest(%s::integer[], %s::bigint[]) AS repeated (point, us)) AS repeated
+FROM unnest(%s::bigint[], %s::bigint[]) AS repeated (point, us)) AS repeated
 WHERE sample.source_time BETWEEN %s AND %s AND sample.point = repeated.point AND sample.source_time = repeated.source_time"""
 #: SQLite spends as much on a statement as on a row, so a statement takes so many.
 _ROWS_A_STATEMENT = 100
 _INT32_MAX = 2**31 - 1
 PARTITION_DAYS_AHEAD = 7
-
-
-def array_literal(column: np.ndarray[Any, Any]) -> str:
-    """Numbers as PostgreSQL reads them (manual, 8.15.2), NaN as NULL: psycopg would spend 20 µs a row on a list.
-
-    >>> array_literal(np.array([1.5, np.nan]))
-    '{1.5,null}'
-    """
-    return "{" + orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1] + "}"
 
 
 def record_samples(points: Ints, samples: Measurements, *, may_repeat: Bools | None = None) -> None:
@@ -65,16 +56,16 @@ def record_samples(points: Ints, samples: Measurements, *, may_repeat: Bools | N
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             doubtful = slice(None) if may_repeat is None else may_repeat[rows]
-            _forget_same(cursor, columns["point"][doubtful], columns["source_time"][doubtful])
+            _forget_same(columns["point"][doubtful], columns["source_time"][doubtful])
             _copy(cursor, columns)
         else:
             _insert(cursor, columns)
 
 
-def _forget_same(cursor: CursorWrapper, points: Ints, times: Ints) -> None:
+def _forget_same(points: Ints, times: Ints) -> None:
     if points.size:
         bounds = moment_of(int(times.min())), moment_of(int(times.max()))
-        cursor.execute(_FORGET_SAME, [array_literal(points), array_literal(times), *bounds])
+        execute(_FORGET_SAME, [packed(points), packed(times), *bounds])
 
 
 def _insert(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -101,7 +92,9 @@ def _copy(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) ->
 
 def _copy_rows(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
     if columns["point"].size:
-        with cursor.copy(f"COPY sample ({', '.join(columns)}) FROM STDIN (FORMAT binary)") as copy:
+        sql = f"COPY sample ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
+        # Django passes psycopg's errors of a COPY through as they are: a lost database would look like a bad value.
+        with connection.wrap_database_errors, cursor.copy(sql) as copy:
             copy.write(_COPY_HEADER + _packed(columns) + _COPY_TRAILER)
 
 

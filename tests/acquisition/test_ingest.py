@@ -63,11 +63,11 @@ def latest(point: Point) -> LatestValue:
 
 
 @contextmanager
-def locked_database() -> Iterator[None]:
-    """No other connection can write while the block runs."""
+def locked_database(table: str = "pilots_latestvalue") -> Iterator[None]:
+    """No other connection can write (PostgreSQL: into this table) while the block runs."""
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("LOCK TABLE pilots_latestvalue IN EXCLUSIVE MODE")
+            cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
         yield
 
 
@@ -171,12 +171,13 @@ def test_the_acknowledgement_waits_for_the_commit(battery: Battery, door: Ingest
     assert latest(battery.power).value == 2000.0
 
 
-def test_an_outage_of_the_database_loses_nothing(battery: Battery, door: Ingest) -> None:
+@pytest.mark.parametrize("written", ["pilots_latestvalue", "sample"])
+def test_an_outage_of_the_database_loses_nothing(battery: Battery, door: Ingest, written: str) -> None:
     power(door, 1.0, 0)
     reading = RawReading("active_power", 2000.0, source_time=at(5))
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with locked_database():
+            with locked_database(written):
                 waiting = door.put("es-STO01", [reading], at(5))
                 until(lambda: end_waiting(cursor))
         else:
@@ -187,6 +188,7 @@ def test_an_outage_of_the_database_loses_nothing(battery: Battery, door: Ingest)
             cursor.execute("ALTER TABLE sample_away RENAME TO sample")
     waiting.result(15)
     assert [row.value for row in samples(battery.power)] == [1.0, 2000.0]
+    assert door.counters.poisoned == 0
 
 
 def test_a_stop_while_the_database_is_away_tells_the_sender_that_nothing_was_stored(battery: Battery, door: Ingest) -> None:
