@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def test_large_frames_are_fewer_until_somebody_looks():
     assert 100 <= len(log.frames()) < LOG_LENGTH
     assert fill() > MOST_BYTES
     assert len(log.frames()) >= LOG_LENGTH
+
+
+def test_five_hundred_frames_of_a_meter_with_fifty_changing_floats_are_kept():
+    log, source, values = FrameLog(), random.Random(1), [230.0] * 50
+    for number in range(LOG_LENGTH // 2):
+        values = [value + source.gauss(0, 0.02) for value in values]
+        log.note(READ, sent=True)
+        log.note(struct.pack(">HHHBBB50f", number, 0, 203, 1, 3, 200, *values), sent=False)
+    assert len(log.frames()) == LOG_LENGTH
+
+
+def test_frames_of_any_length_come_back_as_they_passed():
+    log, source = FrameLog(), random.Random(2)
+    passed = [source.randbytes(source.choice((0, 1, 12, 12, 209, LONGEST_KEPT))) for _ in range(2 * BLOCK + 3)]
+    for frame in passed:
+        log.note(frame, sent=True)
+    assert [(frame.length, frame.raw) for frame in log.frames()] == [(len(frame), frame) for frame in passed]
 
 
 def test_only_frames_after_a_number_are_asked_for():
