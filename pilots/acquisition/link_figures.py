@@ -5,7 +5,6 @@ Raw figures of D7.1's quality of service; whether they are good for the link's m
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from pilots.drivers.traffic import Traffic
@@ -43,7 +42,7 @@ class LinkFigures:
     traffic: Traffic
     counters: PollCounters
     period_s: float | None
-    _marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=MARKS + 1))
+    _marks: list[Mark] = field(default_factory=list)  # newest last
 
     def form(self, now: float) -> dict[str, object]:
         """Counters as they are, and `loss`, `bytes_per_s`, `p50_ms`, `p95_ms`, `period_s` where they can be told.
@@ -83,4 +82,5 @@ class LinkFigures:
             form["bytes_per_s"] = round((newest.size - base.size) / (now - base.at), 1)
         if now - marks[-1].at >= MARK_EVERY_S:
             marks.append(newest)
+            del marks[: -MARKS - 1]
         return form

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import orjson
 from django.db import DatabaseError, connection, transaction
 
 from pilots.acquisition.ingest import Ingest
@@ -58,7 +57,7 @@ class StateRow:
     error: str
     last_frame: datetime | None
     way: int | None
-    statistics: dict[str, object]
+    statistics: str  # JSON text: one is kept of every connection
     switch: str = ""
 
 
@@ -69,7 +68,7 @@ class StateWriter:
         self._ingest, self._threads = ingest, threads
         self._changed: dict[Supervisor, None] = {}
         self._old: dict[str, None] = {}
-        self._written: dict[Supervisor, dict[str, object]] = {}
+        self._written: dict[Supervisor, str] = {}
         self._news, self._one_at_a_time = asyncio.Event(), asyncio.Lock()
         self._figures_at = 0.0
 
@@ -141,7 +140,7 @@ def write_rows(rows: Sequence[StateRow]) -> None:
     for row in rows:
         if row.switch and row.way is not None:
             _note_switch(row, row.way)
-    flat = [(key, row, orjson.dumps(row.statistics).decode()) for row in rows for key in row.connections]
+    flat = [(key, row) for row in rows for key in row.connections]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(_POSTGRESQL, _arrays(flat))
@@ -150,22 +149,22 @@ def write_rows(rows: Sequence[StateRow]) -> None:
             cursor.executemany(
                 _SQLITE,
                 [
-                    (r.state, adapt(r.since), r.state, r.error[:300], adapt(r.last_frame), r.way, statistics, key)
-                    for key, r, statistics in flat
+                    (r.state, adapt(r.since), r.state, r.error[:300], adapt(r.last_frame), r.way, r.statistics, key)
+                    for key, r in flat
                 ],
             )
 
 
-def _arrays(flat: Sequence[tuple[int, StateRow, str]]) -> list[str]:
+def _arrays(flat: Sequence[tuple[int, StateRow]]) -> list[str]:
     """The columns as array literals (PostgreSQL manual, 8.15.2): psycopg would hold up the loop with them ten times as long."""
     columns: list[list[object]] = [
-        [key for key, _, _ in flat],
-        [row.state for _, row, _ in flat],
-        [row.since for _, row, _ in flat],
-        [_quoted(row.error[:300]) for _, row, _ in flat],
-        [row.last_frame for _, row, _ in flat],
-        [row.way for _, row, _ in flat],
-        [_quoted(statistics) for _, _, statistics in flat],
+        [key for key, _ in flat],
+        [row.state for _, row in flat],
+        [row.since for _, row in flat],
+        [_quoted(row.error[:300]) for _, row in flat],
+        [row.last_frame for _, row in flat],
+        [row.way for _, row in flat],
+        [_quoted(row.statistics) for _, row in flat],
     ]
     return ["{" + ",".join("NULL" if value is None else str(value) for value in column) + "}" for column in columns]
 

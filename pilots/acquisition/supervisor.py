@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import orjson
+
 from pilots.acquisition.batch import IngestFull, Unstorable
 from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.link_figures import LinkFigures, PollCounters
@@ -248,7 +250,7 @@ class Supervisor:
             error=self._error,
             last_frame=self._last_frame,
             way=self._way,
-            statistics=self._figures.form(now),
+            statistics=orjson.dumps(self._figures.form(now)).decode(),
             switch=self._why if several and self.state is LinkState.UP else "",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
@@ -25,6 +25,7 @@ from pilots.drivers.registry import DRIVERS
 from pilots.models import Connection, Device, Pilot, Point
 
 _COLUMNS = ("pk", "name", "protocol", "host", "port", "serial_line", "backups", "simulated", "enabled", "options")
+_DEVICE = ("code", "connection", "profile_options", "address", "key_sha256", "nameplate")
 #: What a point's specification is made of; the text of JSON columns is compared, not parsed.
 _POINT = [field.name for field in Point._meta.fields if field.name not in ("id", "device")]
 _POINT_JSON = {field.name for field in Point._meta.fields if isinstance(field, JSONField)}
@@ -55,17 +56,17 @@ class Plan:
         return self.targets[0]
 
 
-def read_plans() -> list[Plan]:
-    """Every enabled connection that a driver of ours must hold, as it is configured now."""
-    enabled = Connection.objects.filter(enabled=True, protocol__in=list(DRIVERS))
+def read_plans() -> Iterator[Plan]:
+    """Every enabled connection that a driver of ours must hold, as it is configured now; one by one, as most are not kept."""
+    enabled = Connection.objects.filter(enabled=True, protocol__in=list(DRIVERS)).only(*_COLUMNS)
     devices: dict[int, list[Device]] = defaultdict(list)
-    for device in Device.objects.filter(connection__in=enabled):
+    for device in Device.objects.filter(connection__in=enabled).only(*_DEVICE):
         devices[device.connection_id or 0].append(device)
     points = _points(Point.objects.filter(device__connection__in=enabled))
     groups: dict[str, list[Connection]] = defaultdict(list)
     for connection in enabled.order_by("pk"):
         groups[_resource(connection)].append(connection)
-    return [_plan(resource, connections, devices, points) for resource, connections in groups.items()]
+    return (_plan(resource, connections, devices, points) for resource, connections in groups.items())
 
 
 def read_plan(connection: Connection) -> Plan:
@@ -79,20 +80,27 @@ class PlanBook:
 
     def __init__(self) -> None:
         self._plans: list[Plan] = []
-        self._basis: object = None
+        self._basis = b""
 
     def read(self) -> list[Plan]:
-        basis = (
-            Pilot.objects.aggregate(Count("id"), Sum("revision")),
-            list(Connection.objects.order_by("pk").values_list(*_as_text(_COLUMNS, {"backups", "options"}))),
-            list(Device.objects.exclude(key_sha256="").order_by("pk").values_list("pk", "key_sha256")),
-        )
+        basis = _basis()
         if basis != self._basis:
             known = {plan.resource: plan for plan in self._plans}
             # A plan that stays is the one its supervisor holds, not a copy.
             self._plans = [_unless_changed(known.get(plan.resource), plan) for plan in read_plans()]
             self._basis = basis
         return self._plans
+
+
+def _basis() -> bytes:
+    """Changes with whatever plans are made of; thousands of rows are looked at, none is kept."""
+    seen = hashlib.sha256(repr(Pilot.objects.aggregate(Count("id"), Sum("revision"))).encode())
+    connections = Connection.objects.order_by("pk").values_list(*_as_text(_COLUMNS, {"backups", "options"}))
+    keys = Device.objects.exclude(key_sha256="").order_by("pk").values_list("pk", "key_sha256")
+    for rows in (connections, keys):
+        for row in rows.iterator(chunk_size=1000):
+            seen.update(repr(row).encode())
+    return seen.digest()
 
 
 def _unless_changed(known: Plan | None, new: Plan) -> Plan:
