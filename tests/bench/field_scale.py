@@ -27,7 +27,7 @@ from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.ingest import ingest
 from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.topology import LinkState
-from pilots.drivers.traffic import FrameLog
+from pilots.drivers.traffic import BLOCK, FrameLog
 from pilots.models import Connection, Device, Pilot, Point
 from tests.bench import plant
 from tests.bench.figures import Goal, note, quantile, report
@@ -191,16 +191,17 @@ def memory(meter: Connection) -> None:
 
 
 def _fill_logs(gateway: Gateway) -> None:
-    frames = [_frames(number) for number in range(FRAMES // 2 + 25)]
+    """Full, each at another place of its open block, as after a day: else all open blocks would grow during the round."""
+    frames = [_frames(number) for number in range((FRAMES + BLOCK) // 2)]
 
-    def fill(log: FrameLog) -> None:
-        for request, answer in frames:
+    def fill(log: FrameLog, over: int) -> None:
+        for request, answer in frames[: FRAMES // 2 + over]:
             log.note(request, sent=True)
             log.note(answer, sent=False)
 
-    for supervisor in list(gateway.supervisors.values()):
+    for index, supervisor in enumerate(list(gateway.supervisors.values())):
         if supervisor.traffic.log.count < FRAMES:
-            _in_loop(gateway, partial(fill, supervisor.traffic.log))
+            _in_loop(gateway, partial(fill, supervisor.traffic.log, index % (BLOCK // 2)))
     gc.collect()
 
 
