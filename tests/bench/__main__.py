@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -56,10 +58,14 @@ def _run(part: str, url: str, figures: list[Figure]) -> bool:
     environment |= {"INVADE_LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "invade_scada.settings"}
     environment.pop("REDIS_URL", None)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.part", part], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "tests.bench.part", part],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
     assert process.stdout is not None
-    guard = threading.Timer(PART_TIMEOUT_S, process.kill)
+    guard = threading.Timer(PART_TIMEOUT_S, _end, [process])
     guard.start()
     try:
         for line in process.stdout:
@@ -69,8 +75,14 @@ def _run(part: str, url: str, figures: list[Figure]) -> bool:
         return process.wait() == 0
     finally:
         guard.cancel()
-        process.kill()
+        _end(process)
         process.wait()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """With its peers, which hold our pipe."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _copy_database(url: str, part: str) -> str:
