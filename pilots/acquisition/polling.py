@@ -178,6 +178,7 @@ class Poller:
             self._note_failure(slot, error)
             return self._note_silence(slot, error)
         self._unheard.clear()
+        self._frames = self._driver.traffic.received
         self._take(slot.device, readings)
         return True
 

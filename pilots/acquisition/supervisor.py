@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pilots.acquisition.batch import IngestFull, Unstorable
 from pilots.acquisition.ingest import Ingest
@@ -270,10 +270,17 @@ class Supervisor:
             log.warning("%s: down: %s", self.plan.target.name, problem)
         before = self.state
         self._set_state(LinkState.DOWN, problem)
-        # Who reports by himself is silent from now on. Who is polled has one more try before his values are called old:
-        # a connection that comes back at once costs nobody anything.
-        if listening or before is LinkState.DOWN:
+        # Who reports by himself is silent from now on. Who is polled has one more try before his values are called old, unless
+        # they are overdue already: a connection that comes back at once costs nobody anything.
+        if listening or before is LinkState.DOWN or self._is_overdue():
             self._writer.note_old([device.id for device in self.plan.target.devices])
+
+    def _is_overdue(self) -> bool:
+        """Nobody on a polled connection has answered for longer than its shortest period."""
+        period_s = self._figures.period_s
+        if self._last_frame is None or period_s is None:
+            return False
+        return datetime.now(UTC) - self._last_frame > timedelta(seconds=period_s)
 
     def _set_state(self, state: LinkState, error: str) -> None:
         if state is not self.state:

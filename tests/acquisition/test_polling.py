@@ -49,11 +49,14 @@ class Asked(RawModbus):
         return None if request.unit in self.silent else self.answer(request)
 
 
-async def polled(peer: Asked, seconds: float, units: Sequence[int], lease: HeldLease = LEASE) -> PollCounters:
+async def polled(
+    peer: Asked, seconds: float, units: Sequence[int], lease: HeldLease = LEASE, counters: PollCounters | None = None
+) -> PollCounters:
     """The units of this gateway were asked for so long."""
+    counters = counters or PollCounters()
     server = await asyncio.start_server(peer.accept, "127.0.0.1", 0)
     target = line_of(server.sockets[0].getsockname()[1], units)
-    driver, counters = ModbusTcpDriver(target, _nowhere), PollCounters()
+    driver = ModbusTcpDriver(target, _nowhere)
     await driver.open()
     slots = poll_slots(target, spread="line", now=time.monotonic())
     poller = Poller(driver, slots, lease=lease, take=lambda device, readings: None, counters=counters, lateness=Lateness())
@@ -110,6 +113,20 @@ async def test_nobody_at_all_is_a_lost_connection() -> None:
     with pytest.raises(LinkDown, match="nobody has answered 3 questions in a row"):
         await polled(peer, 20.0, (1, 2, 3, 4))
     assert time.monotonic() - started < 3 * PERIOD_S + 1
+
+
+@pytest.mark.wire
+async def test_three_questions_in_vain_end_a_connection_that_spoke_before() -> None:
+    class FallingSilent(Asked):
+        async def note(self, request: Request) -> bytes | None:
+            if len(self.at[request.unit]) == 3:
+                self.silent.add(request.unit)
+            return await super().note(request)
+
+    peer, counters = FallingSilent(), PollCounters()
+    with pytest.raises(LinkDown, match="nobody has answered 3 questions in a row"):
+        await polled(peer, 20.0, (1,), counters=counters)
+    assert (counters.polls, counters.failed, len(peer.at[1])) == (3 + 3, 3, 3 + 3)
 
 
 @pytest.mark.wire
