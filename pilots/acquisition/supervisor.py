@@ -21,7 +21,7 @@ from pilots.acquisition.polling import Lateness, Poller, Slot, poll_slots
 from pilots.acquisition.state_writer import StateRow, StateWriter
 from pilots.acquisition.targets import Plan, resolve_endpoint
 from pilots.acquisition.threads import DatabaseThreads
-from pilots.acquisition.ways import WayChoice, switch_after_s, words_of
+from pilots.acquisition.ways import BackOff, WayChoice, switch_after_s, words_of
 from pilots.domain.errors import DeviceRefused, LinkDown, PilotsError
 from pilots.domain.measurement import RawReading
 from pilots.domain.topology import LinkState
@@ -31,12 +31,6 @@ from pilots.drivers.traffic import Traffic
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
-
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-LONGEST_SIMULATED_PAUSE_S = 4.0
-#: A connection that lived this long has earned a quick first retry.
-STEADY_S = 60.0
 
 
 class Supervisor:
@@ -80,22 +74,21 @@ class Supervisor:
             self._writer.forget(self)
 
     async def _connect_for_ever(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        longest_s = LONGEST_SIMULATED_PAUSE_S if self.plan.simulated else LONGEST_PAUSE_S
+        back_off = BackOff(simulated=self.plan.simulated)
         while True:
-            started, self._stands = time.monotonic(), False
+            started, self._stands, violations = time.monotonic(), False, self.traffic.violations
             self._choice.note_trying(started)
+            way = self.plan.ways[self._choice.index]
             problem = await self._one_connection(self._choice.index)
             if problem is None:
                 continue  # a better way stands again: it is opened at once
-            listening = DRIVERS[self.plan.ways[self._choice.index].protocol].listening
             elsewhere = not self._stands and self._choice.note_failed(time.monotonic())
-            self._note_down(problem, listening=listening)
+            self._note_down(problem, listening=DRIVERS[way.protocol].listening)
             if elsewhere:
                 continue  # another way, not tried yet
-            pause_s = FIRST_PAUSE_S if time.monotonic() - started > STEADY_S else pause_s
+            noisy = bool(way.serial_line) and self.traffic.violations > violations
+            pause_s = back_off.pause_s(lived_s=time.monotonic() - started, noisy=noisy)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(pause_s * 2, longest_s)
 
     async def _one_connection(self, way: int) -> str | None:
         """Why the connection ended, in words; None where it gave way to a better one."""

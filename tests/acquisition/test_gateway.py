@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pilots.acquisition import supervisor
+from pilots.acquisition import ways
 from pilots.acquisition.ingest import ingest
 from pilots.acquisition.state_writer import StateWriter
 from pilots.catalogue.services import note_change
@@ -87,7 +87,7 @@ def test_a_lost_connection_takes_its_values_with_it_where_they_are_overdue(
     noted: list[str] = []
     note_old = StateWriter.note_old
     monkeypatch.setattr(StateWriter, "note_old", lambda writer, devices: (noted.extend(devices), note_old(writer, devices)))
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 60.0)
+    monkeypatch.setattr(ways, "FIRST_PAUSE_S", 60.0)
     Point.objects.update(period_s=period_s, max_interval_s=600.0)
     gateway = start()
     until(lambda: arrived(1) and arrived(2))

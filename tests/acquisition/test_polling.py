@@ -13,7 +13,7 @@ import pytest
 
 from pilots.acquisition.link_figures import LinkFigures, PollCounters
 from pilots.acquisition.polling import Lateness, Poller, poll_slots
-from pilots.domain.errors import LinkDown
+from pilots.domain.errors import LinkDown, ProtocolViolation
 from pilots.domain.measurement import RawReading
 from pilots.domain.point import PointKind, PointSpec
 from pilots.drivers.base import DeviceTarget, Target
@@ -148,6 +148,32 @@ async def test_one_dead_unit_among_slow_ones_is_no_lost_connection() -> None:
         await poller.run()
         assert sum(request.unit == 2 for request in peer.asked) >= 3
         await driver.close()
+
+
+async def test_a_unit_under_noise_is_asked_in_gaps_like_a_silent_one() -> None:
+    cut: list[str] = []
+
+    class Noisy(ModbusTcpDriver):
+        async def read(self, device_id: str, points: Sequence[str]) -> list[RawReading]:
+            if device_id == "m1":
+                try:
+                    await asyncio.sleep(0.3 * PERIOD_S if counters.polls <= 2 else 100 * PERIOD_S)
+                except asyncio.CancelledError:
+                    cut.append(device_id)
+                    raise
+                raise ProtocolViolation("noise was heard")
+            return [RawReading("p", 1.0)]
+
+    target = line_of(1, (1, 2))
+    slots = poll_slots(target, spread="line", now=time.monotonic())
+    counters = PollCounters()
+    poller = Poller(Noisy(target, _nowhere), slots, lease=LEASE, take=lambda *_: None, counters=counters, lateness=Lateness())
+    running = asyncio.create_task(poller.run())
+    async with asyncio.timeout(30):
+        while len(cut) < 2:
+            await asyncio.sleep(0.01)
+    poller.stop()
+    await running
 
 
 @pytest.mark.wire

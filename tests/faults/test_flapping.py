@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from pilots.acquisition.gateway import Gateway
-from pilots.acquisition.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from pilots.acquisition.ways import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from pilots.history.selectors import SampleRow, read_samples
 from pilots.models import Point
 from tests.builders import make_pilot
