@@ -16,6 +16,8 @@ SWITCH_AFTER_S = 10.0
 DIALLED_SWITCH_AFTER_S = 60.0
 RETURN_AFTER_S = 60.0
 FIRST_PAUSE_S = 0.5
+#: Opening a serial line anew costs nobody at its far end anything.
+NOISY_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
 LONGEST_SIMULATED_PAUSE_S = 4.0
 #: A connection that lived this long has earned a quick first retry.
@@ -34,9 +36,12 @@ class BackOff:
 
         >>> pauses = BackOff()
         >>> [pauses.pause_s(lived_s=3), pauses.pause_s(lived_s=3), pauses.pause_s(lived_s=3, noisy=True)]
-        [0.5, 1.0, 0.5]
+        [0.5, 1.0, 0.2]
         """
-        pause_s = FIRST_PAUSE_S if noisy or lived_s > STEADY_S else self._pause_s
+        if noisy:
+            self._pause_s = FIRST_PAUSE_S
+            return NOISY_PAUSE_S
+        pause_s = FIRST_PAUSE_S if lived_s > STEADY_S else self._pause_s
         self._pause_s = min(2 * pause_s, self._longest_s)
         return pause_s
 
