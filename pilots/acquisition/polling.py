@@ -165,7 +165,7 @@ class Poller:
         if not self._lease.usable:
             raise LinkDown("This gateway's lease on the connection has run out.")
         self._counters.polls += 1
-        asked_at = self._loop.time()
+        asked_at, sent = self._loop.time(), self._driver.traffic.sent
         try:
             async with asyncio.timeout(within_s):
                 readings = await self._driver.read(slot.device, slot.points)
@@ -177,7 +177,8 @@ class Poller:
             return True
         except (AnswerTimeout, ProtocolViolation, TimeoutError) as error:
             self._note_failure(slot, error)
-            self._note_silence(slot, error)
+            if self._driver.traffic.sent > sent:  # else the driver leaves the unit alone: that is no silence of it
+                self._note_silence(slot, error)
             # A bad answer that came at once costs the others nothing; noise that took a time-out costs what silence does.
             took_s = self._loop.time() - asked_at
             return isinstance(error, ProtocolViolation) and took_s <= FORCED_SHARE * self._cycle_s
