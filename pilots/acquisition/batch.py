@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 
 from pilots.acquisition.directory import PointTable
-from pilots.domain.columns import Bools, Ints, Measurements
+from pilots.domain.columns import Bools, Floats, Ints, Measurements
 from pilots.domain.errors import FieldError
 from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.moments import microseconds
@@ -133,6 +133,10 @@ class Batch:
     doubtful: Bools
     late: int
     repeated: int
+    #: Numbers of counters: the newest of each, and those that are lower than the one before (`fallen_from`).
+    counted: Rows
+    fallen: Rows
+    fallen_from: Floats
     unknown: int = 0
     #: What goes into the latest values now, and what pages see.
     written: Rows = field(init=False)

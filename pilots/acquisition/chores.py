@@ -24,6 +24,8 @@ from pilots.models.leases import HeldLease, take_lease
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+#: What is asked every second must show as old 4 s after it fell silent: three periods, and the look for it.
+OLD_DATA_EVERY_S = 0.5
 REST = 10
 
 
@@ -44,7 +46,7 @@ class Chores:
         self._owner, self._threads, self._ttl_s = owner, threads, ttl_s
         self._links = LinkWatch(ingest)
         self._chores = [
-            Chore("old-data", lambda now: mark_old_data(ingest, now), EVERY_S),
+            Chore("old-data", lambda now: mark_old_data(ingest, now), OLD_DATA_EVERY_S),
             Chore("link-states", self._links.look, EVERY_S),
             Chore("field-requests", forget_old_requests, 60.0),
         ]

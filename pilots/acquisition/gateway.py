@@ -22,7 +22,7 @@ from typing import Any
 
 from celery import bootsteps
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
 from pilots.acquisition import field_requests
 from pilots.acquisition.authority import LapsingSelector
@@ -152,7 +152,6 @@ class Gateway:
                 await self._tend()
             except DatabaseError as error:
                 log.warning("gateway waits for the database: %s", error)
-                await self.threads.run(close_old_connections)
             except Exception:  # the outermost loop of the station: one wrong row must not silence every connection
                 log.exception("gateway")
             await self._pause()

@@ -23,6 +23,7 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
 from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Rows, Unstorable
+from pilots.acquisition.counter_resets import note_counter_resets
 from pilots.acquisition.directory import Directory
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
@@ -242,6 +243,7 @@ class Ingest:
         with transaction.atomic():
             write_latest_values(batch.written)
             record_samples(samples.ids, samples.measurements, may_repeat=batch.doubtful)
+            note_counter_resets(batch, now=now)
             batch.setpoints = check_feedback(batch.latest, now=now)
             pilots = points.pilots[samples.slots]
             enqueue_measurements(pilots, samples.slots, samples.measurements, names=points.names, now=now)

@@ -108,7 +108,7 @@ class Poller:
         self._pause: asyncio.Future[None] | None = None
         self._stopped = False
         self._loop = asyncio.get_running_loop()
-        self._frames = driver.traffic.received
+        self._frames = driver.traffic.heard
         #: Devices asked in vain since the last frame came, with whether each had answered the time before.
         self._unheard: list[tuple[str, bool]] = []
 
@@ -165,6 +165,7 @@ class Poller:
         if not self._lease.usable:
             raise LinkDown("This gateway's lease on the connection has run out.")
         self._counters.polls += 1
+        asked_at, sent = self._loop.time(), self._driver.traffic.sent
         try:
             async with asyncio.timeout(within_s):
                 readings = await self._driver.read(slot.device, slot.points)
@@ -176,8 +177,13 @@ class Poller:
             return True
         except (AnswerTimeout, ProtocolViolation, TimeoutError) as error:
             self._note_failure(slot, error)
-            return self._note_silence(slot, error)
+            if self._driver.traffic.sent > sent:  # else the driver leaves the unit alone: that is no silence of it
+                self._note_silence(slot, error)
+            # A bad answer that came at once costs the others nothing; noise that took a time-out costs what silence does.
+            took_s = self._loop.time() - asked_at
+            return isinstance(error, ProtocolViolation) and took_s <= FORCED_SHARE * self._cycle_s
         self._unheard.clear()
+        self._frames = self._driver.traffic.heard
         self._take(slot.device, readings)
         return True
 
@@ -185,17 +191,16 @@ class Poller:
         self._counters.failed += 1
         log.debug("%s: %s", slot.device, error)
 
-    def _note_silence(self, slot: Slot, error: Exception) -> bool:
-        """False for a device that is silent from now on. Raises LinkDown when there is nobody at all."""
-        traffic = self._driver.traffic
-        heard, self._frames = traffic.received > self._frames, traffic.received
-        if heard and not isinstance(error, ProtocolViolation):
+    def _note_silence(self, slot: Slot, error: Exception) -> None:
+        """Raises LinkDown when there is nobody at all."""
+        heard = self._driver.traffic.heard > self._frames
+        self._frames = self._driver.traffic.heard
+        if heard and isinstance(error, AnswerTimeout):
             self._unheard.clear()
             self._take(slot.device, None)  # the gateway before the device has spoken
         else:
             self._unheard.append((slot.device, slot.device not in self._silent))
             self._check_anybody()
-        return isinstance(error, ProtocolViolation)
 
     def _check_anybody(self) -> None:
         """One silent device proves nothing; three that spoke before do, and three questions to all that are left."""

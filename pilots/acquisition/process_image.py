@@ -1,4 +1,4 @@
-"""The newest and the last kept measurement of every point this process has seen. [station]"""
+"""The newest and the last kept measurement of every point this process has seen, and counters' last number. [station]"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ProcessImage:
     def __init__(self) -> None:
         self.points = PointTable()
         #: By the points' slots.
-        self.latest = self.kept = Measurements.none_yet(0)
+        self.latest = self.kept = self.counted = Measurements.none_yet(0)
         self._written_s = np.zeros(0)
         self._owed = np.zeros(0, dtype=bool)
 
@@ -48,7 +48,9 @@ class ProcessImage:
             for key, value, quality, source, received, text in LatestValue.objects.values_list(*columns).iterator(chunk_size=2000)
             if key in points.by_id
         }
-        self.latest.put(np.array(list(stored), dtype=np.int64), Measurements.of(list(stored.values())))
+        slots, newest = np.array(list(stored), dtype=np.int64), Measurements.of(list(stored.values()))
+        self.latest.put(slots, newest)
+        self.counted.put(slots, newest)
 
     def follow(self, points: PointTable) -> None:
         """The image is of these points: what it knows of them stays, others leave it."""
@@ -57,12 +59,14 @@ class ProcessImage:
         old = self.points.by_id
         stay = [(old[entry.id].slot, entry.slot) for entry in points.entries if entry.id in old]
         before, after = np.array(stay, dtype=np.int64).reshape(-1, 2).T
-        latest, kept = Measurements.none_yet(len(points.entries)), Measurements.none_yet(len(points.entries))
+        latest, kept, counted = (Measurements.none_yet(len(points.entries)) for _ in range(3))
         latest.put(after, self.latest.take(before))
         kept.put(after, self.kept.take(before))
+        counted.put(after, self.counted.take(before))
         owed, written_s = np.zeros(len(points.entries), dtype=bool), np.full(len(points.entries), -np.inf)
         owed[after], written_s[after] = self._owed[before], self._written_s[before]
-        self.points, self.latest, self.kept, self._owed, self._written_s = points, latest, kept, owed, written_s
+        self.points, self.latest, self.kept, self.counted = points, latest, kept, counted
+        self._owed, self._written_s = owed, written_s
 
     def newest(self, point_id: int) -> Measurement | None:
         """None when this process has seen none."""
@@ -96,6 +100,7 @@ class ProcessImage:
         """After the commit: memory follows."""
         self.latest.put(batch.latest.slots, batch.latest.measurements)
         self.kept.put(batch.kept.slots, batch.kept.measurements)
+        self.counted.put(batch.counted.slots, batch.counted.measurements)
         self._owed[batch.latest.slots] = True
         self._owed[batch.written.slots] = False
         self._written_s[batch.written.slots] = now_s

@@ -15,9 +15,11 @@ from pilots.acquisition.process_image import ProcessImage
 from pilots.domain.columns import NEVER, Bools, Ints, Measurements, is_significant, same
 from pilots.domain.measurement import Measurement
 from pilots.domain.moments import microseconds
+from pilots.domain.quality import Validity
 
 #: One sample at least so often, however still the value.
 MIN_SAMPLE_INTERVAL_S = 60.0
+_VALIDITY_BITS = 3
 
 
 def sort(arrived: Rows, image: ProcessImage) -> Batch:
@@ -35,6 +37,9 @@ def sort(arrived: Rows, image: ProcessImage) -> Batch:
     sampled, doubtful = late.copy(), late.copy()
     sampled[~late] = keep
     doubtful[~late] = (before.source_us == NEVER) | (before.source_us == on_time.measurements.source_us)
+    counted = on_time.take(_are_counters_numbers(on_time))
+    number_before = _before(counted, image.counted)
+    fell = _fell(counted, number_before)
     return Batch(
         latest=on_time.take(_last(on_time.slots)),
         kept=kept.take(_last(kept.slots)),
@@ -42,6 +47,9 @@ def sort(arrived: Rows, image: ProcessImage) -> Batch:
         doubtful=doubtful[sampled],
         late=int(late.sum()),
         repeated=int(repeated.sum()),
+        counted=counted.take(_last(counted.slots)),
+        fallen=counted.take(fell),
+        fallen_from=number_before.value[fell],
     )
 
 
@@ -103,6 +111,20 @@ def _one_by_one(values: Measurements, kept: Measurements, deadband: float) -> li
         keep.append(bool(is_significant(value, last, deadband=deadband, min_interval_s=MIN_SAMPLE_INTERVAL_S)))
         last = value if keep[-1] else last
     return keep
+
+
+def _are_counters_numbers(rows: Rows) -> Bools:
+    values = rows.measurements
+    valid = ~values.missing & (values.quality & _VALIDITY_BITS != Validity.INVALID)
+    numbers: Bools = valid & rows.points.rules.accumulates[rows.slots]
+    return numbers
+
+
+def _fell(counted: Rows, before: Measurements) -> Bools:
+    """Whether a counter is lower than it was before, by more than its deadband."""
+    values, deadband = counted.measurements, counted.points.rules.deadband[counted.slots]
+    fell: Bools = (values.value < before.value - deadband) & (values.source_us > before.source_us)
+    return fell
 
 
 def _before(rows: Rows, known: Measurements) -> Measurements:

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
@@ -23,7 +23,7 @@ from pilots.acquisition.polling import Lateness, Poller, Slot, poll_slots
 from pilots.acquisition.state_writer import StateRow, StateWriter
 from pilots.acquisition.targets import Plan, resolve_endpoint
 from pilots.acquisition.threads import DatabaseThreads
-from pilots.acquisition.ways import WayChoice, switch_after_s, words_of
+from pilots.acquisition.ways import BackOff, WayChoice, switch_after_s, words_of
 from pilots.domain.errors import DeviceRefused, LinkDown, PilotsError
 from pilots.domain.measurement import RawReading
 from pilots.domain.topology import LinkState
@@ -33,12 +33,6 @@ from pilots.drivers.traffic import Traffic
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
-
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-LONGEST_SIMULATED_PAUSE_S = 4.0
-#: A connection that lived this long has earned a quick first retry.
-STEADY_S = 60.0
 
 
 class Supervisor:
@@ -82,22 +76,21 @@ class Supervisor:
             self._writer.forget(self)
 
     async def _connect_for_ever(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        longest_s = LONGEST_SIMULATED_PAUSE_S if self.plan.simulated else LONGEST_PAUSE_S
+        back_off = BackOff(simulated=self.plan.simulated)
         while True:
-            started, self._stands = time.monotonic(), False
+            started, self._stands, violations = time.monotonic(), False, self.traffic.violations
             self._choice.note_trying(started)
+            way = self.plan.ways[self._choice.index]
             problem = await self._one_connection(self._choice.index)
             if problem is None:
                 continue  # a better way stands again: it is opened at once
-            listening = DRIVERS[self.plan.ways[self._choice.index].protocol].listening
             elsewhere = not self._stands and self._choice.note_failed(time.monotonic())
-            self._note_down(problem, listening=listening)
+            self._note_down(problem, listening=DRIVERS[way.protocol].listening)
             if elsewhere:
                 continue  # another way, not tried yet
-            pause_s = FIRST_PAUSE_S if time.monotonic() - started > STEADY_S else pause_s
+            noisy = bool(way.serial_line) and self.traffic.violations > violations
+            pause_s = back_off.pause_s(lived_s=time.monotonic() - started, noisy=noisy)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(pause_s * 2, longest_s)
 
     async def _one_connection(self, way: int) -> str | None:
         """Why the connection ended, in words; None where it gave way to a better one."""
@@ -272,10 +265,17 @@ class Supervisor:
             log.warning("%s: down: %s", self.plan.target.name, problem)
         before = self.state
         self._set_state(LinkState.DOWN, problem)
-        # Who reports by himself is silent from now on. Who is polled has one more try before his values are called old:
-        # a connection that comes back at once costs nobody anything.
-        if listening or before is LinkState.DOWN:
+        # Who reports by himself is silent from now on. Who is polled has one more try before his values are called old, unless
+        # they are overdue already: a connection that comes back at once costs nobody anything.
+        if listening or before is LinkState.DOWN or self._is_overdue():
             self._writer.note_old([device.id for device in self.plan.target.devices])
+
+    def _is_overdue(self) -> bool:
+        """Nobody on a polled connection has answered for longer than its shortest period."""
+        period_s = self._figures.period_s
+        if self._last_frame is None or period_s is None:
+            return False
+        return datetime.now(UTC) - self._last_frame > timedelta(seconds=period_s)
 
     def _set_state(self, state: LinkState, error: str) -> None:
         if state is not self.state:

@@ -1,4 +1,4 @@
-"""Which way to the far end is tried next: rules only. [station]
+"""Which way to the far end is tried next, and when: rules only. [station]
 
 D7.1 2.2.1.1: IEC 60870-5-101 by GSM or GPRS behind IEC 60870-5-104. A way that fails twice, or has not stood for
 `switch_after_s`, yields to the next one; from a backup the connection goes back as soon as a better way stands again.
@@ -15,6 +15,35 @@ SWITCH_AFTER_S = 10.0
 #: A modem dials for a quarter of a minute before anything can be said.
 DIALLED_SWITCH_AFTER_S = 60.0
 RETURN_AFTER_S = 60.0
+FIRST_PAUSE_S = 0.5
+#: Opening a serial line anew costs nobody at its far end anything.
+NOISY_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 30.0
+LONGEST_SIMULATED_PAUSE_S = 4.0
+#: A connection that lived this long has earned a quick first retry.
+STEADY_S = 60.0
+
+
+class BackOff:
+    """Pauses between attempts, which double while nothing changes; seconds."""
+
+    def __init__(self, *, simulated: bool = False) -> None:
+        self._longest_s = LONGEST_SIMULATED_PAUSE_S if simulated else LONGEST_PAUSE_S
+        self._pause_s = FIRST_PAUSE_S
+
+    def pause_s(self, *, lived_s: float, noisy: bool = False) -> float:
+        """Before the next attempt. `noisy`: a serial line stood, with noise on it, and may be quiet again at any moment.
+
+        >>> pauses = BackOff()
+        >>> [pauses.pause_s(lived_s=3), pauses.pause_s(lived_s=3), pauses.pause_s(lived_s=3, noisy=True)]
+        [0.5, 1.0, 0.2]
+        """
+        if noisy:
+            self._pause_s = FIRST_PAUSE_S
+            return NOISY_PAUSE_S
+        pause_s = FIRST_PAUSE_S if lived_s > STEADY_S else self._pause_s
+        self._pause_s = min(2 * pause_s, self._longest_s)
+        return pause_s
 
 
 class WayChoice:

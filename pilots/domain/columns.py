@@ -90,6 +90,7 @@ class Rules(NamedTuple):
     high: Floats
     deadband: Floats
     simulated: Bools
+    accumulates: Bools
 
     @classmethod
     def of(cls, specs: Sequence[PointSpec], *, simulated: Sequence[bool]) -> Rules:
@@ -104,7 +105,8 @@ class Rules(NamedTuple):
             for spec in specs
         ]
         columns = np.array(rows, dtype=float).reshape(len(rows), 5).T.copy()
-        return cls._make([*columns, np.array(simulated, dtype=bool)])
+        accumulates = np.array([spec.accumulates for spec in specs], dtype=bool)
+        return cls._make([*columns, np.array(simulated, dtype=bool), accumulates])
 
     def take(self, rows: Ints) -> Rules:
         return Rules._make(column[rows] for column in self)

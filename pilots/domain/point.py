@@ -93,6 +93,11 @@ class PointSpec:
         interval = self.max_interval_s or self.period_s
         return None if interval is None else 3.0 * interval
 
+    @property
+    def accumulates(self) -> bool:
+        """A counter that only a reset, an exchange or a rollover sets back; one of a transaction begins anew with each."""
+        return self.kind is PointKind.COUNTER and "transaction" not in self.address
+
     def from_wire(self, wire: float) -> float:
         """The engineering value of a wire value.
 

@@ -154,6 +154,11 @@ class Traffic:
     round_trips_s: array[float] = field(default_factory=lambda: array("f"))
     log: FrameLog = field(default_factory=FrameLog)
 
+    @property
+    def heard(self) -> int:
+        """Frames of others: an adapter that hears itself proves nobody's life."""
+        return self.received - self.kinds.get("echo", 0)
+
     def note_sent(self, frame: bytes) -> None:
         """One frame left."""
         self.sent += 1

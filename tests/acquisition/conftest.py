@@ -42,6 +42,7 @@ def start(door: Ingest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setattr(gateway, "TEND_EVERY_S", 0.1)
     monkeypatch.setattr(state_writer, "FIGURES_EVERY_S", 0.1)
     monkeypatch.setattr(chores, "EVERY_S", 0.1)
+    monkeypatch.setattr(chores, "OLD_DATA_EVERY_S", 0.1)
     gateways = []
 
     def begin() -> Gateway:

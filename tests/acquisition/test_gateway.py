@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pilots.acquisition import ways
 from pilots.acquisition.ingest import ingest
+from pilots.acquisition.state_writer import StateWriter
 from pilots.catalogue.services import note_change
 from pilots.control.services import request_setpoint
 from pilots.domain.quality import Flag
@@ -25,6 +27,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 
 def state() -> str:
     return Connection.objects.get().state
+
+
+def is_old() -> bool:
+    return Flag.OLD in LatestValue.objects.get(point__device__code="bg-STO01").unpacked_quality.flags
 
 
 def ask(value: float, unit: int = 1) -> Setpoint:
@@ -65,13 +71,33 @@ def test_a_lost_server_is_seen_marked_and_found_again(start: Start, pilot: Pilot
     until(arrived)
     field.switch_off()
     until(lambda: state() == LinkState.DOWN)
-    until(lambda: Flag.OLD in LatestValue.objects.get(point__device__code="bg-STO01").unpacked_quality.flags)
+    until(is_old)
     assert Connection.objects.get().last_error
     field.switch_on()
     lost = datetime.now(UTC)
     until(lambda: arrived(1, lost), within_s=30)
     until(lambda: state() == LinkState.UP)
     until(lambda: LatestValue.objects.get(point__device__code="bg-STO01").unpacked_quality.flags == Flag.NONE)
+
+
+@pytest.mark.parametrize(("period_s", "silent", "marked"), [(5.0, False, False), (0.2, True, True)], ids=["reset", "silent"])
+def test_a_lost_connection_takes_its_values_with_it_where_they_are_overdue(
+    start: Start, pilot: Pilot, field: Field, monkeypatch: pytest.MonkeyPatch, period_s: float, silent: bool, marked: bool
+) -> None:
+    noted: list[str] = []
+    note_old = StateWriter.note_old
+    monkeypatch.setattr(StateWriter, "note_old", lambda writer, devices: (noted.extend(devices), note_old(writer, devices)))
+    monkeypatch.setattr(ways, "FIRST_PAUSE_S", 60.0)
+    Point.objects.update(period_s=period_s, max_interval_s=600.0)
+    gateway = start()
+    until(lambda: arrived(1) and arrived(2))
+    field.silent = {1, 2} if silent else set()
+    (line,) = gateway.supervisors.values()
+    until(lambda: not silent or line.counters.failed)
+    field.switch_off()
+    until(lambda: state() == LinkState.DOWN)
+    assert noted == (["bg-STO01", "bg-STO02"] if marked else [])
+    until(lambda: not marked or is_old())
 
 
 def test_a_peer_that_talks_garbage_is_counted_and_stores_nothing(start: Start, pilot: Pilot, field: Field) -> None:

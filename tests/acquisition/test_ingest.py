@@ -25,7 +25,7 @@ from pilots.domain.measurement import RawReading
 from pilots.domain.quality import Flag, Quality, Validity
 from pilots.history.selectors import SampleRow, read_samples
 from pilots.live.hub import hub
-from pilots.models import LatestValue, OutboxMessage, OutboxState, Point
+from pilots.models import AuditEvent, LatestValue, OutboxMessage, OutboxState, Point
 from pilots.northbound.messages import written_values
 from tests.builders import make_device, make_pilot, make_point
 from tests.conftest import Battery
@@ -128,6 +128,69 @@ def test_a_whole_sequence_sent_again_is_stored_once(battery: Battery, door: Inge
         for second in (1, 2, 3):
             power(door, second * 100.0, second)
     assert [row.value for row in samples(battery.power)] == [100.0, 200.0, 300.0]
+
+
+@pytest.fixture
+def counter(battery: Battery, door: Ingest) -> Point:
+    point = make_point(battery.device, "energy_import", kind="counter", unit="Wh", deadband=10)
+    announce(door, battery)
+    return point
+
+
+def energy(door: Ingest, value: float | None, seconds: float, **fields: Any) -> None:
+    put(door, "es-STO01", RawReading("energy_import", value, source_time=at(seconds), **fields), received=at(seconds))
+
+
+def resets() -> list[tuple[float, float]]:
+    found = AuditEvent.objects.filter(action="counter_reset").order_by("id")
+    return [(event.details["before"], event.details["after"]) for event in found]
+
+
+def test_a_counter_that_falls_is_an_event_of_the_audit_trail(battery: Battery, door: Ingest, counter: Point) -> None:
+    for seconds, value in enumerate((5000.0, 5100.0, 20.0, 30.0, 4.0, 3.0)):
+        energy(door, value, seconds)
+    assert resets() == [(5100.0, 20.0), (30.0, 4.0)]  # the last fall lies within the deadband
+    event = AuditEvent.objects.filter(action="counter_reset").latest("-id")
+    assert (event.pilot, event.subject) == ("es", "es/es-STO01/energy_import")
+    assert event.details == {"before": 5100.0, "after": 20.0, "unit": "Wh", "source_time": at(2).isoformat()}
+    assert [row.value for row in samples(counter)] == [5000.0, 5100.0, 20.0, 4.0]
+
+
+def test_a_counter_set_back_while_it_could_not_be_read_is_an_event_too(battery: Battery, door: Ingest, counter: Point) -> None:
+    energy(door, 5000.0, 0)
+    energy(door, None, 1)
+    energy(door, 0.0, 2, quality=Quality(Validity.INVALID))
+    energy(door, 20.0, 3)
+    assert resets() == [(5000.0, 20.0)]
+
+
+def test_several_falls_of_one_flush_are_told_each_and_once(battery: Battery, door: Ingest, counter: Point) -> None:
+    sent = [RawReading("energy_import", value, source_time=at(n)) for n, value in enumerate((900.0, 20.0, 950.0, 30.0))]
+    put(door, "es-STO01", *sent, received=at(9))
+    put(door, "es-STO01", *sent, received=at(10))
+    assert resets() == [(900.0, 20.0), (950.0, 30.0)]
+
+
+def test_what_is_late_or_no_counter_or_of_a_transaction_is_no_reset(battery: Battery, door: Ingest, counter: Point) -> None:
+    of_a_charge = {"kind": "counter", "unit": "Wh", "address": {"transaction": "session_energy"}}
+    make_point(battery.device, "session_energy", **of_a_charge)
+    announce(door, battery)
+    energy(door, 5000.0, 10)
+    energy(door, 20.0, 5)
+    power(door, 5000.0, 1)
+    power(door, 20.0, 2)
+    for seconds, value in enumerate((900.0, 0.0)):
+        put(door, "es-STO01", RawReading("session_energy", value, source_time=at(seconds)), received=at(seconds))
+    assert resets() == []
+
+
+def test_a_reset_is_noticed_by_a_writer_that_started_in_between(battery: Battery, door: Ingest, counter: Point) -> None:
+    energy(door, 5000.0, 0)
+    newcomer = Ingest()
+    newcomer.start()
+    energy(newcomer, 20.0, 1)
+    newcomer.stop()
+    assert resets() == [(5000.0, 20.0)]
 
 
 def test_small_changes_leave_no_sample_but_a_minute_does(battery: Battery, door: Ingest) -> None:

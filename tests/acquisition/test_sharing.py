@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import pytest
+from django.db import OperationalError
 
+from pilots.acquisition import gateway as gateway_module
 from pilots.acquisition.authority import LapsingSelector
 from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.ingest import ingest
 from pilots.domain.topology import LinkState
+from pilots.drivers.modbus.frames import Request
+from pilots.drivers.modbus.link import ModbusLink
 from pilots.models import Connection, Lease, Pilot
 from tests.acquisition.conftest import Start
 from tests.acquisition.field import Field, add_unit, arrived
@@ -44,6 +49,25 @@ def all_up() -> bool:
     return Connection.objects.filter(state=LinkState.UP).count() == LINES
 
 
+@pytest.fixture
+def askers(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[int]]:
+    """By unit, whose questions left, in order: each gateway has a loop of its own."""
+    found: dict[int, list[int]] = defaultdict(list)
+    exchange = ModbusLink._exchange
+
+    async def noted(link: ModbusLink, request: Request) -> bytes:
+        found[request.unit].append(id(link._loop))
+        return await exchange(link, request)
+
+    monkeypatch.setattr(ModbusLink, "_exchange", noted)
+    return found
+
+
+def most_turns(askers: dict[int, list[int]]) -> int:
+    """How often the asker of a unit changed, at most: two that hold it would alternate."""
+    return max(len(list(groupby(of_unit))) - 1 for of_unit in askers.values())
+
+
 def overlap(*gateways: Gateway) -> set[str]:
     """Connections that two gateways run."""
     held = [set(gateway.supervisors) for gateway in gateways]
@@ -52,7 +76,7 @@ def overlap(*gateways: Gateway) -> set[str]:
 
 @pytest.mark.wire
 @pytest.mark.django_db(transaction=True)
-def test_a_newcomer_gets_its_share_and_the_rest_goes_on(start: Start, lines: Pilot) -> None:
+def test_a_newcomer_gets_its_share_and_the_rest_goes_on(start: Start, lines: Pilot, askers: dict[int, list[int]]) -> None:
     first = start()
     until(lambda: len(first.supervisors) == LINES and all_up())
     second = start()
@@ -64,6 +88,7 @@ def test_a_newcomer_gets_its_share_and_the_rest_goes_on(start: Start, lines: Pil
     before = (set(first.supervisors), set(second.supervisors))
     time.sleep(0.5)  # five looks
     assert (set(first.supervisors), set(second.supervisors)) == before
+    assert most_turns(askers) == 1
 
 
 @pytest.mark.wire
@@ -109,6 +134,49 @@ def test_a_gateway_that_lost_its_leases_while_it_slept_lets_go(start: Start, lin
     asked = len(field.peer.asked)
     time.sleep(0.6)  # three periods
     assert (len(field.peer.asked), len(field.peer.writers)) == (asked, connected)
+
+
+@pytest.mark.wire
+@pytest.mark.django_db(transaction=True)
+def test_a_gateway_that_sleeps_over_the_end_of_its_leases_asks_nothing_that_is_anothers(
+    start: Start, lines: Pilot, askers: dict[int, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "LEASE_S", 4.0)
+    monkeypatch.setattr(gateway_module, "RENEW_EVERY_S", 0.5)
+    sleeper, other = start(), start()
+    until(lambda: sorted(holdings().values()) == [3, 4])
+    asleep = datetime.now(UTC)
+    sleeper._call(time.sleep, 8.0)  # like SIGSTOP: connections stand open, timers come due
+    until(lambda: holdings()[other.owner] == LINES)
+    until(lambda: all(arrived(code=f"bg-M{number}", since=asleep + timedelta(seconds=3)) for number in range(LINES)))
+    until(lambda: sorted(holdings().values()) == [3, 4])
+    awake = datetime.now(UTC)
+    until(lambda: all(arrived(code=f"bg-M{number}", since=awake) for number in range(LINES)))
+    assert not overlap(sleeper, other)
+    # To and fro at the start, to the other, back: more would be two at once.
+    assert most_turns(askers) <= 4
+
+
+@pytest.mark.wire
+@pytest.mark.django_db(transaction=True)
+def test_a_gateway_outlives_a_time_in_which_no_call_to_the_database_succeeds(
+    start: Start, lines: Pilot, field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = start()
+    until(lambda: len(gateway.supervisors) == LINES and all_up())
+    before, refused = dict(gateway.supervisors), []
+
+    async def away(*_: object, **__: object) -> None:
+        refused.append(len(field.peer.asked))
+        raise OperationalError("the database is away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(gateway.threads, "run", away)
+        until(lambda: len(refused) > 20 and len(field.peer.asked) > refused[0] + LINES)
+    back = datetime.now(UTC)
+    until(lambda: gateway.tended_at is not None and gateway.tended_at > back)
+    assert gateway.supervisors == before
+    until(lambda: all(arrived(code=f"bg-M{number}", since=back) for number in range(LINES)))
 
 
 # The selector

@@ -20,6 +20,7 @@ from pilots.simulators.serial_line import QUIET, Disturbance
 from tests.drivers.builders import Committed, make_device, make_point, make_target
 from tests.drivers.modbus_benches import FLOATS, SETPOINT, carried_rtu_peer, on_line, peer_with_floats, rtu_peer
 from tests.drivers.raw_modbus import Request, with_crc
+from tests.waiting import stalls
 
 
 @pytest.fixture
@@ -221,15 +222,13 @@ async def test_while_a_silent_unit_is_left_alone_the_others_go_on(path: Path) ->
 
         peer.script = script
         devices = make_device(*FLOATS), make_device(*FLOATS, id="bg-M02", address={"unit": 2})
-        async with on_line(path, *devices, timeout_s=0.05, late_s=1.0) as driver:
+        async with on_line(path, *devices, timeout_s=1.0, late_s=20.0) as driver:
             with pytest.raises(AnswerTimeout):
                 await driver.read("bg-M02", ["a"])
-            started = time.monotonic()
             for _ in range(5):
                 assert (await driver.read("bg-M01", ["a"]))[0].value == 1.5
                 with pytest.raises(AnswerTimeout, match="its late answer may still come"):
                     await driver.read("bg-M02", ["a"])
-            assert time.monotonic() - started < 0.8
             assert [request.unit for request in peer.asked] == [2, 1, 1, 1, 1, 1]
             assert driver.device_up("bg-M02") is None  # only questions that were asked count as missed
 
@@ -274,7 +273,6 @@ async def test_after_noise_the_line_is_understood_again_within_a_second(path: Pa
         async with on_line(path, make_device(*FLOATS), timeout_s=0.05, late_s=0.05) as driver:
 
             async def poll() -> list[float | str | None]:
-                driver._health["bg-M01"].note_answer()
                 try:
                     return [reading.value for reading in await driver.read("bg-M01", ["a", "b"])]
                 except (AnswerTimeout, ProtocolViolation):
@@ -285,11 +283,45 @@ async def test_after_noise_the_line_is_understood_again_within_a_second(path: Pa
             during = [await poll() for _ in range(8)]
             line.disturb(QUIET)
             ended = time.monotonic()
-            while await poll() != [1.5, -2.25]:
-                assert time.monotonic() - ended < 1.0
+            with stalls() as machine:
+                while await poll() != [1.5, -2.25]:
+                    assert time.monotonic() - ended < 1.0 + machine.seconds
             assert all(values in ([], [1.5, -2.25]) for values in during)
             assert [] in during and driver.traffic.violations > 0
             assert [await poll() for _ in range(3)] == [[1.5, -2.25]] * 3
+
+
+async def test_noise_is_no_silence_of_the_unit(path: Path) -> None:
+    async with rtu_peer(path) as (peer, _):
+
+        async def spoilt(request: Request) -> bytes:
+            return peer.answer(request)[:4]
+
+        peer.script = spoilt
+        async with on_line(path, make_device(*FLOATS), timeout_s=0.3) as driver:
+            for _ in range(6):
+                with pytest.raises(ProtocolViolation):
+                    await driver.read("bg-M01", ["a"])
+            assert len(peer.asked) == 6
+            assert driver.device_up("bg-M01") is None
+
+
+async def test_a_line_that_is_opened_again_owes_no_answer(path: Path) -> None:
+    """The next link to it would take a late one for the answer to its own question."""
+    async with rtu_peer(path, registers=peer_with_floats()) as (peer, _):
+
+        async def late(request: Request) -> bytes | None:
+            if len(peer.asked) > 1:
+                return peer.answer(request)
+            await asyncio.sleep(0.6)  # after the line was closed
+            return request.frame(struct.pack(">BBf", 3, 4, 666.0))
+
+        peer.script = late
+        async with on_line(path, make_device(*FLOATS), timeout_s=0.3, late_s=2.0) as driver:
+            with pytest.raises(AnswerTimeout):
+                await driver.read("bg-M01", ["a"])
+        async with on_line(path, make_device(*FLOATS), timeout_s=2.0) as driver:
+            assert (await driver.read("bg-M01", ["a"]))[0].value == 1.5
 
 
 async def test_a_line_that_is_never_quiet_is_not_spoken_on(path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pilots.acquisition import chores, gateway, state_writer
+from pilots.acquisition import gateway, state_writer
 from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.ingest import Ingest
 from pilots.catalogue.services import note_change
@@ -23,10 +23,9 @@ def far() -> Iterator[FarSide]:
 
 @pytest.fixture
 def start(door: Ingest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Gateway]]:
-    """Starts a gateway that looks ten times as often; it ends with the test."""
+    """Starts a gateway that looks at its leases and rows five times as often; it ends with the test."""
     monkeypatch.setattr(gateway, "TEND_EVERY_S", 0.2)
     monkeypatch.setattr(state_writer, "FIGURES_EVERY_S", 0.5)
-    monkeypatch.setattr(chores, "EVERY_S", 0.2)
     gateways = []
 
     def begin() -> Gateway:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pilots.models import Connection, LatestValue, Pilot
 from tests.builders import make_connection, make_device, make_point
+from tests.waiting import Stalls
 
 
 def modbus_line(pilot: Pilot, name: str, port: int | None, *, units: int = 1, period_s: float = 1.0, **fields: Any) -> Connection:
@@ -44,12 +45,17 @@ def statistics(name: str) -> dict[str, Any]:
     return found
 
 
-def drifts(asked: dict[int, list[float]], period_s: float, since: float) -> list[float]:
-    """By how much of a period each interval between two questions was off, smallest first; `since` by the monotonic clock."""
+def drifts(asked: dict[int, list[float]], period_s: float, since: float, machine: Stalls) -> list[float]:
+    """By how much of a period each interval between two questions was off, smallest first; `since` by the monotonic clock.
+
+    Intervals in which the machine stood still, and those right after, say nothing of the gateway and are left out.
+    """
     found = []
     for moments in asked.values():
         later = [moment for moment in moments if moment >= since]
-        found += [abs(after - before - period_s) / period_s for before, after in pairwise(later)]
+        for before, after in pairwise(later):
+            if not machine.between(before - period_s, after):
+                found.append(abs(after - before - period_s) / period_s)
     return sorted(found)
 
 

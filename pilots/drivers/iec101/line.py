@@ -42,7 +42,7 @@ class Line:
         self._answer: asyncio.Future[Frame] | None = None
         self._timeout: asyncio.Timeout | None = None
         self._latest = 0.0  # the answer that began in time must be whole by then
-        self._noisy = False  # noise since our request left
+        self.noisy = False  # noise since our request left
         self._surplus = asyncio.Semaphore(0)
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -106,7 +106,7 @@ class Line:
         left = self._loop.time()
         wait = self.options.line_time_s(len(request)) + self.timing.answer
         self._latest = left + wait + self.options.line_time_s(LONGEST_FRAME) + self.timing.stall
-        self._noisy = False
+        self.noisy = False
         answer = self._answer = self._loop.create_future()
         self.send(request)
         try:
@@ -178,7 +178,7 @@ class Line:
         for item in items:
             self.traffic.note_received(item.raw)
             if isinstance(item, Damaged):
-                self._noisy = True
+                self.noisy = True
                 self.traffic.note_violation(item.kind)
                 self.noise = (self.noise + item.raw)[-NOISE_KEPT:]
         for item in items:  # only now: a single character beside noise of the same moment is noise too
@@ -191,7 +191,7 @@ class Line:
             self._take_from_primary(frame)
             return
         why = self._judge(frame) if self._judge is not None else "late answer"
-        if frame.single and self._noisy:
+        if frame.single and self.noisy:
             why = "noise"
         if why:
             self.traffic.note_violation(why)

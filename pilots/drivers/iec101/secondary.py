@@ -56,10 +56,11 @@ class Secondary:
         self.up, self.resume = True, None
         self.pause_s, self.due = 0.0, now
 
-    def missed(self, now: float) -> None:
-        """It did not answer: tried again after a pause that doubles."""
+    def missed(self, now: float, *, noisy: bool = False) -> None:
+        """It did not answer: tried again after a pause that doubles, unless noise may have covered the answer."""
         self.up, self.access_demand, self.busy = False, False, False
-        self.pause_s = min(max(2 * self.pause_s, self.options.poll_class2_s), self.options.dead_retry_s)
+        longer_s = self.pause_s if noisy else 2 * self.pause_s
+        self.pause_s = min(max(longer_s, self.options.poll_class2_s), self.options.dead_retry_s)
         self.due = now + self.pause_s
 
     def heard(self, answer: Frame) -> None:

@@ -145,7 +145,7 @@ class UnbalancedLink(Ft12Link[Item]):
         """One try: the station goes on where it was, or its link layer is reset, or it is dead for a longer pause."""
         again = station.up is False
         if not await self._answers(station):
-            station.missed(self._loop.time())
+            station.missed(self._loop.time(), noisy=self.line.noisy)
         elif again and self._running is not None:
             logger.info("station %d on the line answers again", station.address)
             for common_address in station.common_addresses:
@@ -232,7 +232,7 @@ class UnbalancedLink(Ft12Link[Item]):
 
     def _lose(self, station: Secondary) -> None:
         """The station is dead for a while. Raises AnswerTimeout when it was the last one alive."""
-        station.missed(self._loop.time())
+        station.missed(self._loop.time(), noisy=self.line.noisy)
         station.outgoing.fail(LinkDown(f"station {station.address} on the line does not answer"))
         logger.warning("station %d on the line does not answer any more", station.address)
         if not any(other.up for other in self.stations.values()):

@@ -112,11 +112,12 @@ class ModbusDriver(Driver):
             # Whoever asked has given up, because the line is needed: a question without an answer like any other.
             if link.cut_short in poll.requests:
                 link.cut_short = None
-                health.note_silence(now())
+                if not link.disturbed:
+                    health.note_silence(now())
                 self.traffic.timeouts += 1
             raise
         if errors:
-            self._judge(health, blocks, errors, now())
+            self._judge(health, blocks, errors, now(), noise_counts=link.numbered)
         else:
             health.note_answer()
         kept = await self._read_scales(device_id, link, poll.plan) if poll.plan.scales else {}
@@ -163,8 +164,8 @@ class ModbusDriver(Driver):
         except DeviceRefused as error:
             health.note_answer()
             raise DeviceRefused(f"{device.id}: {error}", device_code=error.device_code) from error
-        except (AnswerTimeout, ProtocolViolation):
-            health.note_silence(asyncio.get_running_loop().time())
+        except (AnswerTimeout, ProtocolViolation) as error:
+            self._judge(health, [error], [error], asyncio.get_running_loop().time(), noise_counts=link.numbered)
             raise
 
     async def _blocks(self, link: ModbusLink, poll: Poll, health: UnitHealth) -> tuple[list[Block], list[FieldError]]:
@@ -184,13 +185,18 @@ class ModbusDriver(Driver):
         return blocks, errors
 
     @staticmethod
-    def _judge(health: UnitHealth, blocks: Sequence[Block], errors: Sequence[FieldError], now: float) -> None:
-        """The unit's health knows how it went. Raises the error of a poll that brought nothing."""
+    def _judge(
+        health: UnitHealth, blocks: Sequence[Block], errors: Sequence[FieldError], now: float, *, noise_counts: bool
+    ) -> None:
+        """The unit's health knows how it went. Raises the error of a poll that brought nothing.
+
+        On a connection of its own a bad frame is the unit's; on a line it may be noise, which says nothing of the unit.
+        """
         nothing = all(isinstance(block, FieldError) for block in blocks)
-        if nothing and not any(_is_sign_of_life(error) for error in errors):
-            health.note_silence(now)
-        else:
+        if not nothing or any(_is_sign_of_life(error) for error in errors):
             health.note_answer()
+        elif noise_counts or not any(isinstance(error, ProtocolViolation) for error in errors):
+            health.note_silence(now)
         if nothing:
             raise next((error for error in errors if isinstance(error, AnswerTimeout)), errors[0])
 

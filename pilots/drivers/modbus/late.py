@@ -46,6 +46,11 @@ class Unanswered:
         old = self._old.get(unit)
         return old[-1].until - now if old else 0.0
 
+    @property
+    def until(self) -> float:
+        """The moment after which nothing more can come; 0 when nothing is owed."""
+        return max((old[-1].until for old in self._old.values() if old), default=0.0)
+
     def hear(self, unit: int, pdu: bytes) -> bool:
         """Whether this answers an old question; that one and those before it are done."""
         old = self._old.get(unit, [])

@@ -104,6 +104,11 @@ class ModbusLink(ABC):
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether something else was heard since the last question left: no answer is then no silence of the unit."""
+        return False
+
     def late_for_s(self, unit: int) -> float:
         """For how long an answer of this unit to an old question may still come and could be taken for a new one's."""
         return 0.0

@@ -20,6 +20,8 @@ from pilots.drivers.modbus.options import Line
 from pilots.drivers.tls import check_peer, client_context, server_name
 
 LEAST_CONNECT_S = 3.0
+#: The kernel counts from the first repetition, 0.2 s after the question: found dead within three time-outs of it.
+PATIENCE_TIMEOUTS, LEAST_PATIENCE_S = 2.5, 2.5
 READ_SIZE = 4096
 NEUTRAL_BAUD = 75
 
@@ -85,7 +87,7 @@ class TcpPort(Port, asyncio.Protocol):
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             # A far end that has vanished without a word is found out after some polls, not after the kernel's 15 minutes.
-            patience_ms = int(1000 * max(3 * self._timeout_s, 3.0))
+            patience_ms = int(1000 * max(PATIENCE_TIMEOUTS * self._timeout_s, LEAST_PATIENCE_S))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)

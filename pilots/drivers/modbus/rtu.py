@@ -34,6 +34,8 @@ LEAST_GAP_S = 0.1
 #: The same where a network lies between us and the line.
 CARRIED_GAP_S = 0.25
 SECOND_LOOK_S = 0.02
+#: By place: until when answers to the questions of a link that is closed may still come, by the loop's clock.
+_owed_until: dict[str, float] = {}
 
 
 class RtuLink(ModbusLink):
@@ -47,6 +49,7 @@ class RtuLink(ModbusLink):
         super().__init__(port, options, traffic, on_lost)
         line = options.line
         self._silence_s = 0.0 if carried else line.silence_s
+        self._late_s = options.late_s + line.bytes_s(LONGEST_RTU)
         self._gap_s = max(line.silence_s, CARRIED_GAP_S if carried else LEAST_GAP_S)
         self._echo = options.local_echo
         self._sent = b""
@@ -58,7 +61,16 @@ class RtuLink(ModbusLink):
         self._damaged = False
         self._unanswered = Unanswered()
 
+    async def open(self) -> None:
+        """As any link, once nothing more can come that the last link to this place has asked for."""
+        await super().open()
+        await asyncio.sleep(max(0.0, _owed_until.pop(self.place, 0.0) - self._loop.time()))
+
     def close(self) -> None:
+        under_way = self._deadline + self._late_s if self._waiting is not None else 0.0
+        owed_until = max(under_way, self._unanswered.until)
+        if owed_until > self._loop.time():
+            _owed_until[self.place] = owed_until
         super().close()
         if self._gap is not None:
             self._gap.cancel()
@@ -68,6 +80,10 @@ class RtuLink(ModbusLink):
         """As on any link, but a unit that was silent is asked only when its late answer has come or can no more come."""
         await self._let_late_answers_pass(request.unit)  # before the turn, so that the other units go on
         return await super().ask(request, priority)
+
+    @property
+    def disturbed(self) -> bool:
+        return bool(self._fault)
 
     def late_for_s(self, unit: int) -> float:
         return self._unanswered.wait_s(unit, self._loop.time())
@@ -99,8 +115,8 @@ class RtuLink(ModbusLink):
             if answered:
                 self._unanswered.clear(request.unit)
             elif not self._damaged:
-                now, longest_s = self._loop.time(), self.options.line.bytes_s(LONGEST_RTU)
-                self._unanswered.note(request, now, now + self.options.late_s + longest_s)
+                now = self._loop.time()
+                self._unanswered.note(request, now, now + self._late_s)
         return answer
 
     def _frame(self, request: Request) -> tuple[bytes, float]:

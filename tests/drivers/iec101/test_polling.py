@@ -9,6 +9,8 @@ import pytest
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown
 from pilots.drivers.iec101 import ft12
+from pilots.drivers.iec101.options import LineOptions
+from pilots.drivers.iec101.secondary import Secondary
 from pilots.drivers.iec60870 import asdu
 from tests.drivers.iec101.faulty import FaultyStation, faulty_line, polled
 from tests.drivers.iec101.peers import Store, make_target, opened, until
@@ -67,6 +69,14 @@ async def test_a_dead_station_costs_one_try_a_pause_and_the_others_keep_their_pa
         assert max(gaps) < 0.5
         with pytest.raises(LinkDown, match="station 2"):
             await driver.write("es-STO02", "p_set", 1.0)
+
+
+def test_a_try_that_noise_spoilt_does_not_lengthen_a_stations_pause() -> None:
+    station, pauses = Secondary(1, [1], LineOptions(poll_class2_s=1.0, dead_retry_s=5.0)), []
+    for noisy in (True, True, False, True, False, False):
+        station.missed(100.0, noisy=noisy)
+        pauses.append(station.due - 100.0)
+    assert pauses == [1.0, 1.0, 2.0, 2.0, 4.0, 5.0]
 
 
 async def test_a_station_that_comes_back_is_reset_and_interrogated_again_and_nobody_else_is() -> None:
