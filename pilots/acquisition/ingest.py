@@ -23,6 +23,7 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
 from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Rows, Unstorable
+from pilots.acquisition.clocks import Clocks
 from pilots.acquisition.directory import Directory
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
@@ -50,6 +51,7 @@ class Ingest:
     def __init__(self) -> None:
         self.directory = Directory()
         self.image = ProcessImage()
+        self.clocks = Clocks()
         self.counters = Counters()
         self._queue: deque[Entry] = deque()
         self._queued = 0
@@ -278,6 +280,7 @@ class Ingest:
             self._pending = self._pending.difference(batch.latest)
         for entry in entries:
             entry.done.set_result(None)
+        self.clocks.watch(entries)
         try:
             hub(settings.REDIS_URL).publish(_changes(batch.shown) + batch.setpoints)
         except Exception:  # a page that cannot be served is no reason to stop storing
