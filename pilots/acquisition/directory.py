@@ -63,7 +63,7 @@ class PointTable:
 
 
 class Directory:
-    """Points by device id and name. Thread-safe; a configuration change is noticed within two seconds."""
+    """Points by device id and name. Thread-safe; a configuration change is noticed within two seconds, at once when forced."""
 
     def __init__(self) -> None:
         self.table = PointTable()

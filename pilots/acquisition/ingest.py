@@ -23,6 +23,7 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
 from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Rows, Unstorable
+from pilots.acquisition.clocks import Clocks
 from pilots.acquisition.counter_resets import note_counter_resets
 from pilots.acquisition.directory import Directory
 from pilots.acquisition.gathering import gather
@@ -51,6 +52,7 @@ class Ingest:
     def __init__(self) -> None:
         self.directory = Directory()
         self.image = ProcessImage()
+        self.clocks = Clocks()
         self.counters = Counters()
         self._queue: deque[Entry] = deque()
         self._queued = 0
@@ -231,10 +233,9 @@ class Ingest:
     def _flush(self, entries: list[Entry]) -> Batch:
         """One transaction. Whatever it raises, nothing was written and the image has not changed."""
         started, now = time.perf_counter(), datetime.now(UTC)
-        self.directory.refresh()
-        points = self.directory.table
+        arrived = self._gathered(entries)
+        points = arrived.points
         self.image.follow(points)
-        arrived = gather(entries, points)
         batch = sort(arrived, self.image)
         add_old(batch, {point: value for entry in entries for point, value in entry.old.items()}, self.image, now)
         batch.unknown = sum(len(entry.readings) for entry in entries) - len(arrived)
@@ -249,6 +250,17 @@ class Ingest:
             enqueue_measurements(pilots, samples.slots, samples.measurements, names=points.names, now=now)
         self.counters.flush_seconds += time.perf_counter() - started
         return batch
+
+    def _gathered(self, entries: list[Entry]) -> Rows:
+        """What a device tells of a point that was commissioned a moment ago may come once: only then is it counted as unknown."""
+        self.directory.refresh()
+        arrived = gather(entries, self.directory.table)
+        if len(arrived) == sum(len(entry.readings) for entry in entries):
+            return arrived
+        self.directory.refresh(force=True)  # at most once a flush, so that invented names do not load the database
+        if self.directory.table is arrived.points:
+            return arrived
+        return gather(entries, self.directory.table)
 
     def _choose_written(self, batch: Batch) -> None:
         """With more waiting the next flush comes at once: rows that were written just now can wait for it."""
@@ -270,6 +282,7 @@ class Ingest:
             self._pending = self._pending.difference(batch.latest)
         for entry in entries:
             entry.done.set_result(None)
+        self.clocks.watch(entries)
         try:
             hub(settings.REDIS_URL).publish(_changes(batch.shown) + batch.setpoints)
         except Exception:  # a page that cannot be served is no reason to stop storing

@@ -50,7 +50,7 @@ def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simul
     if simulated and quality.source is Source.PROCESS:
         quality = Quality(quality.validity, Source.SIMULATED, quality.flags)
     source_time = reading.source_time or received
-    if source_time - received > FUTURE_TOLERANCE or received - source_time > PAST_TOLERANCE:
+    if not is_plausible(source_time, received):
         # A stamp from the future must not pin the latest value for ever, nor one of 1970 keep it from being renewed: the
         # received time decides instead.
         source_time = received
@@ -65,6 +65,11 @@ def normalise(reading: RawReading, spec: PointSpec, *, received: datetime, simul
     if (spec.low is not None and value < spec.low) or (spec.high is not None and value > spec.high):
         quality = quality.worse(Validity.QUESTIONABLE, Flag.OUT_OF_RANGE)
     return Measurement(value, quality, source_time, received)
+
+
+def is_plausible(stamp: datetime, received: datetime) -> bool:
+    """Whether a device whose clock is set can have stamped what came then."""
+    return -PAST_TOLERANCE <= stamp - received <= FUTURE_TOLERANCE
 
 
 def storable(text: str) -> str:

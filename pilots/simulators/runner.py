@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-import os
 import signal
-import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,9 +61,6 @@ class Simulation:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        # c104 writes naive local times on the wire.
-        os.environ["TZ"] = "UTC"
-        time.tzset()
         if self._with_platform:
             await self._start_platform()
         for pilot in self.pilots:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pilots.acquisition import ways
+from pilots.acquisition import directory, ways
 from pilots.acquisition.ingest import ingest
 from pilots.acquisition.state_writer import StateWriter
 from pilots.catalogue.services import note_change
@@ -203,6 +203,20 @@ def test_figures_survive_a_reconnect_which_is_counted(start: Start, pilot: Pilot
         assert after[name] >= before[name] > 0, name
     assert {"p50_ms", "p95_ms", "loss", "bytes_per_s", "timeouts", "violations", "refused", "retries", "skipped"} <= after.keys()
     assert after["period_s"] == 0.2
+
+
+def test_a_new_device_is_listened_to_and_what_it_tells_once_is_kept(
+    start: Start, pilot: Pilot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an answer to the interrogation that a 104 or 61850 connection begins with."""
+    monkeypatch.setitem(DRIVERS, Protocol.MODBUS_TCP, StationLine)
+    monkeypatch.setattr(directory, "CHECK_EVERY_S", 60.0)
+    start()
+    until(lambda: arrived(1) and arrived(2))
+    add_unit(pilot, Connection.objects.get(), 3)
+    note_change(pilot)
+    until(lambda: arrived(3))
+    assert ingest().counters.unknown == 0
 
 
 def test_a_station_of_a_shared_line_takes_only_its_own_values_with_it(

@@ -320,6 +320,14 @@ def test_readings_of_points_that_do_not_exist_are_counted(battery: Battery, door
     assert door.counters.unknown == 2
 
 
+def test_what_comes_right_after_its_point_was_commissioned_is_stored(battery: Battery, door: Ingest) -> None:
+    power(door, 1.0, 0)  # the writer has just looked at the configuration
+    soc = make_point(battery.device, "soc")
+    note_change(battery.pilot)
+    put(door, "es-STO01", RawReading("soc", 50.0), RawReading("no_such_point", 1.0), RawReading("active_power", 2.0))
+    assert (latest(soc).value, latest(battery.power).value, door.counters.unknown) == (50.0, 2.0, 1)
+
+
 def test_readings_that_come_before_the_configuration_was_read_are_not_lost(battery: Battery) -> None:
     early = Ingest()
     waiting = early.put("es-STO01", [RawReading("active_power", 5.0)], datetime.now(UTC))

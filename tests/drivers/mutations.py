@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 
 
 def mutated(frames: Sequence[bytes], count: int, seed: int) -> Iterator[bytes]:
-    """`count` frames, each a good one with one to three things wrong."""
-    source = random.Random(seed)
-    for _ in range(count):
+    """`count` frames, each a good one with one to three things wrong; what came out good again does not count."""
+    source, good = random.Random(seed), set(frames)
+    while count:
         frame = bytearray(source.choice(frames))
         for _ in range(source.randint(1, 3)):
             source.choice(_WAYS)(source, frame, frames)
-        yield bytes(frame)
+        if bytes(frame) not in good:
+            yield bytes(frame)
+            count -= 1
 
 
 def _flip_bit(source: random.Random, frame: bytearray, _frames: Sequence[bytes]) -> None:

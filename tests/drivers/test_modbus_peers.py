@@ -1,19 +1,22 @@
-"""The Modbus drivers against servers that others wrote: npm's modbus-serial and pymodbus, over TCP and serial lines."""
+"""The Modbus drivers against servers that others wrote: npm's modbus-serial, libmodbus and pymodbus; TCP, TLS, serial lines."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from pymodbus.client.mixin import ModbusClientMixin
 from pymodbus.framer import FramerType
-from pymodbus.server import ModbusSerialServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from pilots.domain.errors import AnswerTimeout, DeviceRefused
+from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown
 from pilots.domain.point import PointKind
 from pilots.drivers.capture import capture
 from pilots.drivers.modbus import ModbusRtuDriver, ModbusTcpDriver
@@ -22,6 +25,7 @@ from tests.bench.plain import free_port
 from tests.drivers.builders import Committed, make_device, make_point, make_target
 from tests.drivers.modbus_benches import carried_rtu_peer, on_line, opened
 from tests.drivers.raw_modbus import raw_modbus
+from tests.drivers.tls_files import tls_files
 
 PEERS = Path(__file__).parents[1] / "peers"
 POINTS = (
@@ -38,14 +42,21 @@ POINTS = (
 )
 
 
-@asynccontextmanager
-async def npm_server(*arguments: str) -> AsyncIterator[None]:
+def npm_server(*arguments: str) -> AbstractAsyncContextManager[None]:
     node = shutil.which("node")
     assert node, "make system-packages installs it"
-    process = await asyncio.create_subprocess_exec(
-        node, str(PEERS / "modbus_server.js"), *arguments,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    return running(node, str(PEERS / "modbus_server.js"), *arguments)
+
+
+def libmodbus_server(*arguments: str) -> AbstractAsyncContextManager[None]:
+    return running(sys.executable, str(PEERS / "libmodbus_server.py"), *arguments)
+
+
+@asynccontextmanager
+async def running(*command: str) -> AsyncIterator[None]:
+    """A peer's process that has said it is ready."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     assert process.stdin and process.stdout
     try:
         async with asyncio.timeout(10):
@@ -100,6 +111,71 @@ async def test_npm_modbus_serial_over_tcp() -> None:
         await exercise(driver, mask_write=False)
         with pytest.raises(AnswerTimeout, match="exception 11"):
             await driver.read("bg-M03", ["holding"])
+
+
+async def test_npms_path_unavailable_is_a_refusal_in_words() -> None:
+    port = free_port()
+    async with npm_server("tcp", str(port)), opened(port, make_device(*POINTS, address={"unit": 4}), timeout_s=2.0) as driver:
+        with pytest.raises(DeviceRefused, match="unit 4: exception 10, gateway path unavailable"):
+            await driver.read("bg-M01", ["holding"])
+
+
+async def test_npm_modbus_serial_over_mutual_tls(tmp_path: Path) -> None:
+    files, port = tls_files(tmp_path), free_port()
+    server = npm_server("tls", str(port), str(free_port()), *(files.server[what] for what in ("certificate", "key", "ca")))
+    async with server:
+        async with opened(port, make_device(*POINTS), tls=files.client, timeout_s=2.0) as driver:
+            await exercise(driver, mask_write=False)
+        foreign = {**files.foreign, "ca": files.client["ca"]}
+        with pytest.raises((LinkDown, AnswerTimeout)):
+            async with opened(port, make_device(*POINTS), tls=foreign, timeout_s=1.0) as driver:
+                await driver.read("bg-M01", ["holding"])
+
+
+async def test_libmodbus_over_tcp() -> None:
+    port = free_port()
+    async with libmodbus_server("tcp", str(port)), opened(port, make_device(*POINTS), timeout_s=2.0) as driver:
+        await driver.write("bg-M01", "bits", 0)
+        await exercise(driver, mask_write=True)
+
+
+async def test_libmodbus_over_a_serial_line(tmp_path: Path) -> None:
+    async with socat_line(tmp_path) as (ours, theirs), libmodbus_server("rtu", theirs, "115200"):
+        async with on_line(ours, make_device(*POINTS), timeout_s=2.0) as driver:
+            await driver.write("bg-M01", "bits", 0)
+            await exercise(driver, mask_write=True)
+
+
+@pytest.mark.parametrize("word_order", ["big", "little"])
+async def test_pymodbus_means_the_same_by_every_type(word_order: Literal["big", "little"]) -> None:
+    kinds, client = ModbusClientMixin.DATATYPE, ModbusClientMixin
+    wanted = {
+        "int16": (kinds.INT16, -12345), "uint16": (kinds.UINT16, 54321), "int32": (kinds.INT32, -(10**9)),
+        "uint32": (kinds.UINT32, 4 * 10**9), "int64": (kinds.INT64, -(10**15)), "uint64": (kinds.UINT64, 10**15),
+        "float32": (kinds.FLOAT32, -1.25), "float64": (kinds.FLOAT64, 1e300),
+    }  # fmt: skip
+    registers, points = [0] * 100, []
+    for turn, (name, (kind, value)) in enumerate(wanted.items()):
+        encoded = client.convert_to_registers(value, kind, word_order=word_order)
+        registers[turn * 4 : turn * 4 + len(encoded)] = encoded
+        points.append(make_point(name, PointKind.SETPOINT, register=turn * 4, type=name, word_order=word_order))
+    registers[90:95] = client.convert_to_registers("Albena", kinds.STRING)[:5] + [0] * 2
+    points.append(make_point("text", PointKind.TEXT, register=90, type="string", length=5))
+    server = ModbusTcpServer(
+        SimDevice(1, simdata=[SimData(0, values=registers, datatype=DataType.REGISTERS)]), address=("127.0.0.1", 0)
+    )
+    await server.serve_forever(background=True)
+    assert isinstance(server.transport, asyncio.Server)
+    try:
+        port = server.transport.sockets[0].getsockname()[1]
+        async with opened(port, make_device(*points), timeout_s=2.0) as driver:
+            readings = {reading.point: reading.value for reading in await driver.read("bg-M01", [point.name for point in points])}
+            assert readings == {**{name: value for name, (_, value) in wanted.items()}, "text": "Albena"}
+            for name, (_, value) in wanted.items():
+                await driver.write("bg-M01", name, value)
+        assert await server.async_getValues(1, 3, 0, 32) == registers[:32]
+    finally:
+        await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 async def test_npm_modbus_serial_over_a_serial_line(tmp_path: Path) -> None:

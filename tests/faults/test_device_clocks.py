@@ -10,10 +10,11 @@ from pilots.acquisition.ingest import Ingest
 from pilots.domain.measurement import RawReading
 from pilots.domain.quality import Flag
 from pilots.history.selectors import read_samples
-from pilots.models import LatestValue, OutboxMessage
+from pilots.models import AuditEvent, LatestValue, OutboxMessage
 from pilots.northbound.services import _body
 from tests.conftest import Battery
 from tests.faults.test_odd_values import parse
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
@@ -48,3 +49,26 @@ def test_f26_a_wrong_clock_pins_nothing_and_loses_nothing(battery: Battery, door
     )
     assert odd.source_time <= START + timedelta(seconds=10)
     assert flagged
+    until(AuditEvent.objects.exists)
+    event = AuditEvent.objects.get()
+    assert (event.action, event.pilot, event.subject) == ("clock_skew", "es", "es-STO01")
+    assert START + timedelta(seconds=10 + event.details["skew_s"]) == wrong
+
+
+def test_f26_a_clock_is_told_of_when_it_goes_wrong_and_when_it_is_right_again(battery: Battery, door: Ingest) -> None:
+    door.directory.refresh(force=True)
+
+    def put(source_s: float, seconds: float) -> None:
+        moment = START + timedelta(seconds=seconds)
+        reading = RawReading("active_power", seconds, source_time=moment + timedelta(seconds=source_s))
+        door.put("es-STO01", [reading], moment).result(10)
+
+    for skew_s, seconds in ((86400, 0), (0, 1), (86400, 2), (0, 3), (0, 61), (0, 63), (0, 64), (3600, 70)):
+        put(skew_s, seconds)
+    until(lambda: AuditEvent.objects.count() == 3)
+    events = list(AuditEvent.objects.order_by("pk").values_list("action", "details"))
+    assert events == [
+        ("clock_skew", {"skew_s": 86400.0}),
+        ("clock_right", {"skew_s": 86400.0}),
+        ("clock_skew", {"skew_s": 3600.0}),
+    ]

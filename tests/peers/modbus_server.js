@@ -1,7 +1,11 @@
-// A Modbus device of npm's modbus-serial, for our driver to talk to: `node modbus_server.js tcp PORT` or `rtu DEVICE_FILE BAUDRATE`.
+// A Modbus device of npm's modbus-serial, for our driver to talk to: `node modbus_server.js tcp PORT`, `rtu DEVICE_FILE BAUDRATE`
+// or `tls PORT PLAIN_PORT CERTIFICATE KEY AUTHORITY`, which wants a certificate of that authority (Modbus/TCP Security).
 // Holding register n holds n until it is written, input register n holds n + 1000, coils and inputs are on at multiples of 3.
-// Registers from 60000 on do not exist; nobody but units 1 and 2 is there. It says "ready" once it listens, and ends with its input.
+// Registers from 60000 on do not exist; nobody but units 1 and 2 is there, and no path leads to unit 4. It says "ready" once it listens, and ends with its input.
 "use strict";
+const fs = require("fs");
+const net = require("net");
+const tls = require("tls");
 const { ServerTCP, ServerSerial } = require("modbus-serial");
 
 const written = new Map();
@@ -14,6 +18,7 @@ function refuse(code) {
 }
 
 function check(address, unit) {
+    if (unit === 4) refuse(10);
     if (unit > 2) refuse(11);
     if (address >= 60000) refuse(2);
 }
@@ -45,11 +50,23 @@ const device = {
     },
 };
 
-const [carrier, place, baudrate] = process.argv.slice(2);
+const [carrier, place, ...more] = process.argv.slice(2);
 if (carrier === "tcp") {
     const server = new ServerTCP(device, { host: "127.0.0.1", port: Number(place), unitID: 255 });
     server.on("initialized", () => console.log("ready"));
+} else if (carrier === "tls") {
+    const [plainPort, ...files] = more;
+    const [cert, key, ca] = files.map((file) => fs.readFileSync(file));
+    const behind = new ServerTCP(device, { host: "127.0.0.1", port: Number(plainPort), unitID: 255 });
+    const secure = tls.createServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.2" }, (peer) => {
+        const plain = net.connect(Number(plainPort), "127.0.0.1");
+        peer.pipe(plain).pipe(peer);
+        peer.on("error", () => plain.destroy());
+        plain.on("error", () => peer.destroy());
+    });
+    behind.on("initialized", () => secure.listen(Number(place), "127.0.0.1", () => console.log("ready")));
 } else {
+    const baudrate = more[0];
     const options = { path: place, port: place, baudRate: Number(baudrate), parity: "none", unitID: 255, interval: 5 };
     const server = new ServerSerial(device, options, { baudRate: Number(baudrate), parity: "none" });
     server.on("initialized", () => console.log("ready"));

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from argparse import ArgumentParser
 from typing import Any
 
@@ -29,9 +27,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, pilots: list[str], seed: int, media: str, **options: Any) -> None:
-        # c104 writes the process's local time onto the wire, so the process lives in UTC; it must be set before its import.
-        os.environ["TZ"] = "UTC"
-        time.tzset()
         from pilots.simulators.runner import run
 
         known = load_pilots()

@@ -27,7 +27,7 @@ from tests.drivers.iec61850.peers import (
     until,
 )
 
-FRAMES = 20_000
+FRAMES = 100_000
 
 
 async def recorded() -> list[bytes]:

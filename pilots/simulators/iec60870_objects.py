@@ -1,6 +1,7 @@
-"""Values of a plant as information objects of hat-drivers' IEC 60870-5-101, and its commands back. [zone: station, simulated]
+"""Values of a plant as information objects of hat-drivers, and its commands back. [zone: station, simulated]
 
-Reports carry CP56Time2a, interrogated values none (IEC 60870-5-101:2003, 7.4.5).
+IEC 60870-5-101:2003, 7.2.6, 7.3 and 7.4.5: reports carry CP56Time2a where the profile declares a type with a time tag,
+interrogated values none. hat-drivers divides normalised values by 2^15 - 1, the standard and we by 2^15.
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ from itertools import groupby
 from typing import Any
 
 from hat.drivers import iec101
-from hat.drivers.iec101.encoder import Encoder
-from hat.drivers.iec60870.encodings import iec101 as encodings
 
 from pilots.domain.point import PointSpec
 
 RENEW_SHARE = 0.7  # of the promised longest silence
-#: Of 15 octets at most (time-tagged floats), so that they fit a frame of 255.
+#: Of 15 octets at most (time-tagged floats), so that they fit a frame of 101 and of 104.
 OBJECTS_PER_ASDU = 15
 #: Types with a time tag -> the same without.
-_BASES = {30: 1, 31: 3, 34: 9, 35: 11, 36: 13, 37: 15}
-_COUNTERS = 15
-_BINARY = (1, 3)
-_GOOD, _INVALID = (False, False), (True, False)
+TAGGED = {30 + n: 1 + 2 * n for n in range(8)}
+MONITOR = {*range(1, 16, 2), 20, 21, *TAGGED}
+COUNTERS, PACKED, BARE = 15, 20, 21
+_BINARY = (1, 3, PACKED)
+_NORMALISED_SHARE = 2**15 / (2**15 - 1)
 _DOUBLES = (iec101.DoubleValue.INTERMEDIATE, iec101.DoubleValue.OFF, iec101.DoubleValue.ON, iec101.DoubleValue.FAULT)
 
 
@@ -38,12 +38,14 @@ class Monitored:
     common: int
     address: int
     type_id: int
+    timed: bool
+    group: int
     reported: float | None = None
     reported_at: float = -math.inf
 
     @property
     def is_counter(self) -> bool:
-        return self.type_id == _COUNTERS
+        return self.type_id == COUNTERS
 
     @property
     def is_event(self) -> bool:
@@ -62,16 +64,15 @@ class Monitored:
         self.reported, self.reported_at = value, now
 
 
-def monitored(device: str, spec: PointSpec, common: int, address: int) -> Monitored:
-    """The object of a point, reported in the first of its types."""
-    declared = spec.address.get("type", 36)
-    first = int(declared[0] if isinstance(declared, list | tuple) else declared)
-    return Monitored(device=device, spec=spec, common=common, address=address, type_id=_BASES.get(first, first))
+def declared_type(spec: PointSpec) -> int:
+    """The type in which a point is reported: the first that it declares."""
+    types = spec.address.get("type", 36)
+    return int(types[0] if isinstance(types, list | tuple) else types)
 
 
 def data_message(each: Monitored, value: float | None, *, cause: Any, at: datetime | None = None) -> Any:
     """The object's value; what is unknown goes out as invalid, not as a number. With `at`, a time tag."""
-    stamp = None if at is None else _time(at)
+    stamp = None if at is None or not each.timed else _time(at)
     return iec101.DataMsg(False, 0, each.common, each.address, _data(each, value), stamp, cause)
 
 
@@ -83,21 +84,40 @@ def _data(each: Monitored, value: float | None) -> Any:
     makers: dict[int, Callable[[], Any]] = {
         1: lambda: iec101.SingleData(iec101.SingleValue(int(bool(wire))), binary),
         3: lambda: iec101.DoubleData(_DOUBLES[int(wire) & 3], binary),
-        9: lambda: iec101.NormalizedData(iec101.NormalizedValue(max(-1.0, min(wire, 1 - 2**-15))), measured),
-        11: lambda: iec101.ScaledData(iec101.ScaledValue(max(-(2**15), min(round(wire), 2**15 - 1))), measured),
+        5: lambda: iec101.StepPositionData(iec101.StepPositionValue(_within(wire, -64, 63), False), measured),
+        7: lambda: iec101.BitstringData(iec101.BitstringValue(_within(wire, 0, 2**32 - 1).to_bytes(4, "little")), measured),
+        9: lambda: iec101.NormalizedData(_normalised(wire), measured),
+        11: lambda: iec101.ScaledData(iec101.ScaledValue(_within(wire, -(2**15), 2**15 - 1)), measured),
         # A binary counter reading has 31 bits and rolls over.
-        _COUNTERS: lambda: iec101.BinaryCounterData(
+        COUNTERS: lambda: iec101.BinaryCounterData(
             iec101.BinaryCounterValue(int(wire) % 2**31), iec101.CounterQuality(invalid, False, False, 0)
         ),
+        PACKED: lambda: iec101.StatusData(iec101.StatusValue(_bits(_within(wire, 0, 2**16 - 1)), _bits(0)), measured),
+        BARE: lambda: iec101.NormalizedData(_normalised(wire), None),  # it has no quality to say that it is unknown
     }
     return makers.get(each.type_id, lambda: iec101.FloatingData(iec101.FloatingValue(wire), measured))()
 
 
-class Packer:
-    """Puts messages into ASDUs, several objects in one as real units do: hat-drivers itself gives each an ASDU of its own."""
+def _within(value: float, low: int, high: int) -> int:
+    return max(low, min(round(value), high))
 
-    def __init__(self, sizes: tuple[Any, Any, Any]) -> None:
-        self._messages, self._asdus = Encoder(*sizes), encodings.Encoder(*sizes)
+
+def _bits(word: int) -> list[bool]:
+    return [bool(word >> n & 1) for n in range(16)]
+
+
+def _normalised(value: float) -> Any:
+    return iec101.NormalizedValue(max(-1.0, min(value, 1 - 2**-15)) * _NORMALISED_SHARE)
+
+
+class Packer:
+    """Puts messages into ASDUs, several objects in one as real units do: hat-drivers itself gives each an ASDU of its own.
+
+    `messages` and `asdus` are hat-drivers' encoders of the protocol.
+    """
+
+    def __init__(self, messages: Any, asdus: Any) -> None:
+        self._messages, self._asdus = messages, asdus
 
     def pack(self, messages: Sequence[Any]) -> list[bytes]:
         """Neighbours of one type, cause and common address share an ASDU."""
@@ -116,7 +136,18 @@ def commanded(command: Any) -> float:
     value = command.value
     if isinstance(value, iec101.DoubleValue):
         return float(_DOUBLES.index(value))
-    return float(value.value)
+    if isinstance(value, iec101.BitstringValue):
+        return float(int.from_bytes(value.value, "little"))
+    if isinstance(value, iec101.NormalizedValue):
+        return float(value.value / _NORMALISED_SHARE)
+    return float(getattr(value.value, "value", value.value))
+
+
+def moment_of(time: Any) -> datetime:
+    """A time tag of seven octets. Raises ValueError for one that is no date."""
+    seconds, milliseconds = divmod(time.milliseconds, 1000)
+    day = datetime(2000 + time.years, time.months, time.day_of_month, tzinfo=UTC)
+    return day.replace(hour=time.hours, minute=time.minutes, second=seconds, microsecond=milliseconds * 1000)
 
 
 def _time(at: datetime) -> Any:
