@@ -96,7 +96,7 @@ def _families() -> list[dict[str, Any]]:
     for protocol, fields in ADDRESS_FIELDS.items():
         family = families.setdefault(id(fields), {"protocols": [], "fields": []})
         family["protocols"].append(str(protocol))
-        family["browses"] = family.get("browses", False) or hasattr(DRIVERS[protocol], "browse")
+        family["browses"] = family.get("browses", False) or hasattr(DRIVERS[Protocol(protocol)], "browse")
         family["fields"] = [{"key": key, "label": label, "form": form} for key, label, form in fields]
     return list(families.values())
 
@@ -104,10 +104,10 @@ def _families() -> list[dict[str, Any]]:
 def _known_points(devices: Any) -> dict[str, dict[str, dict[str, Any]]]:
     """By device and name, how the points are read that are there already: to read them raw, or to start from."""
     known: dict[str, dict[str, dict[str, Any]]] = {device.code: {} for device in devices}
-    for point in Point.objects.filter(device__in=devices).select_related("device__connection").order_by("name"):
-        keys = {key for key, _label, _form in ADDRESS_FIELDS[point.device.connection.protocol]}
+    keys_of = {device.code: {key for key, _label, _form in ADDRESS_FIELDS[device.connection.protocol]} for device in devices}
+    for point in Point.objects.filter(device__in=devices).select_related("device").order_by("name"):
         # What the form cannot say (scale registers, names in a head-end system) cannot be asked here.
-        if not set(point.address) <= keys:
+        if not set(point.address) <= keys_of[point.device.code]:
             continue
         address = {key: part[0] if isinstance(part, list) else part for key, part in point.address.items()}
         form = {name: getattr(point, name) for name in ("kind", "unit", "scale", "offset", "sign")}

@@ -16,7 +16,7 @@ function chooseFamily() {
   const protocol = part("device").selectedOptions[0].dataset.protocol;
   for (const each of form.querySelectorAll("[data-protocols]")) each.hidden = !each.dataset.protocols.split(" ").includes(protocol);
   part("offers").hidden = true;
-  part("browse").hidden = !("browses" in family().dataset);
+  part("browsing").hidden = !("browses" in family().dataset);
   const names = Object.keys(known[part("device").value] ?? {});
   part("known").replaceChildren(part("known").options[0], ...names.map((name) => new Option(name)));
   part("known").value = "";
