@@ -15,6 +15,13 @@ PLACE = ROOT / "docs" / "pictures"
 LARGEST = 300_000
 #: A picture shows a life of some seconds: sessions, pushes and a state of charge that has moved.
 SETTLE_MS = 4_000
+#: A row that is wrong beside rows that are right: the page shows both before anything changes.
+TABLE = """device,point,deadband,period_s
+no-SM01,active_power,75,
+no-SM02,active_power,80,30
+no-SM03,active_power,much,
+no-SM99,active_power,1,
+"""
 
 
 def main() -> int:
@@ -43,6 +50,9 @@ def photograph(scada: Installation, browser: Browser) -> None:
     dark = visitor(scada, browser, color_scheme="dark")
     take(dark, "es-dark", "/pilots/es/")
     take(visitor(scada, browser, viewport=PHONE), "phone", "/pilots/es/")
+    photograph_commissioning(desktop, Path(scada.folder))
+    photograph_a_fault(desktop)
+    photograph_links(desktop)
     desktop.go("/pilots/es/")
     desktop.see_live()
     desktop.page.wait_for_timeout(SETTLE_MS)
@@ -50,6 +60,56 @@ def photograph(scada: Installation, browser: Browser) -> None:
     scada.children["all"].terminate()
     desktop.page.wait_for_selector("body.not-live")
     keep(desktop, "es-not-live")
+
+
+def photograph_commissioning(person: Visitor, folder: Path) -> None:
+    page = person.go("/pilots/bg/commissioning/")
+    page.select_option("[data-device]", "bg-PM01")
+    page.select_option("[data-known]", "active_power")
+    page.wait_for_function("() => /[0-9]/.test(document.querySelector('[data-value]').textContent)")
+    keep(person, "commissioning")
+    page = person.go("/pilots/no/commissioning/table/")
+    (folder / "points.csv").write_text(TABLE)
+    page.set_input_files("[name=file]", str(folder / "points.csv"))
+    page.click("button:has-text('Compare')")
+    page.wait_for_selector("[data-outcome] table")
+    keep(person, "point-table")
+    page = person.go("/pilots/es/commissioning/tests/")
+    page.click("[data-start-button]")
+    page.wait_for_url("**/commissioning/tests/*/")
+    page.fill("[data-filter]", "es-STO01")
+    for row, result in zip(page.locator("tr[data-test]:not([hidden])").all(), ("passed", "passed", "failed"), strict=False):
+        row.locator(".v:not(.never)").wait_for()
+        row.locator("[name=expected]").fill("0.05 1/h" if result == "failed" else "")
+        row.locator(f"[data-as={result}]").click()
+        page.wait_for_selector(f"tr.is-{result}[data-test='{row.get_attribute('data-test')}']")
+    keep(person, "point-test")
+
+
+def photograph_a_fault(person: Visitor) -> None:
+    for place, kind in (("de-gw01", "refuse"), ("nl-ocpp", "slowness")):
+        page = person.go(f"/training/?at={place}")
+        page.check(f"[name=kind][value={kind}]")
+        page.locator("[data-deed]:enabled").click()
+        page.wait_for_selector(f"[data-fault]:has-text('{place}')")
+    page.check("[name=kind][value=half_open]")
+    keep(person, "training")
+    page = person.go("/pilots/de/links/")
+    page.wait_for_selector("[data-d-letter].down")
+    page.wait_for_selector("[data-log] li[data-n]")
+    keep(person, "links-down")
+    page = person.go("/training/")
+    page.click("text=End all")
+    page.wait_for_function("() => !document.querySelector('[data-fault]')")
+
+
+def photograph_links(person: Visitor) -> None:
+    page = person.go("/pilots/es/links/?link=a|es-SCADA|es-RTU01")
+    page.wait_for_function("() => document.querySelectorAll('[data-log] li[data-n]').length > 20")
+    page.wait_for_function("() => document.querySelectorAll('[data-letter].down').length === 0")
+    keep(person, "links")
+    person.go("/pilots/es/links/quality/")
+    keep(person, "quality")
 
 
 def visitor(scada: Installation, browser: Browser, **window: object) -> Visitor:

@@ -12,6 +12,7 @@ from pilots.acquisition.field_requests import spec_of
 from pilots.acquisition.targets import Plan
 from pilots.domain.errors import AnswerTimeout, CatalogueError, FieldError, PilotsError
 from pilots.domain.point import PointSpec
+from pilots.domain.quality import Quality, Source
 from pilots.drivers.base import Driver, Examined
 from pilots.drivers.registry import DRIVERS
 from pilots.drivers.traffic import LoggedFrame, Traffic
@@ -40,7 +41,7 @@ async def carry_out(request: FieldRequest, plan: Plan, driver: Driver | None, tr
             return await _browse(driver, device), ""
         spec = spec_of(request.kind, request.question)
         if request.kind == RequestKind.READ:
-            return _told(spec, await driver.examine(device, spec)), ""
+            return _told(spec, await driver.examine(device, spec), simulated=plan.simulated), ""
         return await _write(request, plan, driver, spec)
     except PilotsError as error:
         return None, str(error)
@@ -67,9 +68,11 @@ async def _browse(driver: Driver, device: str) -> Any:
     return [asdict(offer) for offer in await driver.browse(device)]
 
 
-def _told(spec: PointSpec, found: Examined) -> dict[str, Any]:
-    reading = found.reading
-    told: dict[str, Any] = {"raw": found.raw, "unit": spec.unit, "quality": reading.quality.as_dict()}
+def _told(spec: PointSpec, found: Examined, *, simulated: bool) -> dict[str, Any]:
+    reading, quality = found.reading, found.reading.quality
+    if simulated and quality.source is Source.PROCESS:
+        quality = Quality(quality.validity, Source.SIMULATED, quality.flags)
+    told: dict[str, Any] = {"raw": found.raw, "unit": spec.unit, "quality": quality.as_dict()}
     told["source_time"] = None if reading.source_time is None else reading.source_time.isoformat()
     if isinstance(reading.value, str):
         return told | {"wire": reading.value, "value": reading.value}

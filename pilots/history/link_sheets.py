@@ -66,6 +66,13 @@ class SheetRow:
         return _whole_ms(self.round_trip_target_s)
 
     @property
+    def loss_target_words(self) -> str:
+        """In per cent; a fibre's is too small for the column's three decimals, and not zero."""
+        if self.loss_target is None:
+            return "–"
+        return f"{self.loss_target:.3f}" if self.loss_target >= 0.0005 else "< 0.001"
+
+    @property
     def cells(self) -> list[object]:
         """The row under `SHEET_HEADER`; what was not measured is empty."""
         link = self.link

@@ -21,6 +21,7 @@ from pilots.catalogue.editing import add_point
 from pilots.domain.errors import CatalogueError, PilotsError
 from pilots.domain.point import PointKind
 from pilots.domain.topology import Protocol
+from pilots.drivers.registry import DRIVERS
 from pilots.models import Device, Pilot, Point, RequestKind, Role, User
 from pilots.ui.access import requires
 from pilots.ui.views import pilot_of
@@ -71,6 +72,7 @@ def commissioning_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "zone": pilot.time_zone,
         "devices": rows,
         "families": _families(),
+        "known": _known_points(rows),
         "kinds": [kind.value for kind in PointKind if kind is not PointKind.NAMEPLATE],
         "words": page_words(),
     }
@@ -94,8 +96,23 @@ def _families() -> list[dict[str, Any]]:
     for protocol, fields in ADDRESS_FIELDS.items():
         family = families.setdefault(id(fields), {"protocols": [], "fields": []})
         family["protocols"].append(str(protocol))
+        family["browses"] = family.get("browses", False) or hasattr(DRIVERS[Protocol(protocol)], "browse")
         family["fields"] = [{"key": key, "label": label, "form": form} for key, label, form in fields]
     return list(families.values())
+
+
+def _known_points(devices: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    """By device and name, how the points are read that are there already: to read them raw, or to start from."""
+    known: dict[str, dict[str, dict[str, Any]]] = {device.code: {} for device in devices}
+    keys_of = {device.code: {key for key, _label, _form in ADDRESS_FIELDS[device.connection.protocol]} for device in devices}
+    for point in Point.objects.filter(device__in=devices).select_related("device").order_by("name"):
+        # What the form cannot say (scale registers, names in a head-end system) cannot be asked here.
+        if not set(point.address) <= keys_of[point.device.code]:
+            continue
+        address = {key: part[0] if isinstance(part, list) else part for key, part in point.address.items()}
+        form = {name: getattr(point, name) for name in ("kind", "unit", "scale", "offset", "sign")}
+        known[point.device.code][point.name] = {"address": address, **form}
+    return known
 
 
 def _devices(pilot: Pilot) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -19,17 +19,20 @@ from django.views.decorators.http import require_safe
 from pilots.acquisition.asking import NoAnswer, Refused
 from pilots.acquisition.frame_logs import captured, newest_frames
 from pilots.catalogue.link_points import field_end, has_round_trip, point_names
-from pilots.domain.media import medium_of
-from pilots.domain.topology import Protocol
+from pilots.domain.topology import LinkRole, Protocol
 from pilots.drivers.registry import DRIVERS
 from pilots.history.link_sheets import SHEET_HEADER, SheetRow, month_sheet
-from pilots.models import Connection, Link, Pilot, Role, User
+from pilots.history.selectors import read_samples
+from pilots.models import Connection, Link, Pilot, Point, Role, User
 from pilots.ui.access import requires
 from pilots.ui.views import Letter, pilot_of
 from pilots.ui.words import page_words
 
 #: Frames may show what others wrote and who charges where: more than a viewer's rights.
 FRAME_READERS = (Role.OPERATOR, Role.ENGINEER, Role.INSTALLER)
+#: The small curve of a row; the page itself draws on from there.
+CURVE = timedelta(minutes=10)
+MOST_SAMPLES = 5_000
 
 
 @requires(Role.VIEWER)
@@ -39,12 +42,14 @@ def links_page(request: HttpRequest, **_route: str) -> HttpResponse:
     user = cast(User, request.user)
     links = list(Link.objects.filter(pilot=pilot).select_related("end_a", "end_b", "connection").order_by("letter", "id"))
     groups = _groups(links)
+    edges = [edge for group in groups for edge in group["edges"]]
     context = {
         "page": "links",
         "pilot": pilot,
         "zone": pilot.time_zone,
         "groups": groups,
-        "edges": [edge for group in groups for edge in group["edges"]],
+        "edges": edges,
+        "trips": _recent_trips(pilot, edges),
         "may_read_frames": _may_read_frames(user, pilot),
         "words": page_words(),
     }
@@ -60,7 +65,8 @@ def _groups(links: list[Link]) -> list[dict[str, Any]]:
         group = groups.get(key)
         if group is None:
             group = groups[key] = {"link": link, "letter": Letter(link.letter), "edges": [], "id": f"g{len(groups)}"}
-            group["carries"] = medium_of(link.medium) is not None
+            # D7.1's letters also name wires that carry power and no message.
+            group["carries"] = not link.protocol.startswith("none")
         group["edges"].append(_edge(link, suffixes[link.pk]) | {"group": group["id"]})
     for group in groups.values():
         group["keys"] = " ".join(edge["key"] for edge in group["edges"])
@@ -80,10 +86,34 @@ def _edge(link: Link, suffix: str) -> dict[str, Any]:
         "about": ", ".join(part for part in (link.protocol, link.medium, link.sgam) if part),
         "alternatives": link.alternatives,
         "source": link.source,
+        "way": _way(link, held=held),
         "connection": connection.name if held and connection is not None else "",
         "captures": held and connection is not None and bool(DRIVERS[Protocol(connection.protocol)].dissector),
         "points": [f"{device}/comm_state{suffix}"] + ([f"{device}/round_trip{suffix}"] if held else []),
     }
+
+
+def _way(link: Link, *, held: bool) -> str:
+    """Who keeps the link up: the word for it stands in `link_words`."""
+    if held:
+        return "held"
+    if link.role != LinkRole.OURS:
+        return "observed"
+    return "pushed" if link.connection is not None else "platform"
+
+
+def _recent_trips(pilot: Pilot, edges: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
+    """By edge, `[ms since 1970, round trip in ms]` of the last ten minutes, oldest first."""
+    keys = {edge["points"][1]: edge["key"] for edge in edges if len(edge["points"]) > 1}
+    rows = Point.objects.filter(device__pilot=pilot, name__startswith="round_trip").select_related("device")
+    points = {point.pk: key for point in rows if (key := keys.get(f"{point.device.code}/{point.name}"))}
+    now = timezone.now()
+    trips: dict[str, list[list[float]]] = {}
+    for sample in read_samples([row for row in rows if row.pk in points], now - CURVE, now, limit=MOST_SAMPLES):
+        if sample.value is not None:
+            trip = [sample.source_time.timestamp() * 1000, round(1000 * sample.value, 1)]
+            trips.setdefault(points[sample.point_id], []).append(trip)
+    return trips
 
 
 def _sides(pairs: list[tuple[str, str]]) -> list[list[str]]:

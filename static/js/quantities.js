@@ -12,6 +12,9 @@ export function fill(sentence, ...parts) {
   return parts.reduce((text, part) => text.replace("%s", () => part), sentence ?? "");
 }
 
+// Groups of three by a narrow space that does not break: 11 284.
+export const grouped = (text) => { const [whole, rest] = text.split("."); return whole.replace(/\B(?=(\d{3})+$)/g, "\u202f") + (rest === undefined ? "" : `.${rest}`); };
+
 export function unitOf(unit) {
   return (UNITS[unit] ?? [unit ?? "", 1, 2])[0];
 }

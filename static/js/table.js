@@ -15,6 +15,7 @@ function tell(note, refusal = "") {
 function disarm() {
   fingerprint = null;
   button.disabled = true;
+  button.textContent = said.compareFirst;
 }
 
 async function send(url, extra = {}) {
@@ -35,27 +36,28 @@ function element(tag, content, ...children) {
   return made;
 }
 
-function listed(title, rows, count, draw) {
+function listed(title, heads, rows, count, draw) {
   if (!count) return [];
-  const table = element("table", null, element("tbody", null, ...rows.map(draw)));
-  table.className = "list";
+  const head = heads.map((each) => Object.assign(element("th", each), { scope: "col" }));
+  const table = element("table", null, element("thead", null, element("tr", null, ...head)), element("tbody", null, ...rows.map(draw)));
+  table.className = "list difflist";
   return [element("h2", `${title} (${count})`), table, ...(count > rows.length ? [element("p", fill(said.more, count - rows.length))] : [])];
 }
 
 function changed({ row, point, fields }) {
   const cell = element("td", null);
   for (const [name, before, after] of fields) cell.append(element("div", null, element("code", name), ` ${before} → `, element("b", after)));
-  return element("tr", null, element("td", fill(said.row, row)), element("td", point), cell);
+  return element("tr", null, element("td", row), element("td", point), cell);
 }
 
-const fault = ({ row, column, message }) => element("tr", null, element("td", row ? fill(said.row, row) : ""), element("td", null, element("code", column)), element("td", message));
+const fault = ({ row, column, message }) => element("tr", null, element("td", row || ""), element("td", null, element("code", column)), element("td", message));
 
 function show({ errors, added, changed: altered, removed, counts }) {
   outcome.replaceChildren(
-    ...listed(said.faultsTitle, errors, counts.errors, fault),
-    ...listed(said.removed, removed, counts.removed, changed),
-    ...listed(said.changed, altered, counts.changed, changed),
-    ...listed(said.added, added, counts.added, changed),
+    ...listed(said.faultsTitle, said.faultHeads, errors, counts.errors, fault),
+    ...listed(said.removed, said.changeHeads, removed, counts.removed, changed),
+    ...listed(said.changed, said.changeHeads, altered, counts.changed, changed),
+    ...listed(said.added, said.changeHeads, added, counts.added, changed),
   );
 }
 
@@ -67,12 +69,12 @@ form.addEventListener("submit", async (event) => {
   if (!answer) return;
   show(answer);
   const { counts } = answer, some = counts.added + counts.changed + counts.removed;
-  if (counts.errors) tell("", fill(said.faults, counts.errors));
+  if (counts.errors) tell("", counts.errors === 1 ? said.oneFault : fill(said.faults, counts.errors));
   else tell(some ? fill(said.counts, counts.added, counts.changed, counts.removed, counts.unchanged) : said.same);
   if (counts.errors || !some) return;
   ({ fingerprint } = answer);
   button.disabled = false;
-  button.textContent = fill(said.apply, some);
+  button.textContent = some === 1 ? said.applyOne : fill(said.apply, some);
 });
 form.elements.file.addEventListener("change", () => { disarm(); outcome.replaceChildren(); tell(""); });
 button.addEventListener("click", async () => {

@@ -41,6 +41,7 @@ async function record(row, result) {
   const answer = await send(page.dataset.record, fields);
   if (!answer) { field(result === "not_applicable" ? "remark" : "expected").focus(); return; }
   row.querySelector("[data-result]").textContent = said[result];
+  row.className = `is-${result}`;
   row.querySelector("[data-by]").textContent = answer.by;
   part("progress").textContent = fill(said.progress, answer.tested, answer.all);
 }

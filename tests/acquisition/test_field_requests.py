@@ -73,6 +73,14 @@ class TestAnswers:
         found = answered(question(READ, form))
         assert (found.error, found.answer["wire"], found.answer["value"]) == ("", 4500.0, -4.5)
         assert found.answer["unit"] == "kW"
+        assert found.answer["quality"] == {"validity": "good", "source": "process", "flags": []}
+
+    def test_what_a_simulated_device_says_is_said_to_be_simulated(self, start: Start, pilot: Pilot, field: Field) -> None:
+        Connection.objects.update(simulated=True)
+        start()
+        until(lambda: Connection.objects.get().state == LinkState.UP)
+        found = answered(question(READ, {"address": {"register": POWER}, "type": "float32"}))
+        assert found.answer["quality"]["source"] == "simulated"
         assert found.answer["quality"]["validity"] == "good"
         assert found.answer["raw"]
 

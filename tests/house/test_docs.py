@@ -118,6 +118,14 @@ def test_every_relative_link_resolves(page: Path) -> None:
     assert broken == []
 
 
+def test_every_picture_is_shown_by_a_page_and_made_by_the_script() -> None:
+    shown = {Path(name).stem for page in PAGES for name in re.findall(r"!\[[^\]]+\]\(([^)\s]+\.png)\)", page.read_text())}
+    there = {path.stem for path in (DOCS / "pictures").iterdir()}
+    script = (ROOT / "tests" / "pictures.py").read_text()
+    made = set(re.findall(r'(?:take|keep)\(\w+.*?, "([a-z-]+)"', script)) | set(PILOT_PAGES)
+    assert shown == there == made
+
+
 @each_page
 def test_every_path_in_words_exists(page: Path) -> None:
     named = re.findall(r"`((?:docs|pilots|invade_scada|tests|static|templates)/[\w./*-]+)`", page.read_text())

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.journeys.browser import Visitor, chromium
 from tests.journeys.installation import MODES, Installation
-from tests.journeys.peers import ForeignMeter, dead_port
+from tests.journeys.peers import ForeignIed, ForeignMeter, dead_port
 
 
 @pytest.fixture(scope="session", params=MODES)
@@ -80,6 +80,40 @@ def foreign(scada: Installation) -> Iterator[ForeignMeter]:
 def foreign_file(scada: Installation, foreign: ForeignMeter) -> Path:
     """The file that `foreign` was commissioned from."""
     return scada.folder / "foreign.yaml"
+
+
+FOREIGN_IED = """\
+code: xm
+name: Foreign substation
+country: XM
+time_zone: UTC
+latitude: 1
+longitude: 2
+connections:
+  - {name: xm-ied, protocol: iec61850, host: 127.0.0.1, port: PORT}
+devices:
+  - {id: xm-GRID, kind: grid_infeed, sgam: E.3.a}
+  - id: xm-SW01
+    kind: switch
+    sgam: E.3.a
+    parent: xm-GRID
+    profile: iec61850-protection-ied
+    connection: xm-ied
+    address: {ied: ES1}
+"""
+
+
+@pytest.fixture(scope="session")
+def foreign_ied(scada: Installation) -> Iterator[ForeignIed]:
+    """An IED commissioned from a file while the installation runs; values arrive from it."""
+    ied = ForeignIed()
+    try:
+        path = scada.folder / "foreign-ied.yaml"
+        path.write_text(FOREIGN_IED.replace("PORT", str(ied.start())))
+        scada.manage("commission", str(path))
+        yield ied
+    finally:
+        ied.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -19,9 +19,11 @@ import httpx
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from tests.drivers.iec61850.peers import POSITION, POSITION_CMD, POWER, VOLTAGE, Ied
 from tests.drivers.raw_modbus import RawModbus, Request
 from tests.journeys.api import Api, Json, stamp
 
+POINTS = (POSITION, POSITION_CMD, POWER, VOLTAGE)
 BOOT = {"chargePointVendor": "journeys", "chargePointModel": "bare"}
 
 
@@ -70,6 +72,29 @@ class ForeignMeter:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+
+
+class ForeignIed:
+    """A protection IED by name and reference, whose values nobody has commissioned yet; it runs in a thread."""
+
+    def __init__(self) -> None:
+        self._ied = Ied(POINTS, {}, {})
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> int:
+        self._thread.start()
+        self._run(self._ied.server.start("127.0.0.1", self._ied.port))
+        return self._ied.port
+
+    def _run(self, deed: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(deed, self._loop).result(10)
+
+    def stop(self) -> None:
+        self._run(self._ied.server.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
 
 
 @contextmanager

@@ -13,12 +13,23 @@ from tests.journeys.installation import CODES, Installation
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")]
 OWN_PAGES = ["/", *(f"/pilots/{code}/" for code in CODES), "/pilots/es/trends/", "/accounts/password/change/", "/api/v1/docs/"]
+FIELD_PAGES = [
+    *(f"/pilots/{code}/links/" for code in CODES),
+    "/pilots/es/links/quality/",
+    "/pilots/bg/commissioning/",
+    *(f"/pilots/es/commissioning/{part}/" for part in ("table", "scl", "tests")),
+    "/training/",
+]
+#: Controls that a screen reader could only call "edit" or "button".
+NAMELESS = """() => [...document.querySelectorAll("main :is(input:not([type=hidden]), select, button, a)")].filter((each) =>
+  each.checkVisibility() && !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()
+).map((each) => each.outerHTML)"""
 WINDOWS = [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)]
 
 
 def test_nothing_is_shown_without_a_login(scada: Installation, chrome: Browser) -> None:
     stranger = Visitor(chrome, lambda: scada.url)
-    for path in [*OWN_PAGES[:7], "/admin/"]:
+    for path in [*OWN_PAGES[:7], *FIELD_PAGES, "/admin/"]:
         stranger.go(path)
         assert "/accounts/login/" in stranger.page.url, path
     assert stranger.faults == []
@@ -50,11 +61,12 @@ def test_no_page_breaks_the_policy_or_shows_an_error(
 ) -> None:
     person = Visitor(chrome, lambda: scada.url, color_scheme=scheme, viewport=window)
     person.sign_in()
-    for path in OWN_PAGES:
+    for path in OWN_PAGES + FIELD_PAGES:
         page = person.go(path)
         page.wait_for_load_state("networkidle" if path.startswith("/api") else "load")
-        if path.startswith("/pilots/") and "trends" not in path:
+        if path in OWN_PAGES and path.startswith("/pilots/") and "trends" not in path:
             person.see_live()
+        assert path.startswith("/api") or page.evaluate(NAMELESS) == [], path
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert path.startswith("/api") or wide <= 0, f"{path} is {wide} px wider than its window"
     assert person.faults == []

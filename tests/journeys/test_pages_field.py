@@ -1,10 +1,13 @@
-"""Links, frames, commissioning and training in a browser, against the running simulators."""
+"""Links, frames, the month's quality and training in a browser, against the running simulators."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page
@@ -13,8 +16,13 @@ from tests.journeys.browser import Visitor
 from tests.journeys.installation import CODES, Installation
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")]
-#: Register 3059 (wire) of the Albena meters: total active power, float32 in kW.
-POWER = {"register": "3059", "type": "float32"}
+#: The gateway has newer frames of the connection than `number`.
+HAS_NEWER = """async ([place, number]) => {
+  const answer = await fetch(`${place}&after=${number}`);
+  return answer.ok && (await answer.json()).frames.length > 0;
+}"""
+FAULTS = {"silence", "slowness", "garbage", "wrong_length", "wrong_unit", "exception", "reboot"}
+FAULTS |= {"stuck_value", "counter_reset", "noise"}
 
 
 def links(visitor: Visitor, code: str) -> Page:
@@ -33,7 +41,10 @@ def choose(page: Page, letter: str) -> None:
 def test_every_pilots_links_are_shown_with_letter_and_state(scada: Installation, visitor: Visitor, code: str) -> None:
     page = links(visitor, code)
     letters = {text.strip() for text in page.locator("[data-letter]").all_inner_texts()}
+    assert letters == {link["letter"].replace("'", "′") for link in scada.api.get(f"pilots/{code}/links")["results"]}
     assert {"a", "b", "c"} <= letters
+    for row in page.locator("tr[data-group]").all():
+        assert re.match("up|weak|down|unknown|no protocol", row.locator("[data-state]").inner_text())
     assert visitor.faults == []
 
 
@@ -42,12 +53,39 @@ def test_a_link_of_ours_shows_its_round_trip_and_frames_in_words(scada: Installa
     choose(page, "b")
     page.wait_for_function("() => /^[0-9]+$/.test(document.querySelector('tr.on [data-p50]').textContent)")
     page.wait_for_function("() => document.querySelectorAll('[data-log] li[data-n]').length > 5")
+    heard = page.locator("tr.on [data-last]").inner_text()
+    page.wait_for_function("(heard) => document.querySelector('tr.on [data-last]').textContent !== heard", arg=heard)
     page.fill("[data-log-filter]", "read")
     shown = page.locator("[data-log] li[data-n]")
     shown.first.wait_for()
     assert all("read" in text.lower() for text in shown.all_inner_texts())
     page.fill("[data-log-filter]", "no frame says this")
     page.wait_for_selector("[data-log] li.none")
+    assert visitor.faults == []
+
+
+def test_the_page_and_the_api_tell_the_same_link(scada: Installation, visitor: Visitor) -> None:
+    page = links(visitor, "bg")
+    choose(page, "b")
+    key = parse_qs(urlsplit(page.url).query)["link"][0]
+    told = next(link for link in scada.api.get("pilots/bg/links")["results"] if "|".join((link["letter"], *link["ends"])) == key)
+    figures = told["figures"]
+    assert all(isinstance(figures[name], int | float) for name in ("p50_ms", "p95_ms", "loss", "bytes_per_s", "last_frame_ms"))
+    page.wait_for_function("() => Number(document.querySelector('[data-log] li[data-n]')?.dataset.n) > 5")
+    newest = int(page.locator("[data-log] li[data-n]").first.get_attribute("data-n") or 0)
+    log = scada.api.get(f"connections/{figures['connection']}/frames")
+    assert newest <= log["frames"][-1]["number"]
+    assert log["frames"][-1]["words"]
+
+
+def test_a_link_stays_chosen_and_its_state_has_a_history(scada: Installation, visitor: Visitor) -> None:
+    page = links(visitor, "es")
+    choose(page, "c")
+    page.reload()
+    page.wait_for_selector("[data-d-letter]:text-is('c')")
+    page.click("[data-d-trend]")
+    page.wait_for_url("**/pilots/es/trends/?points=*comm_state*")
+    page.wait_for_selector("[data-chart] .scatterlayer .trace", state="attached")
     assert visitor.faults == []
 
 
@@ -64,13 +102,27 @@ def test_the_frames_download_as_a_capture_that_tshark_reads(scada: Installation,
     assert re.search(r"^\d+\t3$", done.stdout, flags=re.M), done.stdout[:300]
 
 
+def test_the_frames_download_as_text_a_line_each(scada: Installation, visitor: Visitor) -> None:
+    page = links(visitor, "es")
+    choose(page, "a")
+    page.wait_for_function("() => document.querySelectorAll('[data-log] li[data-n]').length > 5")
+    seen = page.locator("[data-log] li[data-n]").first.get_attribute("data-n")
+    with page.expect_download() as waiting:
+        page.click("[data-log-text]")
+    lines = waiting.value.path().read_text().splitlines()
+    assert 5 < len(lines) <= 500
+    assert all(re.match(r"\d+\t\d{4}-\d\d-\d\dT[\d:.]+Z\t(sent|received)\t\d+\t68[0-9a-f]+\t[ISU] ", line) for line in lines)
+    assert seen in {line.split("\t")[0] for line in lines}
+
+
 def test_paused_frames_stand_still(scada: Installation, visitor: Visitor) -> None:
     page = links(visitor, "bg")
     choose(page, "b")
     page.wait_for_function("() => document.querySelectorAll('[data-log] li[data-n]').length > 5")
     page.click("[data-log-pause]")
     first = page.locator("[data-log] li[data-n]").first.get_attribute("data-n")
-    page.wait_for_timeout(2500)
+    place = page.locator("[data-log-text]").get_attribute("href").replace("frames.txt", "frames")  # type: ignore[union-attr]
+    page.wait_for_function(HAS_NEWER, arg=[place, first], polling=500)
     assert page.locator("[data-log] li[data-n]").first.get_attribute("data-n") == first
 
 
@@ -78,80 +130,15 @@ def test_the_months_quality_is_one_click_away(scada: Installation, visitor: Visi
     page = links(visitor, "es")
     page.click("text=Quality of service")
     page.wait_for_selector("h1:has-text('Quality of service, Granollers')")
-    assert page.locator("table.linklist tbody tr").count() > 5
+    rows = page.locator("table.linklist tbody tr").count()
     with page.expect_download() as waiting:
         page.click("text=Export CSV")
-    assert waiting.value.path().read_text().startswith("letter,from,to")
-    assert visitor.faults == []
-
-
-def commissioning(visitor: Visitor, device: str, address: dict[str, str]) -> Page:
-    page = visitor.go("/pilots/bg/commissioning/")
-    page.select_option("[data-device]", device)
-    for name, value in address.items():
-        page.fill(f"fieldset:not([hidden]) [data-part={name}]", value)
-    return page
-
-
-def test_an_engineer_reads_an_address_and_makes_it_a_point(scada: Installation, visitor: Visitor) -> None:
-    page = commissioning(visitor, "bg-PM01", POWER)
-    page.fill("[name=unit]", "W")
-    page.fill("[name=scale]", "1000")
-    page.click("[data-read-button]")
-    page.wait_for_function("() => /[0-9]/.test(document.querySelector('[data-value]').textContent)")
-    assert page.locator("[data-raw]").inner_text().strip() not in ("", "–")
-    page.fill("[name=name]", "power_of_the_journey")
-    page.fill("[name=period_s]", "2")
-    page.click("[data-save-button]")
-    page.wait_for_selector("[data-said]:has-text('bg-PM01/power_of_the_journey')")
-    page = visitor.go("/pilots/bg/trends/?points=bg-PM01/power_of_the_journey")
-    page.wait_for_selector("[data-chart] .scatterlayer .trace", state="attached")
-    assert visitor.faults == []
-
-
-def test_a_refused_address_is_said_in_words_and_nothing_breaks(scada: Installation, visitor: Visitor) -> None:
-    page = commissioning(visitor, "bg-PM01", {"register": "65000", "type": "float32"})
-    page.click("[data-read-button]")
-    page.wait_for_selector("[data-refused]:not([hidden])")
-    assert "illegal data address" in page.locator("[data-refused]").inner_text().lower()
-
-
-def test_a_write_asks_twice_and_never_passes_a_set_point_by(scada: Installation, visitor: Visitor) -> None:
-    page = commissioning(visitor, "bg-STO01", {"register": "40313", "type": "int32"})
-    page.fill("[name=value]", "1")
-    page.click("[data-write-button]")
-    page.wait_for_selector("[data-confirm]:not([hidden])")
-    assert "straight to the equipment" in page.locator("[data-confirm]").inner_text()
-    page.select_option("[data-device]", "bg-PM01")
-    assert page.locator("[data-confirm]").is_hidden()
-
-
-def test_a_point_table_is_compared_before_it_is_applied(scada: Installation, visitor: Visitor, tmp_path: Path) -> None:
-    page = visitor.go("/pilots/no/commissioning/table/")
-    path = tmp_path / "points.csv"
-    path.write_text("device,point,deadband\nno-SM01,active_power,75\nno-SM99,active_power,1\n")
-    page.set_input_files("[name=file]", str(path))
-    page.click("button:has-text('Compare')")
-    page.wait_for_selector("[data-refused]:not([hidden])")
-    assert page.locator("[data-apply-button]").is_disabled()
-    path.write_text("device,point,deadband\nno-SM01,active_power,75\n")
-    page.set_input_files("[name=file]", str(path))
-    page.click("button:has-text('Compare')")
-    page.locator("[data-apply-button]:enabled").wait_for()
-    page.click("[data-apply-button]")
-    page.wait_for_selector("[data-said]:has-text('Applied')")
-
-
-def test_a_point_test_is_recorded_with_the_live_value(scada: Installation, visitor: Visitor) -> None:
-    page = visitor.go("/pilots/es/commissioning/tests/")
-    page.click("[data-start-button]")
-    page.wait_for_url("**/commissioning/tests/*/")
-    page.fill("[data-filter]", "es-STO01 active_power")
-    row = page.locator("tr[data-test]:not([hidden])").first
-    row.locator(".v:not(.never)").wait_for()
-    row.locator("[data-as=passed]").click()
-    page.wait_for_selector("[data-progress]:has-text('1 of')")
-    assert row.locator("[name=shown]").input_value() != ""
+    sheet = list(csv.DictReader(io.StringIO(waiting.value.path().read_text())))
+    assert len(sheet) == rows == len(scada.api.get("pilots/es/links/quality")["results"])
+    assert all(row["availability_target_percent"] and row["round_trip_p95_target_s"] for row in sheet)
+    page.fill("[name=month]", "2025-01")
+    page.click("button:has-text('Show')")
+    page.wait_for_selector("text=Nothing was measured in this month.")
     assert visitor.faults == []
 
 
@@ -168,4 +155,17 @@ def test_a_fault_of_the_training_page_is_seen_on_the_links_page_and_ends(scada: 
     page.wait_for_function("() => !document.querySelector('[data-fault]')")
     watched = visitor.go("/pilots/de/links/")
     watched.wait_for_function("() => document.querySelectorAll('[data-letter].down').length === 0")
+    assert visitor.faults == []
+
+
+def test_every_kind_of_fault_is_offered_and_a_medium_acts_until_it_is_switched_off(scada: Installation, visitor: Visitor) -> None:
+    page = visitor.go("/training/?at=bg-rtu03")
+    kinds = {each.get_attribute("value") for each in page.locator("[name=kind]").all()}
+    assert kinds >= FAULTS
+    row = page.locator("[data-connection=bg-rtu03]")
+    for pressed in ("true", "false"):
+        row.locator(".medium button").click()
+        page.wait_for_selector(f"[data-connection=bg-rtu03] .medium button[aria-pressed={pressed}]")
+    page.goto(f"{scada.url}/training/?at=es-rtu01")
+    assert "clock_skew" in {each.get_attribute("value") for each in page.locator("[name=kind]").all()}
     assert visitor.faults == []

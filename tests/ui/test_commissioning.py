@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from pilots.acquisition import asking
 from pilots.acquisition.asking import Refused
 from pilots.models import AuditEvent, Connection, FieldRequest, Point
 from pilots.ui import commissioning_views
-from tests.builders import make_device
+from tests.builders import make_device, make_point
 from tests.ui.conftest import Plant
 
 HERE = "/pilots/es/commissioning/"
@@ -64,6 +66,26 @@ def test_the_page_offers_the_devices_that_can_be_asked(engineer: Client, meter: 
     assert "es-AN01 · es-line" in html and "es-STO01 ·" not in html
     Connection.objects.update(enabled=False)
     assert "No device can be asked" in engineer.get(HERE).content.decode()
+
+
+def test_the_points_of_a_device_are_offered_as_the_form_can_ask_them(engineer: Client, meter: Any) -> None:
+    form = {"kind": "measurement", "unit": "V", "scale": 0.1}
+    make_point(meter, "voltage_l1", address={"register": 3027, "type": ["float32", "int16"]}, **form)
+    make_point(meter, "current_l1", address={"register": 9, "scale_register": 12}, **form)
+    html = engineer.get(HERE).content.decode()
+    known = json.loads(re.findall(r'<script id="known" type="application/json">(.*?)</script>', html)[0])
+    address = {"register": 3027, "type": "float32"}
+    assert known == {"es-AN01": {"voltage_l1": {"address": address, **form, "offset": 0.0, "sign": 1}}}
+
+
+def test_only_devices_that_can_list_themselves_are_asked_what_they_offer(engineer: Client, meter: Any) -> None:
+    html = engineer.get(HERE).content.decode()
+    families = re.findall(r'<fieldset data-protocols="([^"]*)"( data-browses)?', html)
+    assert {protocols: bool(browses) for protocols, browses in families} == {
+        "modbus_tcp modbus_rtu": False,
+        "iec104 iec101": False,
+        "iec61850": True,
+    }
 
 
 def test_a_reading_is_asked_with_its_scale_and_sign(engineer: Client, asked: list[Any]) -> None:

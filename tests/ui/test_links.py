@@ -7,16 +7,18 @@ import io
 import json
 import re
 import struct
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from pilots.acquisition import asking
 from pilots.models import Link, LinkHour, Role
 from pilots.ui import link_views
 from pilots.ui.live_state import link_figure_rows
-from tests.builders import make_connection, make_device
+from tests.builders import make_connection, make_device, make_point, new_sample, record_samples
 from tests.ui.conftest import Plant, client_of
 
 FRAMES = [[4, 1700000000123, True, 12, "000100000006010300000002", "read 2 holding registers"]]
@@ -73,8 +75,39 @@ def shared(link: Link) -> dict[str, Any]:
 
 
 def test_a_wire_without_protocol_has_no_figures(viewer: Client, plant: Plant) -> None:
-    Link.objects.update(medium="DC wiring")
+    Link.objects.update(protocol="none (DC)", medium="DC wiring")
     assert 'class="wire"' in viewer.get("/pilots/es/links/").content.decode()
+
+
+def test_a_protocol_inside_a_cabinet_has_a_state_though_no_medium_is_named(viewer: Client, plant: Plant) -> None:
+    Link.objects.update(protocol="internal bus", medium="battery cabinet")
+    assert 'class="wire"' not in viewer.get("/pilots/es/links/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "way"),
+    [({}, "held"), ({"role": "observed"}, "observed"), ({"connection": None}, "platform")],
+)
+def test_it_is_told_who_keeps_a_link_up(viewer: Client, line: Any, change: dict[str, Any], way: str) -> None:
+    Link.objects.update(**change)
+    assert edges(viewer.get("/pilots/es/links/"))[0]["way"] == way
+
+
+def test_a_pushed_link_is_kept_up_by_the_other_end(viewer: Client, plant: Plant) -> None:
+    Link.objects.update(connection=plant.connection)
+    assert edges(viewer.get("/pilots/es/links/"))[0]["way"] == "pushed"
+
+
+def test_the_curve_of_a_row_begins_with_what_history_kept(viewer: Client, plant: Plant, line: Any) -> None:
+    point = make_point(plant.storage, "round_trip", unit="s", address={"link": "a"})
+    now = timezone.now()
+    for minutes, seconds in ((30, 0.9), (4, 0.041), (2, None)):
+        moment = now - timedelta(minutes=minutes)
+        record_samples([new_sample(point.pk, source_time=moment, received_time=moment, value=seconds, quality=0)])
+    html = viewer.get("/pilots/es/links/").content.decode()
+    kept = json.loads(re.findall(r'<script id="trips" type="application/json">(.*?)</script>', html)[0])
+    ((at_ms, trip_ms),) = kept["a|es-SCADA|es-STO01"]
+    assert trip_ms == 41.0 and at_ms == pytest.approx((now - timedelta(minutes=4)).timestamp() * 1000, abs=2)
 
 
 def test_a_pilot_without_links_says_where_they_come_from(viewer: Client, plant: Plant) -> None:
@@ -129,6 +162,8 @@ def test_the_month_shows_targets_and_what_was_missed(viewer: Client, plant: Plan
     LinkHour.objects.create(link=link, hour="2026-10-05T07:00:00Z", up_s=1800, down_s=1800, requests=10)
     html = viewer.get("/pilots/es/links/quality/?month=2026-10").content.decode()
     assert "50.00" in html and "99.90" in html and "1 link missed a target" in html
+    # A fibre's target is small, and no zero.
+    assert "&lt; 0.001" in html
     assert "Nothing was measured in this month." in viewer.get("/pilots/es/links/quality/?month=2025-01").content.decode()
 
 
