@@ -35,7 +35,7 @@ class Centre:
 
     async def _open(self) -> asyncio.Task[None]:
         address = net.TcpAddress("127.0.0.1", self._port)
-        self._connection = await asyncio.wait_for(iec104.connect(address, supervisory_timeout=1), 5)
+        self._connection = await asyncio.wait_for(iec104.connect(address, supervisory_timeout=1), 30)
         return asyncio.create_task(self._receive())
 
     async def _receive(self) -> None:

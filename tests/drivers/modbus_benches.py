@@ -23,7 +23,7 @@ SETPOINT = make_point("p_set", PointKind.SETPOINT, register=40, type="int32")
 
 @asynccontextmanager
 async def opened(port: int, *devices: Any, **options: Any) -> AsyncIterator[ModbusTcpDriver]:
-    driver = ModbusTcpDriver(make_target(port, *devices, **{"timeout_s": 0.25, **options}), Committed())
+    driver = ModbusTcpDriver(make_target(port, *devices, **{"timeout_s": 1.0, **options}), Committed())
     await driver.open()
     try:
         yield driver
@@ -40,7 +40,7 @@ def peer_with_floats() -> dict[int, int]:
 @asynccontextmanager
 async def on_line(path: Path | str, *devices: Any, **options: Any) -> AsyncIterator[ModbusRtuDriver]:
     """An opened driver at a serial line's device file."""
-    options = {"timeout_s": 0.5, "baudrate": 115200, "parity": "N", **options}
+    options = {"timeout_s": 1.5, "baudrate": 115200, "parity": "N", **options}
     target = Target(name="test", host="", port=0, devices=devices, options=options, serial_line=str(path))
     driver = ModbusRtuDriver(target, Committed())
     await driver.open()

@@ -73,7 +73,7 @@ async def ask(socket: ClientConnection, action: str, payload: object, number: st
 
 
 async def until_up(driver: Ocpp16Driver, device_id: str = "nl-EVSE01", up: bool = True) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while driver.device_up(device_id) is not up:
             await asyncio.sleep(0.005)
 

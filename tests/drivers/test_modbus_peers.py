@@ -75,7 +75,7 @@ async def socat_line(folder: Path) -> AsyncIterator[tuple[str, str]]:
         "socat", *(f"pty,raw,echo=0,link={end}" for end in ends), stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not all(Path(end).exists() for end in ends):
                 await asyncio.sleep(0.01)
         yield ends

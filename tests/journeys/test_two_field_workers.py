@@ -17,6 +17,7 @@ import pytest
 
 from tests.drivers.raw_modbus import Request
 from tests.journeys.installation import START_S, Installation, wait_for
+from tests.waiting import stalls
 
 LINES = 6
 #: Leases last 12 s and are renewed every 4; another worker looks every second.
@@ -171,17 +172,21 @@ def test_the_links_of_a_killed_worker_are_the_others_in_time_and_never_both_ones
     workers.children["first"].kill()
     killed = time.monotonic()
     left = [session for session in before if session.closed is None]
-    wait_for(lambda: len(sessions_of_both(devices)) <= LINES // 2, 2, "the kernel has closed what was its")
+    wait_for(lambda: len(sessions_of_both(devices)) <= LINES // 2, 15, "the kernel has closed what was its")
     survivors = [session for session in left if session.closed is None]
-    wait_for(
-        lambda: devices.lines_asked_since(killed, apart_from=before) == set(range(LINES)) - {s.line for s in survivors},
-        TAKE_OVER_S,
-        "the other worker reads the killed one's links",
-        story=workers.story,
+    with stalls() as machine:
+        wait_for(
+            lambda: devices.lines_asked_since(killed, apart_from=before) == set(range(LINES)) - {s.line for s in survivors},
+            4 * TAKE_OVER_S,
+            "the other worker reads the killed one's links",
+            story=workers.story,
+        )
+    took_s = max(session.asked[0] for session in devices.sessions if session not in before and session.asked) - killed
+    print(
+        f"\nF2, two workers: the links of a killed one were read again after {took_s:.1f} s; the machine stood still for "
+        f"{machine.seconds:.1f} s"
     )
-    took_s = time.monotonic() - killed
-    print(f"\nF2, two workers: the links of a killed one were read again after {took_s:.1f} s")
-    assert took_s <= TAKE_OVER_S
+    assert took_s <= TAKE_OVER_S + machine.seconds
     assert all(session.closed is None and session.asked[-1] > killed for session in survivors)
     assert devices.most == 1, "a device saw two connections at once"
 
@@ -206,7 +211,7 @@ def test_a_worker_that_was_stopped_says_nothing_when_it_wakes(devices: Devices, 
     said = [len(session.asked) for session in mute]
     os.killpg(child.process.pid, signal.SIGCONT)
     wait_for(
-        lambda: all(session.closed is not None for session in mute), 5, "its old connections are closed", story=workers.story
+        lambda: all(session.closed is not None for session in mute), 15, "its old connections are closed", story=workers.story
     )
     assert [len(session.asked) for session in mute] == said, "it asked on old authority"
     # Awake again it gets its share back, and again no device is asked by two.

@@ -52,7 +52,7 @@ async def stepping(plant: Plant) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def eventually(look: Callable[[], Any], *, within_s: float = 15.0) -> Any:
+async def eventually(look: Callable[[], Any], *, within_s: float = 30.0) -> Any:
     """The first true answer of `look`. Raises AssertionError when none comes in time."""
     until = asyncio.get_running_loop().time() + within_s
     while True:

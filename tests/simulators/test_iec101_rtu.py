@@ -180,7 +180,7 @@ async def test_a_client_that_was_cut_off_comes_again_and_is_told_everything(tmp_
     async with rig(tmp_path, tcp=True) as peer:
         await eventually(lambda: has_answered(peer))
         peer.unit.cut()
-        await asyncio.wait_for(peer.driver.closed.wait(), 5)
+        await asyncio.wait_for(peer.driver.closed.wait(), 30)
         peer.latest.clear()
         await peer.driver.open()
         await eventually(lambda: has_answered(peer))

@@ -177,7 +177,7 @@ async def test_the_units_understand_again_after_noise(tmp_path: Path) -> None:
             for _ in range(4):
                 await poll()
             rig.line.disturb(QUIET)
-            await eventually(poll, within_s=3.0)
+            await eventually(poll, within_s=20.0)
             assert await poll()
 
 

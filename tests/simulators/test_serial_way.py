@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +19,7 @@ from pilots.simulators.faults import FaultKind, Faults
 from pilots.simulators.serial_line import LineSettings, SerialLine
 from pilots.simulators.serial_way import SerialWay
 from tests.simulators.test_serial_line import opened, read_exactly
+from tests.waiting import timed
 
 NAME = "bg-rtu01/1"
 QUESTION = b"\1\3\0\0\0\1"
@@ -39,7 +39,7 @@ class Bench:
         await asyncio.sleep(0.01)
         return fault.id
 
-    async def ask(self, unit: int = 1, within_s: float = 0.1) -> bytes:
+    async def ask(self, unit: int = 1, within_s: float = 20.0) -> bytes:
         os.write(self.device, bytes([unit]) + QUESTION[1:])
         return await read_exactly(self.device, 7, within_s)
 
@@ -76,7 +76,7 @@ async def test_without_fault_every_answer_comes(bench: Bench) -> None:
 @pytest.mark.parametrize("kind", [FaultKind.SILENCE, FaultKind.HALF_OPEN, FaultKind.REBOOT])
 async def test_no_answer_until_the_fault_ends(bench: Bench, kind: FaultKind) -> None:
     fault = await bench.start(kind)
-    assert await bench.ask() == b""
+    assert await bench.ask(within_s=0.1) == b""
     bench.faults.end(fault)
     await asyncio.sleep(0.01)
     assert await bench.ask() == answer()
@@ -84,27 +84,28 @@ async def test_no_answer_until_the_fault_ends(bench: Bench, kind: FaultKind) -> 
 
 async def test_one_unit_is_silent_refuses_or_lies_about_itself(bench: Bench) -> None:
     await bench.start(FaultKind.SILENCE, "bg-PM02")
-    assert await bench.ask(2) == b""
+    assert await bench.ask(2, within_s=0.1) == b""
     assert await bench.ask(1) == answer(1)
     await bench.start(FaultKind.EXCEPTION, "bg-PM01", code=6)
-    assert (await bench.ask(1))[:3] == b"\1\x83\6"
+    assert (await bench.ask(1, within_s=1.0))[:3] == b"\1\x83\6"
     await bench.start(FaultKind.WRONG_UNIT, "bg-PM01")
-    assert (await bench.ask(1))[:3] == b"\0\x83\6"
+    assert (await bench.ask(1, within_s=1.0))[:3] == b"\0\x83\6"
 
 
 @pytest.mark.parametrize("kind", [FaultKind.GARBAGE, FaultKind.NOISE, FaultKind.WRONG_LENGTH])
 async def test_answers_are_spoilt(bench: Bench, kind: FaultKind) -> None:
     await bench.start(kind, share=1.0)
-    got = await bench.ask()
+    got = await bench.ask(within_s=1.0)
     assert got and got != answer()
 
 
 async def test_slowness_delays_and_slows_the_line_down(bench: Bench) -> None:
     await bench.start(FaultKind.SLOWNESS, answer_s=0.2, bytes_per_s=100)
-    began = time.monotonic()
-    assert await bench.ask(within_s=2) == answer()
+    with timed() as took:
+        assert await bench.ask() == answer()
     # 6 bytes there, 7 back, 10 ms each.
-    assert 0.33 <= time.monotonic() - began < 0.8
+    assert took.seconds >= 0.33
+    assert took.own_s < 0.8
 
 
 async def test_refusal_pulls_the_adapter_out(bench: Bench) -> None:
@@ -121,20 +122,23 @@ async def test_refusal_pulls_the_adapter_out(bench: Bench) -> None:
 
 async def test_flapping_comes_and_goes(bench: Bench) -> None:
     await bench.start(FaultKind.FLAPPING, up_s=0.15, down_s=0.15)
-    answers = [await bench.ask(within_s=0.04) == answer() for _ in range(16)]
-    assert {True, False} == set(answers)
+    answers = set[bool]()
+    async with asyncio.timeout(20):
+        while answers != {True, False}:
+            answers.add(await bench.ask(within_s=0.04) == answer())
 
 
 async def test_a_modem_delays_answers_and_dials_first(bench: Bench) -> None:
     bench.way.medium = replace(MEDIA["GSM"], latency_p50_s=0.05, latency_p95_s=0.051, loss=0.0, setup_s=0.2)
     for least_s, most_s in ((0.29, 0.6), (0.09, 0.28)):
-        began = time.monotonic()
-        assert await bench.ask(within_s=2) == answer()
-        assert least_s <= time.monotonic() - began < most_s
+        with timed() as took:
+            assert await bench.ask() == answer()
+        assert took.seconds >= least_s
+        assert took.own_s < most_s
 
 
 async def test_what_a_line_loses_stays_lost(bench: Bench) -> None:
     await bench.start(FaultKind.LOSS, share=0.5)
-    answers = [await bench.ask(within_s=0.03) for _ in range(30)]
+    answers = [await bench.ask(within_s=0.3) for _ in range(16)]
     assert set(answers) == {b"", answer()}
-    assert 5 < answers.count(b"") < 25
+    assert 2 < answers.count(b"") < 14

@@ -19,7 +19,7 @@ from pilots.drivers.iec101 import Iec101Driver
 from pilots.drivers.iec101 import driver as driver_module
 from pilots.simulators.serial_line import LineSettings, SerialLine
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 #: Fast enough for tests, slow enough that frames come in pieces.
 FAST = LineSettings(baudrate=115200)
 LINE: dict[str, Any] = {"baudrate": 115200, "ack_timeout_s": 0.15, "poll_class2_s": 0.05, "poll_busy_s": 0.0, "clock_sync": False}

@@ -105,7 +105,7 @@ async def test_answers_of_others_are_no_answers() -> None:
         peer.answer = lambda request: b"".join(wrong)
         with pytest.raises(AnswerTimeout):
             await driver.write("es-STO01", "p_set", 1.0)
-        await asyncio.wait_for(driver.closed.wait(), 5)
+        await asyncio.wait_for(driver.closed.wait(), 30)
         assert isinstance(driver.failure, AnswerTimeout)
         assert {"echo", "wrong link address", "wrong function"} <= set(driver.traffic.kinds)
 
@@ -121,7 +121,7 @@ async def test_one_unreadable_asdu_is_confirmed_and_counted_and_many_from_the_st
     async with met(store) as (peer, driver):
         for number in range(3):
             peer.ask(ft12.SEND_CONFIRM, b"\x0d\x05\x03\x00", fcb=number % 2 == 0)
-        await asyncio.wait_for(driver.closed.wait(), 5)
+        await asyncio.wait_for(driver.closed.wait(), 30)
         assert isinstance(driver.failure, ProtocolViolation) and "cause_size 2" in str(driver.failure)
 
 

@@ -82,7 +82,7 @@ async def test_a_frame_is_confirmed_only_after_its_commit_and_its_repetitions_ar
             assert sent_functions(driver, primary=False).count(ft12.ACK) == confirmed
             assert not telling.done()
             store.gate.set()
-            await asyncio.wait_for(telling, 5)
+            await asyncio.wait_for(telling, 30)
             await station.tell(station.measured(78.0))
             await until(lambda: 78.0 in store.values("active_power"))
             assert store.values("active_power").count(77.0) == 1
@@ -98,7 +98,7 @@ async def test_a_silent_line_is_tested_and_a_dead_one_noticed(tmp_path: Path) ->
             await asyncio.sleep(0.5)
             assert not driver.closed.is_set()
             await far.async_close()
-            await asyncio.wait_for(driver.closed.wait(), 5)
+            await asyncio.wait_for(driver.closed.wait(), 30)
             assert isinstance(driver.failure, AnswerTimeout)
 
 
@@ -112,7 +112,7 @@ async def test_when_both_ends_speak_at_once_both_are_heard_in_the_end(tmp_path: 
             for value in range(2):
                 telling = asyncio.create_task(station.tell(station.measured(float(value))))
                 assert (await driver.write("es-STO01", "p_set", 10.0 * value)).raw
-                await asyncio.wait_for(telling, 10)
+                await asyncio.wait_for(telling, 30)
             await until(lambda: 1.0 in store.values("active_power"))
             assert [value for value in store.values("active_power") if value != 50.0] == [0.0, 1.0]
             assert [command.command.value.value for command in station.commands] == [0.0, 1.0]

@@ -127,7 +127,7 @@ async def test_the_fcb_changes_only_after_the_commit_and_what_was_not_stored_is_
             assert len(station.counted) == asked  # not asked for more, so not told that it arrived
             assert not any(b"\x00\x00\x80\x3f" in octets for octets in station.delivered)
             line.hang_up()
-            await asyncio.wait_for(driver.closed.wait(), 5)
+            await asyncio.wait_for(driver.closed.wait(), 30)
         assert store.committed == []
         store.calls.clear()
         store.gate.set()
@@ -161,7 +161,7 @@ async def test_a_sink_that_fails_ends_the_connection_and_the_station_keeps_the_v
 
     async with faulty_line(station) as line, opened(make_target(port=line.port), fail) as driver:
         station.measure(1.0)
-        await asyncio.wait_for(driver.closed.wait(), 5)
+        await asyncio.wait_for(driver.closed.wait(), 30)
         assert isinstance(driver.failure, LinkDown)
         assert "disk is full" in str(driver.failure)
     assert len(station.delivered) == sum(1 for octets in station.delivered if octets[0] != 13)
@@ -218,7 +218,7 @@ async def test_asdus_that_never_fit_name_the_size_options() -> None:
     station, store = FaultyStation(1), Store()
     station.class_1.extend([b"\x0d\x01\x03\x0a\x65\x00\x00\x00\x80\x3f\x00"] * 5)  # sizes 1, 1, 2
     async with faulty_line(station) as line, opened(make_target(port=line.port), store.sink) as driver:
-        await asyncio.wait_for(driver.closed.wait(), 5)
+        await asyncio.wait_for(driver.closed.wait(), 30)
         assert isinstance(driver.failure, ProtocolViolation)
         for word in ("cause_size 2", "common_address_size 2", "object_address_size 3", "0d 01 03"):
             assert word in str(driver.failure)

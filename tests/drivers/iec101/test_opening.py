@@ -182,7 +182,7 @@ async def test_an_unbalanced_primary_on_a_balanced_line_is_told_so(tmp_path: Pat
 async def test_a_balanced_end_on_an_unbalanced_line_is_told_so(tmp_path: Path) -> None:
     async with hat_line(tmp_path) as (line, _):
         async with opened(make_target(serial_line=line.path, options={"mode": "balanced"}), Store().sink) as driver:
-            await asyncio.wait_for(driver.closed.wait(), 5)
+            await asyncio.wait_for(driver.closed.wait(), 30)
             assert isinstance(driver.failure, ProtocolViolation)
             assert "Is the line unbalanced" in str(driver.failure)
 

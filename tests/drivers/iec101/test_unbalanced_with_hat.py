@@ -106,7 +106,7 @@ async def test_a_value_that_was_not_stored_comes_again_after_the_line_was_lost(t
                 await one.tell(one.measured(77.0))
                 await until(lambda: 77.0 in store.values("active_power"))
                 server.hang_up()
-                await asyncio.wait_for(driver.closed.wait(), 5)
+                await asyncio.wait_for(driver.closed.wait(), 30)
             assert 77.0 not in [reading.value for reading in store.committed]
             store.calls.clear()
             store.gate.set()
@@ -126,7 +126,7 @@ async def test_it_comes_again_after_tries_that_failed_and_a_station_that_was_awa
             await one.tell(one.measured(77.0))
             await until(lambda: 77.0 in store.values("active_power"))
             line.unplug()
-            await asyncio.wait_for(driver.closed.wait(), 5)
+            await asyncio.wait_for(driver.closed.wait(), 30)
         store.calls.clear()
         store.gate.set()
         for failure in (LinkDown, AnswerTimeout):
@@ -216,7 +216,7 @@ async def test_a_device_that_is_unplugged_is_link_down_and_can_be_opened_again(t
         await driver.open()
         await store.wait_for("active_power", 1)
         line.unplug()
-        await asyncio.wait_for(driver.closed.wait(), 5)
+        await asyncio.wait_for(driver.closed.wait(), 30)
         assert isinstance(driver.failure, LinkDown)
         with pytest.raises(LinkDown):
             await driver.write("es-STO01", "p_set", 1.0)

@@ -14,7 +14,7 @@ from pilots.drivers.iec104 import Iec104Driver, apci
 from pilots.drivers.iec60870 import asdu
 from pilots.drivers.iec60870.asdu import Asdu, InformationObject
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 POINTS = {
     "active_power": PointSpec(name="active_power", kind=PointKind.MEASUREMENT, unit="W", address={"ioa": 1, "type": [13, 36]}),

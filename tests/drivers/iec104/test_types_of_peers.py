@@ -117,7 +117,7 @@ COUNTED = iec104.CounterQuality(invalid=True, adjusted=True, overflow=False, seq
 async def test_every_type_that_hat_sends_is_read(data: Any, timed: bool, value: float, quality: Quality) -> None:
     store = Store()
     async with hat_station() as station, connected(station, store, (points_of([1]),)):
-        await asyncio.wait_for(station.connected.wait(), 10)
+        await asyncio.wait_for(station.connected.wait(), 30)
         await station.connection.send([data_message(701, data, TAG if timed else None)])
 
         (reading,) = await store.wait_for("t1")
@@ -167,7 +167,7 @@ async def test_hat_is_asked_for_groups_counters_tests_and_single_objects() -> No
         options = {"groups": {3: 0.05}, "counter_groups": {2: 0.05}, "counter_freeze": "freeze", "test_period_s": 0.05}
         async with connected(station, Store(), command_timeout_s=0.2, **options) as driver:
             examined = await driver.examine(DEVICE, PointSpec(name="p", kind=PointKind.MEASUREMENT, address={"ioa": 1}))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not any(isinstance(message, iec104.TestMsg) for message in seen):
                     await asyncio.sleep(0.01)
 

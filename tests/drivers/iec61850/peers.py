@@ -23,7 +23,7 @@ from pilots.simulators.ledger import Ledger
 from pilots.simulators.plant import Plant
 from tests.simulators.peers import free_port
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 DEVICE, BATTERY = "es-SW04", "es-STO01"
 _SERVER = Path(__file__).with_name("libiec61850_server.py")
 
