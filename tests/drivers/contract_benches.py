@@ -40,6 +40,8 @@ from tests.drivers.raw_modbus import raw_modbus
 from tests.drivers.test_modbus_peers import libmodbus_server, npm_server
 
 DEVICE, SETPOINT = "es-STO01", "p_set"
+#: For the first answer of a process that has just started.
+PATIENCE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -228,14 +230,14 @@ def driver_of(protocol: Protocol, **options: object) -> Callable[[int], Driver]:
 @asynccontextmanager
 async def npm_bench() -> AsyncIterator[Bench]:
     port = free_port()
-    async with npm_server("tcp", str(port)), wired(driver_of(Protocol.MODBUS_TCP), port) as bench:
+    async with npm_server("tcp", str(port)), wired(driver_of(Protocol.MODBUS_TCP, timeout_s=PATIENCE_S), port) as bench:
         yield bench
 
 
 @asynccontextmanager
 async def libmodbus_bench() -> AsyncIterator[Bench]:
     port = free_port()
-    async with libmodbus_server("tcp", str(port)), wired(driver_of(Protocol.MODBUS_TCP), port) as bench:
+    async with libmodbus_server("tcp", str(port)), wired(driver_of(Protocol.MODBUS_TCP, timeout_s=PATIENCE_S), port) as bench:
         yield bench
 
 
@@ -247,7 +249,9 @@ async def pymodbus_rtu_bench() -> AsyncIterator[Bench]:
     await server.serve_forever(background=True)
     assert isinstance(server.transport, asyncio.Server)
     try:
-        async with wired(driver_of(Protocol.MODBUS_RTU), server.transport.sockets[0].getsockname()[1]) as bench:
+        async with wired(
+            driver_of(Protocol.MODBUS_RTU, timeout_s=PATIENCE_S), server.transport.sockets[0].getsockname()[1]
+        ) as bench:
             yield bench
     finally:
         await server.shutdown()  # type: ignore[no-untyped-call]
