@@ -44,23 +44,30 @@ def mapping(library: ctypes.CDLL) -> ctypes._Pointer[Mapping]:
     return found
 
 
+def serve(library: ctypes.CDLL, context: ctypes.c_void_p) -> None:
+    """Until the client is gone or what came was nothing."""
+    tables, request = mapping(library), (ctypes.c_uint8 * LONGEST)()
+    while (length := library.modbus_receive(context, request)) >= 0:
+        if length:
+            library.modbus_reply(context, request, length, tables)
+
+
 def main(carrier: str, place: str, baudrate: str = "0") -> None:
     library = load()
     if carrier == "tcp":
         context = ctypes.c_void_p(library.modbus_new_tcp(b"127.0.0.1", int(place)))
         server = ctypes.c_int(library.modbus_tcp_listen(context, 1))
         print("ready", flush=True)
-        library.modbus_tcp_accept(context, ctypes.byref(server))
+        while True:
+            library.modbus_tcp_accept(context, ctypes.byref(server))
+            serve(library, context)
     else:
         context = ctypes.c_void_p(library.modbus_new_rtu(place.encode(), int(baudrate), b"N", 8, 1))
         library.modbus_set_slave(context, 1)
         library.modbus_connect(context)
         print("ready", flush=True)
-    tables, request = mapping(library), (ctypes.c_uint8 * LONGEST)()
-    while True:
-        length = library.modbus_receive(context, request)
-        if length > 0:
-            library.modbus_reply(context, request, length, tables)
+        while True:
+            serve(library, context)
 
 
 if __name__ == "__main__":
