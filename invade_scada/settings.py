@@ -228,6 +228,17 @@ CELERY_BEAT_SCHEDULE = {
     "forward the outbox": {"task": "pilots.tasks.forward_outbox", "schedule": schedule(1.0), "options": {"expires": 5}},
     "expire set-points": {"task": "pilots.tasks.expire_setpoints", "schedule": schedule(1.0), "options": {"expires": 5}},
     "keep history": {"task": "pilots.tasks.maintain_history", "schedule": schedule(3600.0), "options": {"expires": 600}},
+    "anchor the audit trail": {
+        "task": "pilots.tasks.verify_audit",
+        "schedule": schedule(3600.0),
+        "kwargs": {"full": False},
+        "options": {"expires": 600},
+    },
+    "verify the audit trail": {
+        "task": "pilots.tasks.verify_audit",
+        "schedule": schedule(86400.0),
+        "options": {"expires": 3600},
+    },
     "forget old keys": {"task": "pilots.tasks.forget_old_keys", "schedule": schedule(3600.0), "options": {"expires": 600}},
 }
 

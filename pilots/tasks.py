@@ -10,6 +10,7 @@ from celery import shared_task
 from django.conf import settings
 
 from pilots.api import idempotency
+from pilots.audit.verification import verify_trail
 from pilots.control import services as control
 from pilots.history import services as history
 from pilots.northbound import services as northbound
@@ -41,3 +42,9 @@ def maintain_history() -> int:
 def forget_old_keys() -> int:
     """Idempotency keys older than 48 h are gone."""
     return idempotency.forget_old_keys()
+
+
+@shared_task
+def verify_audit(*, full: bool = True) -> str:
+    """The audit trail is proved, all of it or what came since its newest anchor, and anchored; returns the fault, if any."""
+    return verify_trail(now=datetime.now(UTC), full=full).fault

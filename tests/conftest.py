@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from django.db import connection
+from django.db.backends.base.operations import BaseDatabaseOperations
 from pytest_django import DjangoDbBlocker
 
 import pilots.acquisition.ingest as ingest_module
@@ -14,6 +15,7 @@ import pilots.live.hub as hub_module
 from pilots.acquisition.ingest import Ingest
 from pilots.models import Connection, Device, Pilot, Point
 from tests.builders import make_connection, make_device, make_pilot, make_point
+from tests.tampering import unprotected
 
 
 @dataclass
@@ -34,6 +36,20 @@ def _fresh_hub() -> Iterator[None]:
     if hub_module._hub is not None:
         hub_module._hub.close()
         hub_module._hub = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flushes_empty_the_audit_trail() -> Iterator[None]:
+    """After a test with transactions every table is emptied, by its owner and for that moment without the trail's triggers."""
+    flush = BaseDatabaseOperations.execute_sql_flush
+
+    def flush_unprotected(operations: BaseDatabaseOperations, sql_list: list[str]) -> None:
+        with unprotected():
+            flush(operations, sql_list)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", flush_unprotected)
+        yield
 
 
 @pytest.fixture

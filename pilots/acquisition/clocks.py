@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from django.db import DatabaseError
 
 from pilots.acquisition.batch import Entry
+from pilots.audit.services import record_event
+from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import is_plausible
 from pilots.domain.moments import moment_of
-from pilots.models import AuditEvent, Device
+from pilots.models import Device
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +74,8 @@ class Clocks:
             pilot = Device.objects.filter(code=device).values_list("pilot__code", flat=True).first()
             if pilot is not None:
                 details = {"skew_s": round(skew.total_seconds(), 3)}
-                AuditEvent.objects.create(
+                record_event(
                     at=datetime.now(UTC), actor=ACTOR, action=action, pilot=pilot, subject=device, reason=words, details=details
                 )
-        except DatabaseError as error:
+        except (DatabaseError, AuditUnavailable) as error:
             log.error("%s: %s was not written down: %s", device, action, error)

@@ -18,11 +18,12 @@ from django.db.models import Exists
 
 from pilots.acquisition.address_checks import occupied_by
 from pilots.acquisition.targets import read_plan
+from pilots.audit.services import record_event
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.topology import Protocol
 from pilots.live.hub import hub
-from pilots.models import AuditEvent, Connection, Device, FieldRequest, Lease, RequestKind
+from pilots.models import Connection, Device, FieldRequest, Lease, RequestKind
 from pilots.models.leases import HeldLease
 
 KEPT = timedelta(hours=1)
@@ -177,7 +178,7 @@ def _same_equipment(connection: Connection) -> list[Connection]:
 
 def _note_audit(request: FieldRequest, actor: str, action: str, now: datetime, details: Mapping[str, Any]) -> None:
     device = request.device
-    AuditEvent.objects.create(
+    record_event(
         at=now,
         actor=actor,
         action=action,

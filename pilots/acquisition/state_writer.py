@@ -19,8 +19,9 @@ from django.db import DatabaseError, connection, transaction
 from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.old_data import mark_devices_old
 from pilots.acquisition.threads import DatabaseThreads
+from pilots.audit.services import record_event
 from pilots.domain.topology import LinkState
-from pilots.models import AuditEvent, Connection
+from pilots.models import Connection
 
 if TYPE_CHECKING:
     from pilots.acquisition.supervisor import Supervisor
@@ -178,12 +179,12 @@ def _note_switch(row: StateRow, way: int) -> None:
     for line in Connection.objects.filter(pk__in=row.connections).exclude(active_way=way).select_related("pilot"):
         if not Connection.objects.filter(pk=line.pk, active_way=line.active_way).update(active_way=way):
             continue
-        AuditEvent.objects.create(
+        record_event(
             at=datetime.now(UTC),
             actor=row.owner,
             action="way_switched",
             pilot=line.pilot.code,
             subject=line.name,
-            reason=row.switch[:300],
+            reason=row.switch,
             details={"from": line.active_way, "to": way},
         )

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from pilots.admin.editing import ReadOnlyAdmin, actor_of, related_filter
 from pilots.admin.rights import ByPilot, Everywhere, ModelAdmin, TabularInline, acts_everywhere, person, pilots_where
 from pilots.api.services import TokenError, check_token, create_token, revoke_token
+from pilots.audit.services import record_event
 from pilots.models import AuditEvent, Role, RoleGrant, Scope, ServiceToken, User
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ else:
 
 def note(request: HttpRequest, action: str, subject: object, *, pilot: str = "", **details: Any) -> None:
     """The audit trail has the event."""
-    AuditEvent.objects.create(
-        at=datetime.now(UTC), actor=actor_of(request), action=action, pilot=pilot, subject=str(subject)[:200], details=details
-    )
+    record_event(at=datetime.now(UTC), actor=actor_of(request), action=action, pilot=pilot, subject=str(subject), details=details)
 
 
 class RoleGrantInline(Everywhere, TabularInline):
@@ -227,7 +226,7 @@ class ServiceTokenAdmin(Everywhere, ModelAdmin):
 class AuditEventAdmin(ReadOnlyAdmin):
     """Who did what; security people see all of it, or that of their pilots."""
 
-    list_display = ("at", "actor", "action", "pilot", "subject", "reason")
+    list_display = ("number", "at", "actor", "action", "pilot", "subject", "reason")
     list_filter = ("action", "pilot", "at")
     search_fields = ("actor", "action", "subject", "reason")
     readers = (Role.SECAUD, Role.SECADM)

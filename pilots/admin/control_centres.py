@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy
 from pilots.admin.editing import CheckedForm, ConfigurationAdmin, actor_of
 from pilots.admin.plant import SMALL_JSON
 from pilots.admin.rights import Everywhere, TabularInline, acts_everywhere
+from pilots.audit.services import record_event
 from pilots.control_centres.listener import check_centre, check_centre_point
-from pilots.models import AuditEvent, ControlCentre, ControlCentrePoint, Role
+from pilots.models import ControlCentre, ControlCentrePoint, Role
 
 
 class CentreForm(CheckedForm):
@@ -63,6 +64,6 @@ class ControlCentreAdmin(Everywhere, ConfigurationAdmin):
         """The host looks each second: nothing has to be told."""
 
     def _record(self, request: HttpRequest, row: Any, action: str, details: dict[str, Any]) -> None:
-        AuditEvent.objects.create(
+        record_event(
             at=datetime.now(UTC), actor=actor_of(request), action=f"{action} control centre", subject=str(row), details=details
         )

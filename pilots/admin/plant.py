@@ -21,6 +21,7 @@ from pilots.acquisition.probing import probe_connection
 from pilots.admin.editing import CheckedForm, ConfigurationAdmin, actor_of, related_filter
 from pilots.admin.live_values import age_words, latest_of, quality_words, telling_values, value_words
 from pilots.admin.rights import ByPilot, TabularInline, acts_everywhere
+from pilots.audit.services import record_event
 from pilots.catalogue.editing import (
     adopt_profile,
     check_connection,
@@ -32,7 +33,7 @@ from pilots.catalogue.editing import (
     resolve_again,
 )
 from pilots.domain.errors import CatalogueError
-from pilots.models import AuditEvent, Connection, Device, Link, Pilot, Point, Role
+from pilots.models import Connection, Device, Link, Pilot, Point, Role
 
 #: JSON is a line or two here, not a page.
 SMALL_JSON: dict[Any, dict[str, Any]] = {JSONField: {"widget": forms.Textarea(attrs={"rows": 3, "cols": 60})}}
@@ -228,7 +229,7 @@ class ConnectionAdmin(ConfigurationAdmin):
         level = messages.SUCCESS if result.good else messages.ERROR
         said = _("Test of %(name)s: %(words)s") % {"name": connection.name, "words": result.words}
         messages.add_message(request, level, said)
-        AuditEvent.objects.create(
+        record_event(
             at=datetime.now(UTC),
             actor=actor_of(request),
             action="test connection",

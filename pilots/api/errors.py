@@ -12,6 +12,8 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions, status
 
+from pilots.domain.errors import AuditUnavailable
+
 log = logging.getLogger(__name__)
 PROBLEM_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="INVADE SCADA"'
@@ -107,6 +109,8 @@ def as_problem(error: Exception) -> Problem:
     """The refusal that an exception stands for."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, AuditUnavailable):
+        return Problem(503, error.code, str(error), wait_s=5)
     if isinstance(error, Http404):
         return Problem(404, CODES[404], "No such resource.")
     if isinstance(error, DjangoPermissionDenied):

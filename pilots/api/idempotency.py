@@ -23,6 +23,7 @@ from rest_framework.response import Response
 
 from pilots.api.authentication import client_of
 from pilots.api.errors import Problem, problem_answer
+from pilots.audit.services import audited
 from pilots.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=48)
@@ -68,7 +69,7 @@ def answer_in_transaction(request: Request, key: str, work: Callable[[], Answer]
     if not key:
         return _answer_of(work).response()
     body_sha256 = _body_digest(request)
-    with transaction.atomic():
+    with audited():
         row = _claim(request, key, body_sha256)
         if row is not None:
             answer = _answer_of(work)

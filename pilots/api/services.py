@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from pilots.api.authentication import digest
+from pilots.audit.services import record_event
 from pilots.domain.errors import PilotsError
-from pilots.models import AuditEvent, Device, Pilot, Scope, ServiceToken
+from pilots.models import Device, Pilot, Scope, ServiceToken
 
 
 class TokenError(PilotsError):
@@ -49,7 +50,7 @@ def create_token(
         token.devices.set(found_devices)
         details = {"scopes": token.scopes, "pilots": list(pilots) or "all", "devices": list(devices) or "all", "days": days}
         action = "create token" if existing is None else "replace token"
-        AuditEvent.objects.create(at=now, actor=actor, action=action, subject=name, details=details)
+        record_event(at=now, actor=actor, action=action, subject=name, details=details)
     return secret
 
 
@@ -66,7 +67,7 @@ def revoke_token(token: ServiceToken, *, actor: str, now: datetime) -> bool:
     """The token opens nothing from now on. Returns whether it did until now."""
     if not ServiceToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now):
         return False
-    AuditEvent.objects.create(at=now, actor=actor, action="revoke token", subject=token.name)
+    record_event(at=now, actor=actor, action="revoke token", subject=token.name)
     return True
 
 

@@ -22,11 +22,12 @@ from pilots.api.idempotency import Answer, answer_in_transaction, key_of
 from pilots.api.paging import cursor_of, limit_of, moment_part, page
 from pilots.api.plant_views import find_device, find_pilot
 from pilots.api.setpoint_body import SetpointBody, check_against_point, read_setpoint
+from pilots.audit.services import record_event
 from pilots.control.selectors import record, with_record_data
 from pilots.control.services import cancel_setpoint, request_setpoint
-from pilots.domain.errors import SetpointRejected
-from pilots.domain.setpoint import Issuer, SetpointState
-from pilots.models import AuditEvent, Point, Scope, Setpoint
+from pilots.domain.errors import AuditUnavailable, SetpointRejected
+from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
+from pilots.models import Point, Scope, Setpoint
 
 
 class AuditedView(ApiView):
@@ -36,8 +37,11 @@ class AuditedView(ApiView):
 
     def handle_exception(self, exc: Exception) -> Response:
         problem = as_problem(exc)
-        if self.request.method == "POST" and problem.status_code < 500 and problem.status_code != 429:
-            audit_refusal(self.request, self.action, problem)
+        if self.request.method == "POST" and problem.status_code != 429:
+            try:
+                audit_refusal(self.request, self.action, problem)
+            except AuditUnavailable as unavailable:
+                return super().handle_exception(unavailable)
         return super().handle_exception(exc)
 
 
@@ -154,17 +158,22 @@ def find_setpoint(client: Client, setpoint: str) -> Setpoint:
 
 
 def audit_refusal(request: Request, action: str, problem: Problem) -> None:
-    """Who asked for what and why it was refused; bodies are kept only as far as they name a device and a point."""
+    """Who asked for what and why it was refused; bodies are kept only as far as they name a device and a point.
+
+    What fails at our side (5xx) is no refusal.
+    """
+    if problem.status_code >= 500:
+        return
     body: Any = getattr(request, "_full_data", None)
     form = body if isinstance(body, dict) else {}
     subject = "/".join(str(form.get(name, ""))[:64] for name in ("device", "point") if form.get(name))
-    AuditEvent.objects.create(
+    record_event(
         at=timezone.now(),
         actor=getattr(getattr(request, "_user", None), "name", "") or "unknown",
         action=action,
-        subject=(subject or request.path)[:200].replace("\0", ""),
-        reason=problem.sentence[:300].replace("\0", ""),
-        details={"code": problem.code, "field": problem.field.replace("\0", ""), "status": problem.status_code},
+        subject=subject or request.path,
+        reason=problem.sentence,
+        details={"code": problem.code, "field": problem.field, "status": problem.status_code},
     )
 
 
@@ -191,14 +200,21 @@ def _requested(client: Client, point: Point, body: SetpointBody, now: datetime) 
         )
     except SetpointRejected as refusal:
         status = 409 if refusal.code == "duplicate_id" else 422
-        raise Problem(status, str(refusal.code), refusal.reason, field=refusal.field or "id") from refusal
+        raise _problem(refusal, status, field=refusal.field or "id") from refusal
 
 
 def _cancelled(setpoint: Setpoint, actor: str, reason: str) -> Setpoint:
     try:
         return cancel_setpoint(setpoint, actor=actor, reason=reason, now=timezone.now())
     except SetpointRejected as refusal:
-        raise Problem(409, str(refusal.code), refusal.reason) from refusal
+        raise _problem(refusal, 409) from refusal
+
+
+def _problem(refusal: SetpointRejected, status: int, field: str = "") -> Problem:
+    """The refusal as an answer; 503, which no Idempotency-Key keeps, where trying again may help."""
+    if refusal.code == RejectCode.AUDIT_UNAVAILABLE:
+        return Problem(503, refusal.code, refusal.reason, wait_s=5)
+    return Problem(status, str(refusal.code), refusal.reason, field=field)
 
 
 def _record(pk: UUID) -> dict[str, Any]:

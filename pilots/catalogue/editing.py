@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from pilots.audit.services import record_event
 from pilots.catalogue.checks import address_fault, profile_fault, way_fault
 from pilots.catalogue.includes import serves
 from pilots.catalogue.loader import load_profile, resolve_points
@@ -20,7 +21,7 @@ from pilots.catalogue.services import note_change, point_columns, put_points
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointSpec
 from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol, Way
-from pilots.models import AuditEvent, Connection, Device, Link, Pilot, Point, PointTest, Setpoint
+from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Setpoint
 
 #: OCPP 1.6 security whitepaper, 3.2.1: the AuthorizationKey has 16 to 20 bytes, written as hexadecimal.
 KEY_BYTES = 20
@@ -33,8 +34,7 @@ def record_edit(
 ) -> None:
     """The pilot's revision has risen, so gateways and pages notice, and the audit trail says who changed what."""
     note_change(pilot)
-    form = dict(details or {})
-    AuditEvent.objects.create(at=now, actor=actor, action=action, pilot=pilot.code, subject=subject[:200], details=form)
+    record_event(at=now, actor=actor, action=action, pilot=pilot.code, subject=subject, details=details)
 
 
 def check_pilot_row(pilot: Pilot) -> None:

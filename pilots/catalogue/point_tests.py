@@ -1,31 +1,29 @@
 """The point-to-point test of a pilot: each point seen at the device and on our screen, and the whole list signed. [operation]
 
-A signature is an HMAC-SHA256 over the list's canonical JSON (RFC 8785's idea: sorted keys, no spaces, UTF-8) under a key derived
-from the installation's secret key, so this installation can tell whether a list, or its export, is what was signed.
+The signature (`signing`) is over the list's content, so this installation can tell whether a list, or its export, is what was
+signed.
 """
 
 from __future__ import annotations
 
 import csv
-import hmac
 import io
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
-from django.utils.crypto import salted_hmac
 
+from pilots.audit.services import record_event
 from pilots.catalogue.link_points import is_link_point
 from pilots.catalogue.point_table import safe_cell, unsafe_text
+from pilots.catalogue.signing import is_signed, signature_of
 from pilots.domain.errors import CatalogueError
-from pilots.models import AuditEvent, Pilot, Point, PointTest, PointTestList, User
+from pilots.models import Pilot, Point, PointTest, PointTestList, User
 
 FORMAT = "invade-point-test/1"
 _SALT = "pilots.catalogue.point_tests"
-_PREFIX = "hmac-sha256:"
 _HEAD = ("format", "pilot", "name", "started_at", "started_by", "signed_at", "signed_by", "remark")
 _COLUMNS = ("point", "unit", "expected", "shown", "result", "tested_at", "tested_by", "remark")
 
@@ -90,7 +88,7 @@ def sign(test_list: PointTestList, user: User, now: datetime, remark: str = "") 
         listed = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
         raise CatalogueError(f"{untested.count()} points are not tested: {listed}", field="tests")
     test_list.signed_at, test_list.signed_by, test_list.remark = now, user, remark.strip()[:300]
-    test_list.signature = _signature(_content(test_list), settings.SECRET_KEY)
+    test_list.signature = signature_of(_content(test_list), _SALT)
     test_list.save(update_fields=["signed_at", "signed_by", "remark", "signature"])
     counts = {name: test_list.tests.filter(passed=value).count() for name, value in _RESULTS.items()}
     _audit(test_list, user.username, "sign point test", {**counts, "signature": test_list.signature}, now)
@@ -100,7 +98,7 @@ def sign(test_list: PointTestList, user: User, now: datetime, remark: str = "") 
 def verify(test_list: PointTestList) -> bool:
     """Whether the rows, as they stand in the database, are what was signed; an unsigned list is not."""
     test_list = PointTestList.objects.get(pk=test_list.pk)
-    return test_list.signed_at is not None and _is_signed(_content(test_list), test_list.signature)
+    return test_list.signed_at is not None and is_signed(_content(test_list), _SALT, test_list.signature)
 
 
 def export_json(test_list: PointTestList) -> bytes:
@@ -128,7 +126,7 @@ def verify_export(file: bytes) -> bool:
         signature = form.pop("signature")
     except (ValueError, KeyError, AttributeError, csv.Error):
         return False
-    return isinstance(signature, str) and form.get("signed_at") != "" and _is_signed(form, signature)
+    return isinstance(signature, str) and form.get("signed_at") != "" and is_signed(form, _SALT, signature)
 
 
 _RESULTS: dict[str, bool | None] = {"passed": True, "failed": False, "not applicable": None}
@@ -187,18 +185,5 @@ def _from_csv(text: str) -> dict[str, Any]:
     return {**form, "tests": tests}
 
 
-def _signature(content: Mapping[str, Any], secret: str | bytes) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return _PREFIX + salted_hmac(_SALT, canonical, secret=secret, algorithm="sha256").hexdigest()
-
-
-def _is_signed(content: Mapping[str, Any], signature: str) -> bool:
-    """Also under an earlier secret key, as long as settings name it."""
-    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return any(hmac.compare_digest(_signature(content, secret).encode(), signature.encode()) for secret in secrets)
-
-
 def _audit(test_list: PointTestList, actor: str, action: str, details: Mapping[str, Any], now: datetime) -> None:
-    AuditEvent.objects.create(
-        at=now, actor=actor, action=action, pilot=test_list.pilot.code, subject=str(test_list)[:200], details=dict(details)
-    )
+    record_event(at=now, actor=actor, action=action, pilot=test_list.pilot.code, subject=str(test_list), details=details)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 
 from pilots.control.transitions import change, full, move
+from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import Quality, Validity, aged
 from pilots.domain.setpoint import SetpointState, feedback_shows
 from pilots.live.frames import Change
 from pilots.models import LatestValue, Point, Setpoint
 
+log = logging.getLogger(__name__)
 S = SetpointState
 _OPEN = [S.DISPATCHED, S.UNKNOWN]
 
@@ -22,14 +25,20 @@ def pending_points() -> set[int]:
 
 
 def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[Change]:
-    """Set-points that these measurements prove are executed; returns the changes to publish after the commit."""
+    """Set-points that these measurements prove are executed; returns the changes to publish after the commit.
+
+    One that cannot be audited stays open: values are stored all the same.
+    """
     changes = []
     for setpoint, feedback in _awaited():
         measurement = latest.get(feedback.pk)
         if measurement is None or not _proves(setpoint, measurement.value, measurement.quality, measurement.received_time):
             continue
-        if _executed(setpoint, feedback, measurement.value, now, published=False):
-            changes.append(change(setpoint))
+        try:
+            if _executed(setpoint, feedback, measurement.value, now, published=False):
+                changes.append(change(setpoint))
+        except AuditUnavailable as error:
+            log.error("set-point %s stays %s: %s", setpoint.pk, setpoint.state, error)
     return changes
 
 

@@ -1,32 +1,33 @@
 """The one door for set-points and the only writer of their table. [operation]
 
 operator | INVADE -> `request_setpoint` -> checks -> claimed by the gateway that holds the connection -> device -> feedback.
-Every transition is one conditional UPDATE plus one event in one transaction; a device's answer makes a set-point
-*dispatched*, only the measurement makes it *executed*.
+Every transition is one conditional UPDATE plus one event and one audit row in one transaction; a device's answer makes a
+set-point *dispatched*, only the measurement makes it *executed*. Without an audit row nothing is taken and nothing is sent.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, Q
 
+from pilots.audit.services import audited
 from pilots.control.circumstances import circumstances
 from pilots.control.feedback import give_up, settle
 from pilots.control.selectors import holder
-from pilots.control.transitions import add_event, full, move, publish
-from pilots.domain.errors import SetpointRejected
+from pilots.control.transitions import add_event, audit, full, move, publish
+from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import DEFAULT_PRIORITY, MAX_VALIDITY, Issuer, RejectCode, SetpointState, Wish, check_setpoint
 from pilots.live.hub import hub
-from pilots.models import AuditEvent, LatestValue, Lease, Point, Setpoint, User
+from pilots.models import LatestValue, Lease, Point, Setpoint, User
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def request_setpoint(
     """A record of the wish stands, validated or rejected with its reason; the gateway is woken for a validated one.
 
     `value` in `unit`, load convention. Raises SetpointRejected, and nothing is stored: `duplicate_id` when another record
-    has this id, `out_of_range` for what is no finite number.
+    has this id, `out_of_range` for what is no finite number, `audit_unavailable` when the audit trail cannot be written.
     """
     if isinstance(value, bool) or not math.isfinite(value):
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The value is not a finite number.", field="value")
@@ -101,26 +102,19 @@ def request_setpoint(
         received_at=now,
         before=_measured(point),
     )
-    with transaction.atomic():
+    with _audited_or_refused():
         # One wish at a time for a point: two that arrive together must not both find it free.
         Point.objects.select_for_update(no_key=True).get(pk=point.pk)
         _store(setpoint)
-        _note_audit(setpoint, now)
+        _audit_request(setpoint, now)
         _validate(setpoint, wish, now)
     return setpoint
 
 
 def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetime) -> Setpoint:
     """The set-point is cancelled if it was still open; an executed one is released. Raises SetpointRejected when it is over."""
-    with transaction.atomic():
-        AuditEvent.objects.create(
-            at=now,
-            actor=actor,
-            action="cancel set-point",
-            pilot=setpoint.point.device.pilot.code,
-            subject=str(setpoint.pk),
-            reason=reason[:300],
-        )
+    with _audited_or_refused():
+        audit(setpoint, "cancel set-point", now=now, actor=actor, reason=reason)
         open_states = [S.RECEIVED, S.VALIDATED, S.DISPATCHED]
         if move(setpoint, open_states, S.CANCELLED, now=now, actor=actor, reason=reason or "Cancelled."):
             setpoint.refresh_from_db()
@@ -134,17 +128,31 @@ def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetim
 
 
 def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bool:
-    """True exactly once, for the worker that holds the connection's lease, while the set-point is valid."""
+    """True exactly once, for the worker that holds the connection's lease, while the set-point is valid.
+
+    Without an audit row of the claim there is none: the set-point waits, and expires if the trail stays away.
+    """
+    try:
+        with audited():
+            claimed = _claim(setpoint, lease, now)
+    except AuditUnavailable as error:
+        log.error("set-point %s is not sent: %s", setpoint.pk, error)
+        return False
+    if claimed:
+        setpoint.claimed_at, setpoint.claim_epoch = now, lease.epoch
+    return claimed
+
+
+def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
     lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
     claimable = Setpoint.objects.filter(
         Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now, valid_until__gt=now
     )
-    with transaction.atomic():
-        if setpoint.valid_from > setpoint.received_at and not _may_begin(setpoint, now):
-            return False
-        if not claimable.update(claimed_at=now, claim_epoch=lease.epoch):
-            return False
-    setpoint.claimed_at, setpoint.claim_epoch = now, lease.epoch
+    if setpoint.valid_from > setpoint.received_at and not _may_begin(setpoint, now):
+        return False
+    if not claimable.update(claimed_at=now, claim_epoch=lease.epoch):
+        return False
+    audit(setpoint, "claim set-point", now=now, actor=lease.owner, epoch=lease.epoch)
     return True
 
 
@@ -327,16 +335,29 @@ def _store(setpoint: Setpoint) -> None:
     add_event(setpoint, S.RECEIVED, now=setpoint.received_at, actor=setpoint.requested_by, reason=setpoint.reason)
 
 
-def _note_audit(setpoint: Setpoint, now: datetime) -> None:
-    device = setpoint.point.device
-    details: dict[str, Any] = {"value": setpoint.value, "unit": setpoint.unit, "mode": setpoint.mode, "id": str(setpoint.pk)}
-    details |= {"before": setpoint.before, "valid_until": setpoint.valid_until.isoformat(), "issuer": setpoint.issuer}
-    AuditEvent.objects.create(
-        at=now,
+def _audit_request(setpoint: Setpoint, now: datetime) -> None:
+    capability = setpoint.point.spec.capability
+    audit(
+        setpoint,
+        "request set-point",
+        now=now,
         actor=setpoint.requested_by,
-        action="request set-point",
-        pilot=device.pilot.code,
-        subject=f"{device.code}/{setpoint.point.name}",
         reason=setpoint.reason,
-        details=details,
+        issuer=setpoint.issuer,
+        value=setpoint.value,
+        unit=setpoint.unit,
+        mode=setpoint.mode,
+        before=setpoint.before,
+        limits=None if capability is None else [capability.minimum, capability.maximum],
+        valid_until=setpoint.valid_until,
     )
+
+
+@contextmanager
+def _audited_or_refused() -> Iterator[None]:
+    """A transaction with its audit rows. Raises SetpointRejected `audit_unavailable`, and nothing is stored."""
+    try:
+        with audited():
+            yield
+    except AuditUnavailable as error:
+        raise SetpointRejected(RejectCode.AUDIT_UNAVAILABLE, str(error)) from error

@@ -1,4 +1,4 @@
-"""One transition of a set-point: a conditional UPDATE, its event and its frame. [operation]"""
+"""One transition of a set-point: a conditional UPDATE, its event, its audit row and its frame. [operation]"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from pilots.audit.services import record_event
 from pilots.control.selectors import record
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import Change
@@ -30,7 +31,10 @@ def move(
     changes: dict[str, Any] | None = None,
     published: bool = True,
 ) -> bool:
-    """One transition, if the row is still in an allowed state: the UPDATE decides every race. True when it happened."""
+    """One transition, if the row is still in an allowed state: the UPDATE decides every race. True when it happened.
+
+    Raises AuditUnavailable, and the state is what it was.
+    """
     columns: dict[str, Any] = {"state": new, "code": code, "explanation": reason[:300]} | (changes or {})
     if new.terminal:
         columns["finished_at"] = now
@@ -39,9 +43,10 @@ def move(
     with transaction.atomic():
         if not Setpoint.objects.filter(pk=setpoint.pk, state__in=allowed).update(**columns):
             return False
+        add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
+        audit(setpoint, f"set-point {new}", now=now, actor=actor, reason=reason, code=code, raw=raw[:500])
         for name, value in columns.items():
             setattr(setpoint, name, value)
-        add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
         if published:
             publish(setpoint.pk)
     return True
@@ -53,6 +58,20 @@ def add_event(
     """The transition stands in the set-point's story."""
     SetpointEvent.objects.create(
         setpoint=setpoint, state=state, at=now, actor=actor[:120], code=code, reason=reason[:300], raw=raw[:500]
+    )
+
+
+def audit(setpoint: Setpoint, action: str, *, now: datetime, actor: str, reason: str = "", **details: Any) -> None:
+    """The audit trail says what happened to the set-point; empty details are left out."""
+    told = {name: value for name, value in details.items() if value not in (None, "")}
+    record_event(
+        at=now,
+        actor=actor,
+        action=action,
+        pilot=setpoint.point.device.pilot.code,
+        subject=f"{setpoint.point.device.code}/{setpoint.point.name}",
+        reason=reason,
+        details={"id": str(setpoint.pk), **told},
     )
 
 

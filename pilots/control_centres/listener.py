@@ -20,15 +20,16 @@ import orjson
 from django.conf import settings
 from django.db import connections
 
+from pilots.audit.services import record_event
 from pilots.control.services import request_setpoint
-from pilots.domain.errors import CatalogueError, PilotsError
+from pilots.domain.errors import AuditUnavailable, CatalogueError, PilotsError
 from pilots.domain.measurement import Measurement
 from pilots.domain.point import PointKind
 from pilots.domain.quality import Quality
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.drivers.iec104.server import OBJECT_TYPES, ControlledStation, ServedObject, ServerOptions
 from pilots.live.hub import hub
-from pilots.models import AuditEvent, ControlCentre, ControlCentrePoint, LatestValue, Point
+from pilots.models import ControlCentre, ControlCentrePoint, LatestValue, Point
 
 log = logging.getLogger(__name__)
 
@@ -253,8 +254,10 @@ class CentreListener:
 
     def _refuse(self, point: Point, value: float, reason: str, now: datetime, actor: str) -> None:
         log.warning("%s: %s = %g refused: %s", actor, point, value, reason)
-        details = {"value": value if abs(value) < float("inf") else str(value)}
-        pilot = point.device.pilot.code
-        AuditEvent.objects.create(
-            at=now, actor=actor, action="refuse set-point", pilot=pilot, subject=str(point), reason=reason[:300], details=details
-        )
+        pilot, form = point.device.pilot.code, {"value": value}
+        try:
+            record_event(
+                at=now, actor=actor, action="refuse set-point", pilot=pilot, subject=str(point), reason=reason, details=form
+            )
+        except AuditUnavailable as error:  # the refusal stands, and the log has it
+            log.error("%s", error)

@@ -7,6 +7,7 @@ PilotsError
  │   ├─ AnswerTimeout       the request left, no answer came: outcome unknown
  │   ├─ ProtocolViolation   the peer spoke, but not the protocol
  │   └─ DeviceRefused       the device answered no (its own code)
+ ├─ AuditUnavailable        the audit trail cannot be written, so nothing is done
  ├─ SetpointRejected        a check said no (code of docs/api.md, sentence)
  └─ NorthboundError         something between us and the INVADE platform
      ├─ PlatformDown        try again later
@@ -76,6 +77,16 @@ class SetpointRejected(PilotsError):
     def __init__(self, code: str, reason: str, *, field: str = "") -> None:
         self.code, self.reason, self.field = code, reason, field
         super().__init__(reason)
+
+
+class AuditUnavailable(PilotsError):
+    """Without an audit event no deed: nothing was done."""
+
+    code = "audit_unavailable"
+    permanent = False
+
+    def __init__(self) -> None:
+        super().__init__("The audit trail cannot be written, so nothing was done. Tell the administrator.")
 
 
 class NorthboundError(PilotsError):

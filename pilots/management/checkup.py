@@ -20,12 +20,14 @@ from django.db.models import Max, Min
 
 from invade_scada.celery import app
 from invade_scada.ports import read_ports
+from pilots.audit.selectors import head, is_protected, last_verification
 from pilots.catalogue.loader import load_pilots, load_profiles, load_use_cases
 from pilots.domain.errors import CatalogueError
 from pilots.domain.topology import LinkState
 from pilots.models import Connection, LatestValue, Lease, OutboxMessage, OutboxState, Pilot
 
 LEAST_FREE_BYTES = 2 * 1024**3
+LONGEST_UNVERIFIED = timedelta(days=2)
 LONGEST_BACKLOG = timedelta(minutes=5)
 CLOCK_TOLERANCE = timedelta(seconds=5)
 ROLES = ("web", "field", "worker", "beat")
@@ -55,7 +57,7 @@ def check_up() -> list[Finding]:
     findings += [*_look("static files", _static), *_look("catalogue", _catalogue)]
     if tables:
         looks: dict[str, Callable[[], Iterator[Finding]]] = {"pilots": _pilots, "roles": _roles, "connections": _connections}
-        looks |= {"outbox": _outbox, "clock": _clock}
+        looks |= {"outbox": _outbox, "clock": _clock, "audit trail": _audit}
         for what, look in looks.items():
             findings += _look(what, look)
     return findings
@@ -254,3 +256,18 @@ def _clock() -> Iterator[Finding]:
         )
     else:
         yield _well("clock", f"newest value received {-ahead.total_seconds():.0f} s ago")
+
+
+def _audit() -> Iterator[Finding]:
+    what, verdict = "audit trail", last_verification()
+    rows = f"{head()[0]} rows"
+    if not is_protected():
+        yield _broken(what, f"{rows}, and its table can be changed: triggers of the migrations are missing or disabled")
+    elif verdict is None:
+        yield _notice(what, f"{rows}, never verified: the worker does it each hour, or manage.py verify_audit")
+    elif verdict.fault:
+        yield _broken(what, f"{rows}. {verdict.fault}")
+    elif datetime.now(UTC) - verdict.at > LONGEST_UNVERIFIED:
+        yield _notice(what, f"{rows}, last verified {verdict.at:%Y-%m-%d %H:%M:%S} UTC: manage.py verify_audit")
+    else:
+        yield _well(what, f"{rows}, verified up to {verdict.number} at {verdict.at:%Y-%m-%d %H:%M:%S} UTC")

@@ -16,11 +16,12 @@ from django.core.management import call_command
 from django.db import transaction
 
 from invade_scada import env
+from pilots.audit.services import record_event
 from pilots.catalogue.loader import load_pilots, profiles_of
 from pilots.catalogue.services import commission_pilot
 from pilots.domain.topology import Protocol
 from pilots.history.services import ensure_partitions
-from pilots.models import AuditEvent, Device, Pilot, Scope, ServiceToken, User
+from pilots.models import Device, Pilot, Scope, ServiceToken, User
 
 SECRETS_FILE = "simulator_secrets.json"
 
@@ -48,7 +49,7 @@ def prepare_admin() -> str | None:
     given = env.text("INVADE_ADMIN_PASSWORD")
     password = given or secrets.token_urlsafe(12)
     User.objects.create_superuser("admin", password=password)
-    AuditEvent.objects.create(at=datetime.now(UTC), actor="first run", action="create user", subject="admin")
+    record_event(at=datetime.now(UTC), actor="first run", action="create user", subject="admin")
     return None if given else password
 
 

@@ -1,6 +1,6 @@
 """Everything the database keeps. Samples are no model: `pilots.history` writes and reads them as arrays."""
 
-from pilots.models.access import AuditEvent, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
+from pilots.models.access import AuditEvent, AuditVerification, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
 from pilots.models.links import LinkHour
@@ -11,6 +11,7 @@ from pilots.models.values import LatestValue
 
 __all__ = [
     "AuditEvent",
+    "AuditVerification",
     "Connection",
     "ControlCentre",
     "ControlCentrePoint",

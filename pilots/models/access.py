@@ -132,8 +132,13 @@ class IdempotencyKey(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Who did what, when and why. Rows are only ever added."""
+    """Who did what, when and why. Rows are only ever added, by `pilots.audit` alone; the database refuses everything else.
 
+    `number` runs without gaps in the order of commits, `hash` chains each row to the one before (domain/chain.py). Until a
+    row's own transaction commits on PostgreSQL it has no number, and `hash` covers its content alone.
+    """
+
+    number = models.BigIntegerField(_("number"), unique=True, null=True, editable=False)
     at = models.DateTimeField(_("time"), db_index=True)
     actor = models.CharField(_("actor"), max_length=120)
     action = models.CharField(_("action"), max_length=64)
@@ -141,11 +146,25 @@ class AuditEvent(models.Model):
     subject = models.CharField(_("subject"), max_length=200, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     details = models.JSONField(_("details"), default=dict, blank=True)
+    hash = models.CharField(_("hash"), max_length=64, editable=False)
 
     class Meta:
         ordering = ["-id"]
         verbose_name = _("audit event")
         verbose_name_plural = _("audit events")
+        indexes = [models.Index(fields=["pilot", "number"], name="audit_of_pilot")]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {self.actor} {self.action} {self.subject}"
+
+
+class AuditVerification(models.Model):
+    """How the last verification of the audit trail ended: one row, for pages and probes. The proof is the anchors' file."""
+
+    at = models.DateTimeField()
+    number = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+    fault = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return self.fault or f"verified up to {self.number}"

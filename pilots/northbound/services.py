@@ -13,8 +13,9 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from invade_scada.ports import read_ports
+from pilots.audit.services import record_event
 from pilots.domain.errors import PlatformDown, PlatformRefused
-from pilots.models import AuditEvent, OutboxMessage, OutboxState, Pilot
+from pilots.models import OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import HeldLease, take_lease
 from pilots.northbound.client import InvadeClient
 from pilots.northbound.messages import rfc3339, written_values
@@ -133,7 +134,7 @@ def offer_again(messages: QuerySet[OutboxMessage], *, actor: str, now: datetime)
     refused = list(messages.exclude(refused_at=None).select_related("pilot"))
     OutboxMessage.objects.filter(pk__in=[message.pk for message in refused]).update(refused_at=None, refusal="")
     for message in refused:
-        AuditEvent.objects.create(
+        record_event(
             at=now,
             actor=actor,
             action="offer message again",

@@ -10,6 +10,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
+from pilots.audit.selectors import head, last_verification
 from pilots.domain.topology import LinkState, Protocol
 from pilots.models import Connection, Lease, OutboxMessage, Scope, ServiceToken, Setpoint
 from pilots.ui.access import public
@@ -76,6 +77,7 @@ def _gauges() -> list[tuple[str, float]]:
     gauges.append(("invade_outbox_set_aside", OutboxMessage.objects.exclude(refused_at=None).count()))
     for state, count in Setpoint.objects.values_list("state").annotate(Count("pk")):
         gauges.append((f'invade_setpoints{{state="{state}"}}', count))
+    gauges += _audit_gauges()
     for connection in Connection.objects.all():
         labels = f'{{connection="{connection.name}"}}'
         gauges.append((f"invade_connection_up{labels}", int(connection.state == LinkState.UP)))
@@ -84,6 +86,16 @@ def _gauges() -> list[tuple[str, float]]:
             for name, value in connection.statistics.items()
             if isinstance(value, int | float)
         ]
+    return gauges
+
+
+def _audit_gauges() -> list[tuple[str, float]]:
+    gauges: list[tuple[str, float]] = [("invade_audit_rows", head()[0])]
+    verdict = last_verification()
+    if verdict is not None:
+        gauges.append(("invade_audit_intact", int(not verdict.fault)))
+        gauges.append(("invade_audit_verified_rows", verdict.number))
+        gauges.append(("invade_audit_verified_timestamp_seconds", verdict.at.timestamp()))
     return gauges
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,14 +11,17 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
+from pilots.domain.errors import AuditUnavailable
 from pilots.models import Role, User
 from pilots.ui.access import Access, Door, declared_access
 
+log = logging.getLogger(__name__)
 Next = Callable[[HttpRequest], HttpResponse]
 
 
@@ -77,6 +81,16 @@ class DenyByDefaultMiddleware:
         if not request.user.is_authenticated:
             return _ask_to_log_in(request)
         return self._let_in(request, access, kwargs)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """Without an audit event no deed: said as a refusal, whatever view it was."""
+        if not isinstance(error, AuditUnavailable):
+            return None
+        log.error("%s %s refused: %s", request.method, request.path, error)
+        reason = _("The audit trail cannot be written, so nothing was done. Tell the administrator.")
+        if wants_json(request):
+            return JsonResponse({"code": error.code, "reason": reason, "field": ""}, status=503)
+        return render(request, "503.html", {"reason": reason}, status=503)
 
     def _let_in(self, request: HttpRequest, access: Access, kwargs: dict[str, Any]) -> HttpResponseBase | None:
         user = request.user

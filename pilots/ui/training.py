@@ -9,8 +9,9 @@ from typing import Any
 
 from django.conf import settings
 
+from pilots.audit.services import record_event
 from pilots.domain.topology import Protocol
-from pilots.models import AuditEvent, Pilot, Point, Role, User
+from pilots.models import Pilot, Point, Role, User
 from pilots.simulators.control_client import SimulatorControl
 from pilots.simulators.faults import MOMENTS_S, OPTIONS, FaultKind
 from pilots.ui.training_words import FIGURE_WORDS, KIND_WORDS, OPTION_WORDS, PROTOCOL_NAMES
@@ -91,12 +92,12 @@ def points_of(device: str) -> list[str]:
 
 def note_deed(action: str, fault: Mapping[str, Any], *, actor: str, now: datetime, reason: str = "") -> None:
     """The audit trail says who started or ended which fault, or switched which medium."""
-    AuditEvent.objects.create(
+    record_event(
         at=now,
         actor=actor,
         action=action,
         pilot=fault["pilot"],
-        subject=f"{fault['kind']} at {fault['target']}"[:200],
-        reason=reason[:300],
-        details=dict(fault),
+        subject=f"{fault['kind']} at {fault['target']}",
+        reason=reason,
+        details=fault,
     )

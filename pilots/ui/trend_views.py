@@ -116,7 +116,7 @@ def trends_export(request: HttpRequest, **_route: str) -> HttpResponse | Streami
     except BadWindow as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     lines = csv_lines(points, stream_samples(points, window.start, window.end), ZoneInfo(pilot.time_zone))
-    response = StreamingHttpResponse(_off_the_loop(lines), content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(off_the_loop(lines), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{pilot.code}-{window.start:%Y%m%dT%H%MZ}.csv"'
     return response
 
@@ -166,7 +166,7 @@ class _Echo:
         return line
 
 
-async def _off_the_loop(lines: Iterator[str]) -> AsyncIterator[str]:
+async def off_the_loop(lines: Iterator[str]) -> AsyncIterator[str]:
     """The chunks, each read in a worker thread: a long export must not hold up the live frames."""
     fetch = sync_to_async(lambda: next(lines, None), thread_sensitive=True)
     while (chunk := await fetch()) is not None:

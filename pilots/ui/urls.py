@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from pilots.ui import (
+    audit_views,
     commissioning_views,
     link_views,
     point_test_views,
@@ -59,6 +60,8 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("totals", views.totals, name="totals"),
     path("favicon.ico", views.favicon),
+    path("audit/", audit_views.audit_page, name="audit"),
+    re_path(r"^audit/export\.(?P<kind>csv|jsonl)$", audit_views.audit_export, name="audit_export"),
     path("training/", training_views.training_page, name="training"),
     path("training/field", training_views.training_field, name="training_field"),
     path("training/start", training_views.start_fault, name="start_fault"),

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
-from pilots.models import Connection, Lease, OutboxMessage
+from pilots.audit.services import record_event
+from pilots.audit.verification import verify_trail
+from pilots.models import AuditVerification, Connection, Lease, OutboxMessage
 from tests.builders import make_latest
 from tests.conftest import Battery
+from tests.tampering import unprotected
 
 pytestmark = pytest.mark.django_db
 
@@ -71,3 +75,17 @@ def test_a_secret_that_others_read_and_a_clock_set_back_need_repair(data_dir: Pa
     assert told["secret"].startswith("BROKEN others may read")
     assert "clock was set back" in told["clock"]
     assert told["verdict"] == "ends needs repair: secret, clock"
+
+
+def test_the_audit_trail_is_told_with_its_last_verification(data_dir: Path) -> None:
+    assert doctor()["audit trail"].startswith("notice 0 rows, never verified")
+    record_event(at=datetime.now(UTC), actor="ana", action="test")
+    connection.check_constraints()
+    verify_trail(now=datetime.now(UTC))
+    assert doctor()["audit trail"].startswith("ok 1 rows, verified up to 1 at ")
+    AuditVerification.objects.update(at=datetime.now(UTC) - timedelta(days=3))
+    assert doctor()["audit trail"].startswith("notice 1 rows, last verified ")
+    AuditVerification.objects.update(fault="Row 1 is missing")
+    assert doctor()["audit trail"] == "BROKEN 1 rows. Row 1 is missing"
+    with unprotected():
+        assert doctor()["audit trail"].startswith("BROKEN 1 rows, and its table can be changed")

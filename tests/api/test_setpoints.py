@@ -13,6 +13,7 @@ from django.db import connection
 from pilots.models import AuditEvent, IdempotencyKey, Setpoint
 from tests.api.conftest import Api, Plant, api, build_plant, problem
 from tests.builders import make_point, make_token
+from tests.tampering import trail_out_of_order
 
 
 def wish(**fields: Any) -> dict[str, Any]:
@@ -161,6 +162,25 @@ def test_a_failure_of_ours_keeps_no_answer(plant: Plant, monkeypatch: pytest.Mon
         broken.setattr("pilots.api.setpoint_views.request_setpoint", lambda **_: 1 / 0)
         problem(client.post("/setpoints", body, key="k"), 500, "internal_error")
     assert client.post("/setpoints", body, key="k").status_code == 202
+
+
+def test_a_set_point_that_cannot_be_audited_is_refused_and_may_be_tried_again(plant: Plant) -> None:
+    client, body = api("control"), wish()
+    with trail_out_of_order():
+        answer = client.post("/setpoints", body, key="k")
+        problem(client.post("/setpoints", wish(device="none"), key="k2"), 503, "audit_unavailable")
+    assert problem(answer, 503, "audit_unavailable")["detail"].startswith("The audit trail cannot be written")
+    assert answer["Retry-After"] == "5"
+    assert (Setpoint.objects.count(), IdempotencyKey.objects.count(), AuditEvent.objects.count()) == (0, 0, 0)
+    assert client.post("/setpoints", body, key="k").status_code == 202
+
+
+def test_a_cancelling_that_cannot_be_audited_is_refused(plant: Plant) -> None:
+    client = api("control")
+    found = client.post("/setpoints", wish(), key="k").json()
+    with trail_out_of_order():
+        problem(client.post(f"/setpoints/{found['id']}/cancel", {}), 503, "audit_unavailable")
+    assert Setpoint.objects.get().state == "validated"
 
 
 @pytest.mark.django_db(transaction=True)

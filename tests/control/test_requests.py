@@ -146,7 +146,7 @@ def test_a_stronger_wish_supersedes_a_weaker_one(wish: Wish) -> None:
 
 def test_every_wish_stands_in_the_audit_trail(wish: Wish) -> None:
     setpoint = wish(reason="peak shaving")
-    event = AuditEvent.objects.get()
+    event = AuditEvent.objects.get(action="request set-point")
     assert (event.actor, event.subject, event.reason) == ("ana", "es-STO01/p_set", "peak shaving")
     assert event.details["id"] == str(setpoint.pk)
 

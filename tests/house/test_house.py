@@ -53,6 +53,15 @@ def test_no_module_is_longer_than_four_hundred_lines() -> None:
     assert [name for name, text in texts(WRITTEN) if len(text.splitlines()) > 400] == []
 
 
+def test_the_audit_trail_has_one_writer() -> None:
+    """Everybody else records through `pilots.audit.services` and only reads the rows."""
+    writes = re.compile(r"\bAuditEvent\((?!models\.Model)|\bAuditEvent\.objects\.\w*create|pilots_auditevent")
+    assert [name for name, text in texts(WRITTEN) if writes.search(text)] == [
+        "pilots/audit/selectors.py",
+        "pilots/audit/services.py",
+    ]
+
+
 def test_every_module_says_what_it_is() -> None:
     silent = [name for name, text in texts(WRITTEN) if text.strip() and not text.lstrip().startswith(('"""', 'r"""'))]
     assert silent == []
