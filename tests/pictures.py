@@ -15,6 +15,7 @@ PLACE = ROOT / "docs" / "pictures"
 LARGEST = 300_000
 #: A picture shows a life of some seconds: sessions, pushes and a state of charge that has moved.
 SETTLE_MS = 4_000
+PATIENCE_MS = 120_000
 #: A row that is wrong beside rows that are right: the page shows both before anything changes.
 TABLE = """device,point,deadband,period_s
 no-SM01,active_power,75,
@@ -114,6 +115,7 @@ def photograph_links(person: Visitor) -> None:
 
 def visitor(scada: Installation, browser: Browser, **window: object) -> Visitor:
     found = Visitor(browser, lambda: scada.url, **window)
+    found.page.set_default_timeout(PATIENCE_MS)
     found.sign_in()
     return found
 

@@ -148,7 +148,7 @@ def test_a_fault_of_the_training_page_is_seen_on_the_links_page_and_ends(scada: 
     page.locator("[data-deed]:enabled").click()
     page.wait_for_selector("[data-fault]:has-text('de-gw01')")
     watched = visitor.go("/pilots/de/links/")
-    watched.wait_for_selector("[data-letter].down")
+    watched.wait_for_selector("[data-letter].down", timeout=90_000)
     assert "de-GW01" in watched.locator("[data-trouble]").inner_text()
     page = visitor.go("/training/?at=de-gw01")
     page.locator("[data-fault] button").first.click()
