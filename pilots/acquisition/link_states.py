@@ -20,7 +20,7 @@ from pilots.acquisition.batch import IngestFull
 from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.link_hours import LinkHours
 from pilots.acquisition.link_quality import ConnectionFigures, figures_of, judge
-from pilots.catalogue.link_points import STATE_CODES, field_end, has_round_trip, point_names
+from pilots.catalogue.link_points import STATE_CODES, field_end, has_round_trip, leads_to_platform, point_names
 from pilots.domain.measurement import RawReading
 from pilots.domain.media import Medium, medium_of
 from pilots.domain.quality import Flag, Quality, Source, Validity
@@ -86,18 +86,26 @@ class LinkWatch:
             return 0
         self._looked_at = now
         self._read_links()
-        connections = {row[0]: figures_of(*row[1:]) for row in Connection.objects.values_list(*_COLUMNS)}
-        arriving = _arriving(
-            now, {device for watched in self._links if watched.is_judged_by_points for device in watched.crossing}
-        )
-        changed = [watched for watched in self._links if self._look_at(watched, connections, arriving, now)]
+        figures = self._figures()
+        judged = [watched for watched in self._links if watched.is_judged_by_points]
+        arriving = _arriving(now, {device for watched in judged for device in watched.crossing})
+        changed = [watched for watched in self._links if self._look_at(watched, figures.get(watched.link.pk), arriving, now)]
         Link.objects.bulk_update([watched.link for watched in changed], ["state", "state_since"])
         self._publish(changed)
         self._keep_points(now)
-        self._hours.note(
-            [(w.link.pk, LinkState(w.link.state), connections.get(w.link.connection_id or 0)) for w in self._links], now
-        )
+        self._hours.note([(w.link.pk, LinkState(w.link.state), figures.get(w.link.pk)) for w in self._links], now)
         return len(changed)
+
+    def _figures(self) -> dict[int, ConnectionFigures]:
+        """By link: its connection's, or those of our messages to the platform."""
+        connections = {row[0]: figures_of(*row[1:]) for row in Connection.objects.values_list(*_COLUMNS)}
+        platform = {state.pilot_id: platform_figures(state) for state in OutboxState.objects.select_related("pilot")}
+        found = {}
+        for link in (watched.link for watched in self._links):
+            own = platform.get(link.pilot_id) if leads_to_platform(link) else connections.get(link.connection_id or 0)
+            if own is not None:
+                found[link.pk] = own
+        return found
 
     def _read_links(self) -> None:
         basis = Pilot.objects.aggregate(Count("id"), Sum("revision")) | Link.objects.aggregate(Count("pk"), Sum("pk"))
@@ -115,12 +123,11 @@ class LinkWatch:
     def _look_at(
         self,
         watched: WatchedLink,
-        connections: Mapping[int, ConnectionFigures],
+        figures: ConnectionFigures | None,
         arriving: Mapping[int, list[bool]],
         now: datetime,
     ) -> bool:
         link = watched.link
-        figures = connections.get(link.connection_id or 0)
         watched.figures = figures.row if figures is not None and link.role == LinkRole.OURS else {}
         state = _state(watched, figures, arriving, now)
         if state == link.state:
@@ -152,6 +159,21 @@ class LinkWatch:
                 self._ingest.put(device, own, now)
         except IngestFull:
             return  # kept again in a minute
+
+
+def current_figures(link: Link) -> ConnectionFigures | None:
+    """Of one link, from the database; None where others hold what carries it."""
+    if leads_to_platform(link):
+        state = OutboxState.objects.filter(pilot=link.pilot).select_related("pilot").first()
+        return None if state is None else platform_figures(state)
+    if link.connection is None or not has_round_trip(link):
+        return None
+    return figures_of(*(getattr(link.connection, column) for column in _COLUMNS[1:]))
+
+
+def platform_figures(state: OutboxState) -> ConnectionFigures:
+    """What the forwarder noted of a pilot's messages to the platform."""
+    return figures_of(f"platform {state.pilot.code}", LinkState.UNKNOWN, 0, state.accepted_at, state.statistics)
 
 
 def figures_topic(pilot: str) -> str:
@@ -199,7 +221,7 @@ def _state(
     watched: WatchedLink, figures: ConnectionFigures | None, arriving: Mapping[int, list[bool]], now: datetime
 ) -> LinkState:
     link = watched.link
-    if link.role == LinkRole.OURS and link.connection is None and DeviceKind.PLATFORM in (link.end_a.kind, link.end_b.kind):
+    if leads_to_platform(link):
         return _platform_state(link, now)
     if link.role == LinkRole.OURS and link.connection is not None and figures is not None:
         # While the listener is up, its own points tell whether this charge point is there.

@@ -14,10 +14,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pilots.acquisition.link_figures import PollCounters
 from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, ProtocolViolation
 from pilots.domain.measurement import RawReading
 from pilots.drivers.base import Driver, Target
+from pilots.drivers.figures import PollCounters
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,6 @@ import orjson
 
 from pilots.acquisition.batch import IngestFull, Unstorable
 from pilots.acquisition.ingest import Ingest
-from pilots.acquisition.link_figures import LinkFigures, PollCounters
 from pilots.acquisition.orders import Orders
 from pilots.acquisition.polling import Lateness, Poller, Slot, poll_slots
 from pilots.acquisition.state_writer import StateRow, StateWriter
@@ -28,6 +27,7 @@ from pilots.domain.errors import DeviceRefused, LinkDown, PilotsError
 from pilots.domain.measurement import RawReading
 from pilots.domain.topology import LinkState
 from pilots.drivers.base import Driver, Sink
+from pilots.drivers.figures import LinkFigures, PollCounters
 from pilots.drivers.registry import DRIVERS
 from pilots.drivers.traffic import Traffic
 from pilots.models.leases import HeldLease

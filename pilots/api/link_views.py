@@ -13,13 +13,13 @@ from rest_framework.response import Response
 
 from pilots.acquisition.asking import NoAnswer, Refused
 from pilots.acquisition.frame_logs import newest_frames
-from pilots.acquisition.link_quality import figures_of
+from pilots.acquisition.link_states import current_figures
 from pilots.api import schema, shapes
 from pilots.api.errors import Problem, invalid, not_found
 from pilots.api.plant_views import ReadView, find_pilot, visible_links
 from pilots.api.reading import query
 from pilots.api.records import link_record
-from pilots.domain.topology import LinkRole, Protocol
+from pilots.domain.topology import Protocol
 from pilots.history.link_sheets import SheetRow, month_sheet
 from pilots.models import Connection, Link, Scope
 
@@ -27,7 +27,7 @@ from pilots.models import Connection, Link, Scope
 class Links(ReadView):
     @extend_schema(operation_id="list_links", responses=schema.all_of(shapes.LinkNow))
     def get(self, request: Request, code: str) -> Response:
-        """Every link of a pilot with its state and, where the connection is ours, the figures of the connection."""
+        """Every link of a pilot with its state and, where we hold what carries it, its figures."""
         client = self.client(request)
         links = visible_links(client).filter(pilot=find_pilot(client, code)).select_related("end_a", "end_b", "connection")
         rows = links.order_by("letter", "id")
@@ -75,10 +75,8 @@ class Frames(ReadView):
 
 
 def _figures(link: Link) -> dict[str, Any] | None:
-    row = link.connection
-    if row is None or link.role != LinkRole.OURS or row.protocol == Protocol.PUSH:
-        return None
-    return figures_of(row.name, row.state, row.active_way, row.last_frame_at, row.statistics).row
+    figures = current_figures(link)
+    return None if figures is None else figures.row
 
 
 def _month(row: SheetRow) -> dict[str, Any]:

@@ -53,8 +53,15 @@ def point_names(links: list[Link]) -> dict[int, str]:
 
 def has_round_trip(link: Link) -> bool:
     """Whether we ask and are answered over this link ourselves."""
-    held = link.role == LinkRole.OURS and link.connection is not None
-    return held and link.connection is not None and link.connection.protocol != Protocol.PUSH
+    if link.role != LinkRole.OURS:
+        return False
+    return leads_to_platform(link) if link.connection is None else link.connection.protocol != Protocol.PUSH
+
+
+def leads_to_platform(link: Link) -> bool:
+    """Whether our messages to the INVADE platform go this way."""
+    ends = (link.end_a.kind, link.end_b.kind)
+    return link.role == LinkRole.OURS and link.connection is None and DeviceKind.PLATFORM in ends
 
 
 def put_link_points(pilot: Pilot) -> int:

@@ -19,6 +19,7 @@ class OutboxState(models.Model):
     last_error = models.CharField(max_length=300, blank=True)
     retry_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
+    statistics = models.JSONField(default=dict)  # as a connection's
 
     def __str__(self) -> str:
         return f"{self.pilot}: {self.accepted_sequence} of {self.next_sequence - 1}"

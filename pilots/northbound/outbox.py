@@ -18,8 +18,9 @@ from pilots.northbound.messages import PointName, pack_values
 
 VALUES_A_MESSAGE = 5_000
 #: The row lock of this statement makes the numbers gapless and their order the order of commits.
-_NUMBER = """INSERT INTO pilots_outboxstate AS state (pilot_id, epoch, next_sequence, accepted_sequence, last_error, attempts)
-VALUES (%s, 1, 1 + %s, 0, '', 0) ON CONFLICT (pilot_id) DO UPDATE SET next_sequence = state.next_sequence + %s
+_NUMBER = """INSERT INTO pilots_outboxstate AS state
+(pilot_id, epoch, next_sequence, accepted_sequence, last_error, attempts, statistics)
+VALUES (%s, 1, 1 + %s, 0, '', 0, '{}') ON CONFLICT (pilot_id) DO UPDATE SET next_sequence = state.next_sequence + %s
 RETURNING epoch, next_sequence"""
 _COLUMNS = "pilot_id, epoch, sequence, created_at, values_json, refusal"
 

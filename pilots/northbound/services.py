@@ -15,6 +15,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from invade_scada.ports import read_ports
 from pilots.audit.services import record_event
 from pilots.domain.errors import PlatformDown, PlatformRefused
+from pilots.drivers.figures import LinkFigures, PollCounters
+from pilots.drivers.traffic import Traffic
 from pilots.models import OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import HeldLease, take_lease
 from pilots.northbound.client import InvadeClient
@@ -26,6 +28,8 @@ LEASE_S = 20.0
 PAGE = 50
 RUN_S = 10.0
 LONGEST_PAUSE_S = 60.0
+#: Of the messages this process has sent, by pilot; another worker begins its own, as another gateway does.
+_figures: dict[int, LinkFigures] = {}
 
 
 def platform_address() -> tuple[str, str] | None:
@@ -82,7 +86,7 @@ def _offer(client: InvadeClient, state: OutboxState, page: list[OutboxMessage], 
         if not lease.usable:
             break
         try:
-            client.post_measurements(_body(state.pilot, message), key=message_key(state.pilot.code, message))
+            _post(client, state, message, again=not done and state.attempts > 0)
             done.append(message)
         except PlatformRefused as error:
             _set_aside(message, str(error))
@@ -92,6 +96,28 @@ def _offer(client: InvadeClient, state: OutboxState, page: list[OutboxMessage], 
             break
     _note(state, done, trouble)
     return len(done)
+
+
+def _post(client: InvadeClient, state: OutboxState, message: OutboxMessage, *, again: bool) -> None:
+    """The platform has the message; what the exchange says of the link is counted. Raises as `post_measurements` does."""
+    traffic, body, began = _figures_of(state.pilot).traffic, _body(state.pilot, message), time.monotonic()
+    traffic.sent += 1
+    traffic.sent_bytes += len(body)
+    traffic.retries += again
+    try:
+        client.post_measurements(body, key=message_key(state.pilot.code, message))
+    except PlatformDown:
+        traffic.timeouts += 1
+        raise
+    except PlatformRefused:
+        traffic.refused += 1
+        raise
+    traffic.received += 1
+    traffic.note_round_trip(time.monotonic() - began)
+
+
+def _figures_of(pilot: Pilot) -> LinkFigures:
+    return _figures.setdefault(pilot.pk, LinkFigures(Traffic(), PollCounters(), period_s=None))
 
 
 def message_key(pilot: str, message: OutboxMessage) -> str:
@@ -116,6 +142,7 @@ def _note(state: OutboxState, done: list[OutboxMessage], trouble: str) -> None:
     now = datetime.now(UTC)
     OutboxMessage.objects.filter(pk__in=[message.pk for message in done], refused_at=None).delete()
     states = OutboxState.objects.filter(pk=state.pk)
+    states.update(statistics=_figures_of(state.pilot).form(time.monotonic()))
     if done:
         states.update(accepted_sequence=done[-1].sequence, accepted_at=now, attempts=0, retry_at=None, last_error="")
         state.attempts = 0

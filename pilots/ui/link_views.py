@@ -76,8 +76,8 @@ def _groups(links: list[Link]) -> list[dict[str, Any]]:
 
 
 def _edge(link: Link, suffix: str) -> dict[str, Any]:
-    connection, device = link.connection, field_end(link).code
-    held = has_round_trip(link)
+    device, answered = field_end(link).code, has_round_trip(link)
+    connection = link.connection if answered else None
     return {
         "key": f"{link.letter}|{link.end_a.code}|{link.end_b.code}",
         "letter": Letter(link.letter).shown,
@@ -86,20 +86,20 @@ def _edge(link: Link, suffix: str) -> dict[str, Any]:
         "about": ", ".join(part for part in (link.protocol, link.medium, link.sgam) if part),
         "alternatives": link.alternatives,
         "source": link.source,
-        "way": _way(link, held=held),
-        "connection": connection.name if held and connection is not None else "",
-        "captures": held and connection is not None and bool(DRIVERS[Protocol(connection.protocol)].dissector),
-        "points": [f"{device}/comm_state{suffix}"] + ([f"{device}/round_trip{suffix}"] if held else []),
+        "way": _way(link),
+        "connection": "" if connection is None else connection.name,
+        "captures": connection is not None and bool(DRIVERS[Protocol(connection.protocol)].dissector),
+        "points": [f"{device}/comm_state{suffix}"] + ([f"{device}/round_trip{suffix}"] if answered else []),
     }
 
 
-def _way(link: Link, *, held: bool) -> str:
+def _way(link: Link) -> str:
     """Who keeps the link up: the word for it stands in `link_words`."""
-    if held:
-        return "held"
     if link.role != LinkRole.OURS:
         return "observed"
-    return "pushed" if link.connection is not None else "platform"
+    if link.connection is None:
+        return "platform"
+    return "held" if has_round_trip(link) else "pushed"
 
 
 def _recent_trips(pilot: Pilot, edges: list[dict[str, Any]]) -> dict[str, list[list[float]]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilots.acquisition.link_quality import figures_of
+from pilots.acquisition.link_states import current_figures
 from pilots.control.selectors import record, with_record_data
-from pilots.domain.topology import LinkRole
 from pilots.live.frames import milliseconds
 from pilots.models import LatestValue, Link, Pilot, Setpoint
 
@@ -51,18 +50,12 @@ def _max_age(interval_s: float | None) -> float | None:
 
 
 def link_figure_rows(pilot: Pilot) -> list[list[Any]]:
-    """The rows of `link_rows`, each with the figures of its connection (empty where the connection is not ours)."""
+    """The rows of `link_rows`, each with the figures of what carries it (empty where others hold that)."""
     links = Link.objects.filter(pilot=pilot).select_related("end_a", "end_b", "connection")
-    return [[*_link_row(link), _figures(link)] for link in links]
+    figures = [(link, current_figures(link)) for link in links]
+    return [[*_link_row(link), {} if found is None else found.row] for link, found in figures]
 
 
 def _link_row(link: Link) -> list[Any]:
     since = None if link.state_since is None else milliseconds(link.state_since)
     return [link.letter, link.end_a.code, link.end_b.code, link.state, since, link.role]
-
-
-def _figures(link: Link) -> dict[str, Any]:
-    row = link.connection
-    if row is None or link.role != LinkRole.OURS:
-        return {}
-    return figures_of(row.name, row.state, row.active_way, row.last_frame_at, row.statistics).row

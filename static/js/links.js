@@ -88,7 +88,7 @@ function choose(edge) {
   const own = edges.filter((each) => each.group === edge.group), select = part("d-edges");
   select.replaceChildren(...own.map((each) => new Option(`${each.a} – ${each.b}`, each.key, false, each === edge)));
   select.hidden = own.length < 2;
-  for (const each of part("facts").querySelectorAll("[data-held]")) each.hidden = edge.way !== "held";
+  for (const each of part("facts").querySelectorAll("[data-held]")) each.hidden = !["held", "platform"].includes(edge.way);
   part("d-trend").closest("p").hidden = wires.has(edge.group);
   part("d-trend").href = `${work.dataset.trends}?points=${encodeURIComponent(edge.points.join(","))}&hours=24`;
   log = { count: 0, frames: [] };

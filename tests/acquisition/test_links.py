@@ -9,7 +9,7 @@ import pytest
 
 from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.link_quality import judge
-from pilots.acquisition.link_states import LinkWatch, figures_topic
+from pilots.acquisition.link_states import LinkWatch, current_figures, figures_topic
 from pilots.catalogue.link_points import field_end, put_link_points
 from pilots.catalogue.services import note_change
 from pilots.domain.media import MEDIA
@@ -112,6 +112,24 @@ def test_the_link_to_the_platform_follows_the_outbox(battery: Battery) -> None:
     OutboxState.objects.update(accepted_at=NOW - timedelta(seconds=61))
     assert state(link) == "down"
     assert outbox.pilot == battery.pilot
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_link_to_the_platform_has_figures_and_a_round_trip_of_its_own(battery: Battery, door: Ingest) -> None:
+    platform = make_device(battery.pilot, "es-INVADE", kind="platform", sgam="E.3.e")
+    link = observed(battery, role="ours", end_b=platform)
+    put_link_points(battery.pilot)
+    note_change(battery.pilot)
+    door.directory.refresh(force=True)
+    statistics = {"sent": 7, "p50_ms": 40.0, "p95_ms": 90.0, "bytes_per_s": 120.5}
+    OutboxState.objects.create(pilot=battery.pilot, accepted_at=NOW, statistics=statistics)
+    LinkWatch(door).look(NOW)
+    figures = current_figures(link)
+    assert figures is not None
+    assert (figures.row["sent"], figures.row["p95_ms"], figures.row["bytes_per_s"]) == (7, 90.0, 120.5)
+    trip = Point.objects.get(name="round_trip", device=link.end_a)
+    until(lambda: LatestValue.objects.filter(point=trip).exists())
+    assert LatestValue.objects.get(point=trip).value == pytest.approx(0.04)
 
 
 @pytest.mark.django_db

@@ -12,12 +12,12 @@ from itertools import pairwise
 
 import pytest
 
-from pilots.acquisition.link_figures import LinkFigures, PollCounters
 from pilots.acquisition.polling import Lateness, Poller, poll_slots
 from pilots.domain.errors import AnswerTimeout, LinkDown, ProtocolViolation
 from pilots.domain.measurement import RawReading
 from pilots.domain.point import PointKind, PointSpec
 from pilots.drivers.base import DeviceTarget, Target
+from pilots.drivers.figures import LinkFigures, PollCounters
 from pilots.drivers.modbus import ModbusTcpDriver
 from pilots.drivers.traffic import Traffic
 from pilots.models.leases import HeldLease

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pilots.acquisition.link_figures import PollCounters
 from pilots.acquisition.polling import Lateness, Poller, poll_slots
 from pilots.acquisition.ways import BackOff
 from pilots.domain.errors import FieldError
 from pilots.domain.measurement import RawReading
 from pilots.drivers.base import Driver, Target
+from pilots.drivers.figures import PollCounters
 from pilots.drivers.iec101 import Iec101Driver, ft12
 from pilots.drivers.modbus import ModbusRtuDriver
 from pilots.drivers.traffic import Traffic

@@ -14,6 +14,7 @@ import pytest
 
 from pilots.models import OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import take_lease
+from pilots.northbound import services
 from pilots.northbound.services import forward_outbox
 from tests.builders import make_pilot, queue_messages
 
@@ -106,6 +107,21 @@ def test_a_failure_that_may_pass_keeps_everything_for_later(platform: Scripted, 
     assert forward(later_s=120) == 2
     assert sequences(platform) == [1, 2]
     assert OutboxState.objects.get().last_error == ""
+
+
+def test_what_the_exchange_says_of_the_link_is_counted(platform: Scripted, pilot: Pilot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "_figures", {})
+    queue(pilot, 1.0, 2.0)
+    platform.answer = lambda message: 503
+    forward()
+    platform.answer = lambda message: 200
+    forward(later_s=120)
+    seen = OutboxState.objects.get().statistics
+    counted = {name: seen[name] for name in ("sent", "received", "timeouts", "retries", "refused")}
+    assert counted == {"sent": 3, "received": 2, "timeouts": 1, "retries": 1, "refused": 0}
+    assert seen["sent_bytes"] == sum(len(body) for _, body in platform.asked)
+    assert 0 < seen["p50_ms"] <= seen["p95_ms"]
+    assert seen["loss"] == pytest.approx(1 / 3, abs=1e-3)
 
 
 def test_every_try_has_the_same_key_and_the_same_body(platform: Scripted, pilot: Pilot) -> None:

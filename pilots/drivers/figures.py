@@ -1,6 +1,6 @@
-"""What a connection's counters say about it: loss, round trips and speed of the last minutes. Pure. [station]
+"""What a connection's counters say about it: loss, round trips and speed of the last minutes. Pure. [zone: field]
 
-Raw figures of D7.1's quality of service; whether they are good for the link's medium is judged in `link_quality`.
+Raw figures of D7.1's quality of service; whether they are good for the link's medium is judged where links are watched.
 """
 
 from __future__ import annotations
