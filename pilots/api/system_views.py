@@ -16,7 +16,7 @@ from pilots.api.message import MAX_VALUES
 from pilots.api.permissions import ANY_SCOPE
 from pilots.api.renderers import MAX_BODY
 from pilots.api.setpoint_body import SERVICES
-from pilots.domain.setpoint import MAX_CLOCK_SKEW
+from pilots.domain.guards import MAX_CLOCK_SKEW
 from pilots.northbound.messages import rfc3339
 
 RESOLUTIONS = ["PT1M", "PT15M", "PT1H", "P1D"]
