@@ -39,9 +39,14 @@ def tags_on(device: int) -> QuerySet[BlockingTag]:
     return BlockingTag.objects.filter(device=device, removed_at=None)
 
 
+def switched_off() -> QuerySet[CommandsOff]:
+    """The switches that are off anywhere."""
+    return CommandsOff.objects.filter(removed_at=None).select_related("pilot")
+
+
 def switches_off(pilot: int) -> QuerySet[CommandsOff]:
     """The switches that forbid commands at a pilot: its own and everybody's."""
-    return CommandsOff.objects.filter(Q(pilot=pilot) | Q(pilot=None), removed_at=None).select_related("pilot")
+    return switched_off().filter(Q(pilot=pilot) | Q(pilot=None))
 
 
 def holds_at(now: datetime) -> QuerySet[OperatorHold]:

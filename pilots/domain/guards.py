@@ -213,7 +213,7 @@ def _check_connections(wish: Wish, point: PointSpec, around: Circumstances) -> N
 
 def _check_wear(capability: Capability, around: Circumstances) -> None:
     if 0 < capability.max_per_hour <= around.writes_last_hour:
-        sentence = f"It was operated {around.writes_last_hour} times within the hour; {capability.max_per_hour} are allowed."
+        sentence = f"It was operated {around.writes_last_hour} times within the hour; {capability.max_per_hour:g} are allowed."
         raise SetpointRejected(RejectCode.RATE_LIMITED, sentence)
 
 

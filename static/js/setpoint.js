@@ -43,9 +43,11 @@ function showForm(form, feed) {
   form.querySelector("[data-new]").textContent = Number.isFinite(asked.value) ? quantity(asked.value, unit) : "–";
   form.querySelector("[data-until]").textContent = `${clockAt(feed.now() + asked.minutes * 60000, zone)} ${zone.split("/").pop().replace("_", " ")}`;
   const busy = form.dataset.busy === "1";
-  button.disabled = !live || busy || !Number.isFinite(asked.value) || outside;
+  const blocked = feed.blocked(form.dataset.device);
+  button.disabled = !live || busy || blocked !== "" || !Number.isFinite(asked.value) || outside;
   button.textContent = busy ? words.setpoint.sending
     : !live ? words.notLive
+    : blocked ? words.guards[blocked]
       : !Number.isFinite(asked.value) ? words.setpoint.fill
         : outside ? fill(words.setpoint.range, quantity(low, unit), quantity(high, unit)) : deed(form, asked, feed);
 }
