@@ -46,9 +46,9 @@ class PilotConsumer(AsyncWebsocketConsumer):
 
     def snapshot_rows(self, code: str) -> dict[str, Any]:
         """What a page needs to start, as `encode_snapshot` wants it."""
-        pilot = Pilot.objects.get(code=code)
-        rows: dict[str, Any] = {"points": point_rows(pilot), "links": link_rows(pilot), "setpoints": recent_setpoints(pilot)}
-        return rows | {"guards": guard_state(pilot, datetime.now(UTC))}
+        pilot, now = Pilot.objects.get(code=code), datetime.now(UTC)
+        rows: dict[str, Any] = {"points": point_rows(pilot), "links": link_rows(pilot), "setpoints": recent_setpoints(pilot, now)}
+        return rows | {"guards": guard_state(pilot, now)}
 
     async def connect(self) -> None:
         self.hub = hub(settings.REDIS_URL)

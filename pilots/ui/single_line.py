@@ -288,9 +288,9 @@ class _Writer:
 
 
 def _guard_marks(reach: float) -> str:
-    """Do not operate, and M for what an operator holds: there always, shown by the classes `tagged` and `held`."""
+    """Do not operate, and the letter of who holds a point: there always, shown by the classes `tagged` and `held`."""
     tagged = tag("rect", x=-9.0, y=-6.0, width=18.0, height=12.0) + tag("path", d="M-5 0H5")
-    held = tag("rect", x=-7.0, y=-7.0, width=14.0, height=14.0) + tag("path", d="M-3.5 4V-4L0 .5L3.5-4V4")
+    held = tag("rect", x=-7.0, y=-7.0, width=14.0, height=14.0) + tag("text", "M", y=4.5, text_anchor="middle")
     return tag("g", tagged, class_="tagmark", transform=f"translate({-reach:g} {-reach:g})") + tag(
         "g", held, class_="holdmark", transform=f"translate({-reach:g} {reach:g})"
     )

@@ -2,7 +2,7 @@
 import { duration, fill, flowOf, words } from "./quantities.js";
 import { Feed } from "./live.js";
 import { coverLost, showAge, showRest, showSum, showValue, showWord, text } from "./show.js";
-import { openForms, showForms, showHolder, showLife } from "./setpoint.js";
+import { heldWords, inForce, openForms, showForms, showHolder, showLife } from "./setpoint.js";
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
 const feed = new Feed(work.dataset.pilot);
@@ -113,15 +113,18 @@ function showState() {
   text(document.querySelector("[data-state-words]"), !feed.live ? "" : all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
 }
 
-// Tags and holds on the diagram, and the band that says commands are off.
+// Tags and holders on the diagram, and the band that says commands are off.
+const HOLDERS = { operator: "M", platform: "I", schedule: "S", control_centre: "C" };
 function showGuards() {
-  const { off, tags, holds } = feed.guards, now = feed.now();
+  const { off, tags, holds } = feed.guards, now = feed.now(), forced = new Map(inForce(feed).reverse().map((record) => [record.device, record]));
   for (const element of document.querySelectorAll(".device")) {
     const { device } = element.dataset, tagged = tags.filter((tag) => tag.device === device);
     const held = holds.filter((hold) => hold.device === device && hold.until_ms > now);
     element.classList.toggle("tagged", tagged.length > 0);
-    element.classList.toggle("held", held.length > 0);
-    const said = [...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
+    const setpoint = forced.get(device), letter = held.length ? "M" : HOLDERS[setpoint?.issuer] ?? "";
+    element.classList.toggle("held", letter !== "");
+    text(element.querySelector(".holdmark text"), letter);
+    const said = [...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
     if (said.length) element.setAttribute("aria-description", said.join(" "));
     else element.removeAttribute("aria-description");
   }

@@ -55,6 +55,7 @@ def test_a_held_point_refuses_the_platform_until_it_is_handed_back(scada: Instal
     fill_in(page, HOLD, "test run")
     page.locator("[data-guarded=hold]").wait_for()
     page.locator('.device.held[data-device="es-STO01"] .holdmark').wait_for()
+    assert page.locator('.device[data-device="es-STO01"] .holdmark').text_content() == "M"
     assert asked(scada)[0] == "conflict_priority"
     take_away(page, "hold")
     assert "test run" not in asked(scada)[1]

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from pilots.control import guards
-from pilots.models import AuditEvent, BlockingTag, CommandsOff, OperatorHold, Role
+from pilots.models import AuditEvent, BlockingTag, CommandsOff, OperatorHold, Role, Setpoint
 from pilots.ui.consumers import PilotConsumer
 from tests.builders import make_device, make_pilot
 from tests.ui.conftest import Plant, client_of
@@ -128,3 +128,14 @@ def test_the_diagram_carries_the_marks_and_the_snapshot_who_and_why(viewer: Clie
     state = PilotConsumer().snapshot_rows("es")["guards"]
     assert [(row["device"], row["owner"], row["reason"]) for row in state["tags"]] == [("es-STO01", "ana", "crew")]
     assert [(row["everywhere"], row["reason"]) for row in state["off"]] == [(True, "storm")]
+
+
+def test_a_snapshot_knows_every_holder_however_many_set_points_came_since(operator: Client, plant: Plant) -> None:
+    now = datetime.now(UTC)
+    form: dict[str, Any] = {"unit": "W", "issuer": "operator", "requested_by": "olaf", "priority": 3, "valid_from": now}
+    form |= {"valid_until": now + timedelta(hours=1), "value": 1000.0, "point": plant.p_set}
+    holding = Setpoint.objects.create(**form, state="executed", received_at=now - timedelta(minutes=30))
+    for minute in range(25):
+        Setpoint.objects.create(**form, state="rejected", received_at=now - timedelta(minutes=minute))
+    records = PilotConsumer().snapshot_rows("es")["setpoints"]
+    assert (records[0]["id"], records[0]["active"], len(records)) == (str(holding.pk), True, 21)
