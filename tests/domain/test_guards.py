@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilots.domain.errors import SetpointRejected
-from pilots.domain.guards import Circumstances, ConnectionPoint, Wish, check_setpoint
+from pilots.domain.guards import Circumstances, ConnectionPoint, Wish, check_setpoint, range_of
 from pilots.domain.interlock import Reading
 from pilots.domain.point import Capability, PointKind, PointSpec
 
@@ -188,3 +188,39 @@ def test_what_gives_a_point_back_passes_what_would_keep_the_device_on_an_old_val
     check_setpoint(wish(90_000.0, gives_back=True), BATTERY, NOW, around)
     assert refusal(wish(100_001.0, gives_back=True), around=around)[0] == "out_of_range"
     assert refusal(wish(0.0, gives_back=True), around=replace(around, control_mode_local=True))[0] == "local_mode"
+
+
+LATER = NOW + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "words"),
+    [
+        ({"unit": "kW"}, "wrong_unit", "p_set is in W, not kW."),
+        ({"mode": "limit"}, "not_capable", "takes absolute, not limit"),
+        ({"issued_at": NOW - timedelta(seconds=61)}, "clock_skew", "60 s off our clock"),
+        ({"valid_from": LATER}, "stale_request", "not after valid_from"),
+        ({"valid_until": NOW}, "stale_request", "has passed"),
+        ({"valid_until": NOW + timedelta(hours=25)}, "out_of_range", "24 h at most"),
+    ],
+)
+def test_a_wish_that_is_wrong_in_itself_is_told_what_is_wrong(fields: dict[str, Any], code: str, words: str) -> None:
+    found, reason = refusal(replace(wish(1000.0), **fields), WIDE, QUIET)
+    assert (found, words in reason) == (code, True)
+
+
+def test_a_point_that_takes_nothing_says_so() -> None:
+    for point in (replace(WIDE, capability=None), replace(WIDE, kind=PointKind.MEASUREMENT)):
+        assert refusal(wish(1000.0), point, QUIET) == ("not_capable", "p_set takes no set-points.")
+    with pytest.raises(ValueError, match="p_set has no capability"):
+        range_of(replace(WIDE, capability=None))
+
+
+def test_a_silent_device_refuses_what_is_for_now_and_a_stronger_holder_whoever_is_weaker() -> None:
+    down = replace(QUIET, link_up=False)
+    assert refusal(wish(1000.0), WIDE, down)[0] == "link_down"
+    later = replace(wish(1000.0), valid_from=NOW + timedelta(minutes=16), valid_until=NOW + timedelta(minutes=20))
+    check_setpoint(later, WIDE, NOW, down)
+    held = replace(QUIET, holder_priority=2, holder="operator ana")
+    assert refusal(wish(1000.0), WIDE, held) == ("conflict_priority", "operator ana holds this point with priority 2.")
+    check_setpoint(wish(1000.0, priority=2), WIDE, NOW, held)
