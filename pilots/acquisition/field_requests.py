@@ -19,6 +19,7 @@ from django.db.models import Exists
 from pilots.acquisition.address_checks import occupied_by
 from pilots.acquisition.targets import read_plan
 from pilots.audit.services import record_event
+from pilots.control.guards import block_words, unguarded
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.topology import Protocol
@@ -58,6 +59,8 @@ def ask(
         if kind == RequestKind.WRITE:
             _value(question)
             check_free(connection, device, spec)
+            if blocked := block_words(device):
+                raise CatalogueError(blocked, field="device")
     with transaction.atomic():
         request = FieldRequest.objects.create(
             connection=connection,
@@ -120,15 +123,25 @@ def waiting_requests(now: datetime) -> set[int]:
 
 def requests_for(connections: Iterable[int], now: datetime) -> list[FieldRequest]:
     """What waits for these connections, oldest first."""
-    waiting = FieldRequest.objects.filter(connection__in=list(connections), claimed_at=None, expires_at__gt=now)
+    waiting = FieldRequest.objects.filter(connection__in=list(connections), claimed_at=None, answered_at=None, expires_at__gt=now)
     return list(waiting.select_related("connection__pilot", "device").order_by("asked_at"))
 
 
 def claim(request: FieldRequest, lease: HeldLease, *, now: datetime) -> bool:
-    """True exactly once, for the worker that holds the connection's lease, before the question has expired."""
+    """True exactly once, for the worker that holds the connection's lease, before the question has expired.
+
+    A write to a device that was tagged meanwhile, or while commands are off, is answered with that and not claimed.
+    """
     ours = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
-    waiting = FieldRequest.objects.filter(Exists(ours), pk=request.pk, claimed_at=None, expires_at__gt=now)
-    return bool(waiting.update(claimed_at=now))
+    waiting = FieldRequest.objects.filter(Exists(ours), pk=request.pk, claimed_at=None, answered_at=None, expires_at__gt=now)
+    if request.kind != RequestKind.WRITE or request.device is None:
+        return bool(waiting.update(claimed_at=now))
+    if waiting.filter(unguarded(request.device)).update(claimed_at=now):
+        return True
+    blocked = block_words(request.device)
+    if blocked and waiting.exists():
+        note_answer(request, None, blocked, actor=lease.owner, now=now)
+    return False
 
 
 def note_answer(request: FieldRequest, answer: Any, error: str, *, actor: str, now: datetime) -> None:

@@ -16,10 +16,10 @@ from django.db.models import QuerySet
 from pilots.api import reading
 from pilots.api.authentication import Client
 from pilots.api.errors import Problem, invalid, missing
+from pilots.domain.guards import MAX_CLOCK_SKEW
 from pilots.domain.measurement import RawReading
 from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.quality import GOOD, Quality
-from pilots.domain.setpoint import MAX_CLOCK_SKEW
 from pilots.models import Pilot, Point
 
 MAX_VALUES = 5_000

@@ -16,6 +16,7 @@ from pilots.api.errors import invalid, not_found
 from pilots.api.paging import page_by_key
 from pilots.api.reading import query
 from pilots.api.records import capability_record, device_record, pilot_record, point_record, topology_record
+from pilots.control.guards import block_words
 from pilots.domain.topology import DeviceKind
 from pilots.models import Device, Link, Pilot, Point, Scope
 
@@ -95,7 +96,8 @@ class Capabilities(ReadView):
         forms = [form for point in found.points.order_by("name") if (form := capability_record(point)) is not None]
         names = {form["point"] for form in forms}
         support = {"reactive_power": "q_set" in names, "voltage": "u_set" in names, "frequency": "f_droop_set" in names}
-        return Response({"device": found.code, "setpoints": forms, "support": support, "schedules": False})
+        form = {"device": found.code, "setpoints": forms, "support": support, "schedules": False}
+        return Response(form | {"blocked": block_words(found) or None})
 
 
 class Points(ReadView):
@@ -153,7 +155,7 @@ def visible_links(client: Client) -> QuerySet[Link]:
 
 def with_device_data(devices: QuerySet[Device]) -> QuerySet[Device]:
     """The same rows with everything `device_record` reads."""
-    return devices.select_related("pilot", "parent", "measured_by", "connection")
+    return devices.select_related("pilot", "parent", "measured_by", "connection").prefetch_related("tags")
 
 
 def _counts(rows: QuerySet[Any]) -> dict[int, int]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from pilots.domain.guards import range_of
 from pilots.domain.quality import Quality, aged
-from pilots.models import Device, LatestValue, Link, Pilot, Point
+from pilots.models import BlockingTag, CommandsOff, Device, LatestValue, Link, Pilot, Point
 from pilots.northbound.messages import rfc3339
 
 #: Standard counterparts by kind of point: IEC 60870-5-104 monitor and control types (IEC 60870-5-101 7.3).
@@ -78,7 +79,13 @@ def device_record(device: Device) -> dict[str, Any]:
         "nameplate": device.nameplate,
         "profile": device.profile,
         "connection": None if device.connection is None else device.connection.name,
+        "tags": [guard_record(tag) for tag in device.tags.all() if tag.removed_at is None],
     }
+
+
+def guard_record(guard: BlockingTag | CommandsOff) -> dict[str, Any]:
+    """Who set a tag or switched commands off, when and why."""
+    return {"owner": guard.owner, "reason": guard.reason, "since": rfc3339(guard.set_at)}
 
 
 def point_record(point: Point) -> dict[str, Any]:
@@ -110,15 +117,19 @@ def capability_record(point: Point) -> dict[str, Any] | None:
     if spec.capability is None or not spec.kind.writable:
         return None
     capability = spec.capability
+    low, high = range_of(spec)
     return {
         "point": point.name,
         "kind": point.kind,
         "unit": point.unit,
-        "minimum": capability.minimum,
-        "maximum": capability.maximum,
+        "minimum": low,
+        "maximum": high,
         "step": capability.step,
         "ramp": None,
         "min_duration_s": None,
+        "min_interval_s": capability.min_interval_s,
+        "interlock": capability.interlock or None,
+        "interlock_words": capability.interlock_words,
         "response_time_s": capability.response_time_s,
         "tolerance": capability.tolerance_or_default,
         "modes": list(capability.modes),

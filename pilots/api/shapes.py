@@ -151,6 +151,16 @@ class Location(_Shape):
     longitude = s.FloatField()
 
 
+class Guard(_Shape):
+    owner = s.CharField()
+    reason = s.CharField()
+    since = s.DateTimeField()
+
+
+class CommandsOff(Guard):
+    pilot = s.CharField(allow_null=True, help_text="null: every pilot.")
+
+
 class Device(_Shape):
     id = s.CharField()
     pilot = s.CharField()
@@ -164,6 +174,7 @@ class Device(_Shape):
     nameplate = s.DictField()
     profile = s.CharField()
     connection = s.CharField(allow_null=True)
+    tags = Guard(many=True, help_text="Do not operate: every set-point is refused while there is one.")
 
 
 class Capability(_Shape):
@@ -175,6 +186,9 @@ class Capability(_Shape):
     step = s.FloatField()
     ramp = s.FloatField(allow_null=True)
     min_duration_s = s.FloatField(allow_null=True)
+    min_interval_s = s.FloatField(help_text="Between two writes; what comes sooner waits, the newest of it wins.")
+    interlock = s.CharField(allow_null=True, help_text="The condition that must hold (docs/profiles.md).")
+    interlock_words = s.CharField()
     response_time_s = s.FloatField()
     tolerance = s.FloatField()
     modes = s.ListField(child=s.ChoiceField(MODES))
@@ -194,6 +208,7 @@ class DeviceCapabilities(_Shape):
     setpoints = Capability(many=True)
     support = Support()
     schedules = s.BooleanField()
+    blocked = s.CharField(allow_null=True, help_text="Why every set-point is refused now: a tag, commands off.")
 
 
 class Point(_Shape):
@@ -334,6 +349,7 @@ class ApiCapabilities(_Shape):
     services = s.ListField(child=s.CharField())
     setpoint_kinds = s.ListField(child=s.CharField())
     modes = s.ListField(child=s.CharField())
+    commands_off = CommandsOff(many=True)
 
 
 class Clock(_Shape):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -14,9 +15,11 @@ from pilots.api import paging, schema, shapes
 from pilots.api.base import ApiView
 from pilots.api.message import MAX_VALUES
 from pilots.api.permissions import ANY_SCOPE
+from pilots.api.records import guard_record
 from pilots.api.renderers import MAX_BODY
 from pilots.api.setpoint_body import SERVICES
-from pilots.domain.setpoint import MAX_CLOCK_SKEW
+from pilots.control.guards import switched_off
+from pilots.domain.guards import MAX_CLOCK_SKEW
 from pilots.northbound.messages import rfc3339
 
 RESOLUTIONS = ["PT1M", "PT15M", "PT1H", "P1D"]
@@ -41,16 +44,21 @@ class ApiCapabilities(AnybodyView):
             "clock_skew_s": int(MAX_CLOCK_SKEW.total_seconds()),
             "idempotency_hours": 48,
         }
+        pilots = self.client(request).pilots
         form = {
             "version": "1",
             "bindings": ["json"],
-            "pilots": list(self.client(request).pilots.values_list("code", flat=True)),
+            "pilots": list(pilots.values_list("code", flat=True)),
             "resolutions": RESOLUTIONS,
             "aggregates": AGGREGATES,
             "limits": limits,
             "services": SERVICES,
             "setpoint_kinds": ["setpoint", "command"],
             "modes": ["absolute", "limit"],
+            "commands_off": [
+                guard_record(switch) | {"pilot": switch.pilot.code if switch.pilot else None}
+                for switch in switched_off().filter(Q(pilot=None) | Q(pilot__in=pilots))
+            ],
         }
         return Response(form)
 

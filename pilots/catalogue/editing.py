@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,18 +15,22 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from pilots.audit.services import record_event
+from pilots.catalogue.capability_check import capability_faults
 from pilots.catalogue.checks import address_fault, profile_fault, way_fault
 from pilots.catalogue.includes import serves
 from pilots.catalogue.loader import load_profile, resolve_points
-from pilots.catalogue.services import note_change, point_columns, put_points
+from pilots.catalogue.services import missing_references, note_change, point_columns, put_points
 from pilots.domain.errors import CatalogueError
-from pilots.domain.point import PointSpec
+from pilots.domain.guards import range_of
+from pilots.domain.point import Capability, PointSpec
 from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol, Way
 from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Setpoint
 
 #: OCPP 1.6 security whitepaper, 3.2.1: the AuthorizationKey has 16 to 20 bytes, written as hexadecimal.
 KEY_BYTES = 20
 POINT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+#: Keys of a capability that hold words; the others are numbers.
+_CAPABILITY_WORDS = {"modes", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words"}
 _PERIODS = ("F", "N", "S", "E")
 
 
@@ -235,18 +240,38 @@ def _check_capability(point: Point) -> None:
         if name not in form:
             raise CatalogueError(f"{name} is missing", field="capability")
     for name, value in form.items():
-        if name != "modes" and not (name == "tolerance" and value is None):
+        if name not in _CAPABILITY_WORDS and not (name == "tolerance" and value is None):
             _number(value, "capability", name)
-    if form["minimum"] > form["maximum"]:
-        raise CatalogueError("the minimum is above the maximum", field="capability")
     modes = form.get("modes", ["absolute"])
     if not isinstance(modes, list) or not modes or not set(map(str, modes)) <= {"absolute", "limit"}:
         raise CatalogueError('modes is a list of "absolute" and "limit"', field="capability")
+    _check_rules(point, form)
+
+
+def _check_rules(point: Point, form: Mapping[str, Any]) -> None:
+    """What its limits and its interlock refer to is there, and an engineer's limits lie inside the capability."""
+    for name in _CAPABILITY_WORDS - {"modes"}:
+        value = form.get(name, "")
+        if not isinstance(value, str) and not (name in ("soc_min", "soc_max") and isinstance(value, int | float)):
+            raise CatalogueError(f"{name} is a text", field="capability")
     try:
-        assert point.spec.capability is not None  # noqa: S101  the domain builds it from a form that is there
+        capability = point.spec.capability
+        assert capability is not None  # noqa: S101  the domain builds it from a form that is there
     except TypeError as error:
-        known = "minimum, maximum, step, response_time_s, tolerance, modes"
+        known = ", ".join(each.name for each in fields(Capability))
         raise CatalogueError(f"it has only {known}", field="capability") from error
+    own = {point.name, *point.device.points.values_list("name", flat=True)} if point.device.pk else {point.name}
+    for key, sentence in capability_faults(capability, own):
+        raise CatalogueError(f"{key}: {sentence}" if key else sentence, field="capability")
+    if missing := sorted(missing_references(point)):
+        raise CatalogueError(f"the interlock needs {missing[0]}, which is no point of this pilot", field="capability")
+    for field in ("operating_minimum", "operating_maximum"):
+        bound = getattr(point, field)
+        if bound is not None and not capability.minimum <= bound <= capability.maximum:
+            raise CatalogueError(f"outside {capability.minimum:g} to {capability.maximum:g}", field=field)
+    least, most = range_of(point.spec)
+    if least > most:
+        raise CatalogueError("operate from is above operate to", field="operating_minimum")
 
 
 def _check_record_kept(point: Point) -> None:

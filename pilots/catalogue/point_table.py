@@ -35,7 +35,9 @@ SCALARS: Mapping[str, Any] = {
     "labels": {},
     "feedback": "",
 }
-CAPABILITY = ("minimum", "maximum", "step", "tolerance", "response_time_s", "modes")
+CAPABILITY: tuple[str, ...] = ("minimum", "maximum", "step", "tolerance", "response_time_s", "modes", "min_interval_s")
+CAPABILITY += ("max_per_hour", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words")
+_CAPABILITY_TEXTS = ("minimum_from", "maximum_from", "soc", "interlock", "interlock_words")
 _TEXTS = ("unit", "feedback")
 _YES, _NO = {"yes", "true", "1", "x", "delete"}, {"", "no", "false", "0"}
 
@@ -205,7 +207,7 @@ def _nested(reader: _Reader, number: int, cells: Mapping[str, Cell], prefix: str
 
 def _part(reader: _Reader, number: int, name: str, cell: Cell, prefix: str) -> Any:
     if prefix == "capability.":
-        return _text(cell).split() if name.endswith(".modes") else _number(reader, number, name, cell)
+        return _capability_part(reader, number, name, cell)
     forms = address_parts()[name.removeprefix(prefix)]
     words = _text(cell).replace(",", " ").strip("[]").split()
     numeric = all(word.lstrip("+-").replace(".", "", 1).isdigit() for word in words)
@@ -216,6 +218,14 @@ def _part(reader: _Reader, number: int, name: str, cell: Cell, prefix: str) -> A
     if "list" in forms and (len(words) > 1 or _text(cell).startswith("[") or "whole" not in forms):
         return [_whole(reader, number, name, word) for word in words]
     return _number(reader, number, name, cell) if "number" in forms else _whole(reader, number, name, cell)
+
+
+def _capability_part(reader: _Reader, number: int, name: str, cell: Cell) -> Any:
+    part = name.removeprefix("capability.")
+    if part == "modes":
+        return _text(cell).split()
+    point = part in ("soc_min", "soc_max") and math.isnan(_float(_text(cell)))
+    return _text(cell) if point or part in _CAPABILITY_TEXTS else _number(reader, number, name, cell)
 
 
 def _text(cell: Cell) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pilots.catalogue.capability_check import capability_faults
 from pilots.catalogue.yaml_lines import Document
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PERIOD_S, Capability, PointKind, PointSpec, PollClass
@@ -16,6 +17,8 @@ from pilots.domain.topology import ConnectionSpec, DeviceSpec, Protocol
 #: The point's own numbers that may be declared as a percentage of rated power; the others belong to its capability.
 POINT_SHARES = ("scale", "low", "high", "deadband")
 CAPABILITY_SHARES = ("minimum", "maximum", "step", "tolerance")
+#: What else a capability may say: bounds by other points, state of charge, wear, interlock.
+CAPABILITY_RULES = ("max_per_hour", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words")
 
 _WIDTH = re.compile(r"[a-z]+(?:10_)?(16|32|48|64)")
 #: Protocols that we ask; the others' devices report by themselves.
@@ -105,9 +108,10 @@ def _point_of(name: str, raw: Mapping[str, Any], protocol: Protocol) -> PointSpe
 
 def _capability_of(raw: Mapping[str, Any], shares: Mapping[str, float]) -> Capability:
     """The capability; what is a share of rated power holds that share until it is resolved."""
-    numbers = {key: shares[key] if key in shares else float(raw[key]) for key in CAPABILITY_SHARES if key in raw}
-    modes = tuple(raw.get("modes", ("absolute",)))
-    return Capability(**numbers, response_time_s=float(raw.get("response_time_s", 5.0)), modes=modes)
+    numbers: dict[str, Any] = {key: shares[key] if key in shares else float(raw[key]) for key in CAPABILITY_SHARES if key in raw}
+    plain: dict[str, Any] = {key: float(raw[key]) for key in ("response_time_s", "min_interval_s") if key in raw}
+    rules: dict[str, Any] = {key: raw[key] for key in CAPABILITY_RULES if key in raw}
+    return Capability(**numbers, **plain, **rules, modes=tuple(raw.get("modes", ("absolute",))))
 
 
 def _share(percentage: str) -> float:
@@ -177,8 +181,9 @@ def point_faults(document: Document, profile: Profile) -> Iterator[CatalogueErro
             yield document.error(f"feedback {spec.feedback!r} is no point of this profile", "points", name, "feedback")
         if spec.kind is PointKind.SETPOINT and spec.capability is None:
             yield document.error("a set-point needs a capability", "points", name)
-        if spec.capability is not None and spec.capability.minimum > spec.capability.maximum:
-            yield document.error("the minimum is above the maximum", "points", name, "capability")
+        if spec.capability is not None and not partial:
+            for key, sentence in capability_faults(spec.capability, profile.points):
+                yield document.error(sentence, "points", name, "capability", *filter(None, [key]))
         if spec.low is not None and spec.high is not None and spec.low > spec.high:
             yield document.error("low is above high", "points", name, "low")
         if spec.scale == 0:

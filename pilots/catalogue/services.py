@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -11,13 +11,16 @@ from django.db.models import F, Model
 
 from pilots.catalogue.link_points import put_link_points
 from pilots.catalogue.loader import resolve_points
+from pilots.catalogue.points import CAPABILITY_RULES
 from pilots.domain.errors import CatalogueError
-from pilots.domain.point import PointSpec
+from pilots.domain.interlock import references
+from pilots.domain.point import Capability, PointSpec
 from pilots.domain.profile import Profile
 from pilots.domain.topology import DeviceSpec, PilotSpec, Way
 from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Setpoint
 
 M = TypeVar("M", bound=Model)
+_RULES = {"min_interval_s", *CAPABILITY_RULES}
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class Commissioned:
 def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissioned:
     """The rows of this pilot are what the file says; history, set-points and states stay.
 
-    Raises CatalogueError when a device that set-points refer to would disappear.
+    Raises CatalogueError when a device that set-points refer to would disappear, or an interlock needs a point that is none.
     """
     done = Commissioned()
     pilot = _put(done, Pilot, {"code": spec.code}, _pilot_columns(spec))
@@ -50,6 +53,7 @@ def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissio
     _put_links(done, pilot, spec, devices, connections)
     _remove_absent(done, pilot, spec)
     done.changed += put_link_points(pilot)
+    check_interlocks(pilot)
     if done.any:
         note_change(pilot)
     return done
@@ -58,6 +62,31 @@ def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissio
 def note_change(pilot: Pilot) -> None:
     """Gateways and pages notice within seconds that this pilot's configuration changed."""
     Pilot.objects.filter(pk=pilot.pk).update(revision=F("revision") + 1)
+
+
+def check_interlocks(pilot: Pilot) -> None:
+    """Every point of another device that an interlock of this pilot needs is there. Raises CatalogueError naming it."""
+    held = Point.objects.filter(device__pilot=pilot, capability__interlock__isnull=False).select_related("device")
+    known = None
+    for point in held:
+        known = known or set(_point_names(pilot))
+        for name in sorted(missing_references(point, known)):
+            raise CatalogueError(f"{point}: the interlock needs {name}, which is no point of this pilot", field="interlock")
+
+
+def missing_references(point: Point, known: Collection[str] | None = None) -> set[str]:
+    """What its interlock needs of other devices and their pilot has not. Raises InterlockError when it cannot be read."""
+    capability = point.spec.capability
+    needed = references(capability.interlock) if capability is not None and capability.interlock else frozenset()
+    elsewhere = {name for name in needed if "/" in name}
+    if not elsewhere:
+        return set()
+    return elsewhere - set(known if known is not None else _point_names(point.device.pilot))
+
+
+def _point_names(pilot: Pilot) -> Iterator[str]:
+    for device, name in Point.objects.filter(device__pilot=pilot).values_list("device__code", "name"):
+        yield f"{device}/{name}"
 
 
 def _put(done: Commissioned, model: type[M], key: dict[str, Any], columns: dict[str, Any]) -> M:
@@ -142,11 +171,17 @@ def put_points(device: Device, points: Mapping[str, PointSpec], done: Commission
 def point_columns(point: PointSpec) -> dict[str, Any]:
     names = ("unit", "scale", "offset", "sign", "deadband", "period_s", "max_interval_s", "low", "high", "feedback")
     columns: dict[str, Any] = {name: getattr(point, name) for name in names}
-    capability = None if point.capability is None else asdict(point.capability)
-    if capability is not None:
-        capability["modes"] = list(capability["modes"])
-    columns |= {"kind": point.kind.value, "address": dict(point.address), "capability": capability}
+    columns |= {"kind": point.kind.value, "address": dict(point.address), "capability": _capability_form(point.capability)}
     return columns | {"labels": {str(code): label for code, label in point.labels.items()}}
+
+
+def _capability_form(capability: Capability | None) -> dict[str, Any] | None:
+    """As the row keeps it: rules that are not declared stay out."""
+    if capability is None:
+        return None
+    plain = asdict(Capability(minimum=0, maximum=0))
+    form = {key: value for key, value in asdict(capability).items() if key not in _RULES or value != plain[key]}
+    return form | {"modes": list(capability.modes)}
 
 
 def _put_links(

@@ -1,38 +1,146 @@
-"""What is so at a device when a set-point is checked: link, mode, holder. [operation]"""
+"""What is so at a device when a set-point is checked: link, mode, guards, holder, the values its limits refer to. [operation]"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
 
 from pilots.control.feedback import shown_quality
+from pilots.control.guards import holds_at, off_words, switches_off, tag_words, tags_on
 from pilots.control.selectors import holder
-from pilots.domain.quality import Flag, Quality
-from pilots.domain.setpoint import Circumstances, Issuer
+from pilots.domain.guards import Circumstances, ConnectionPoint, referred
+from pilots.domain.interlock import InterlockError, Reading, references
+from pilots.domain.point import Capability
+from pilots.domain.quality import Flag, Quality, Validity
+from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer
 from pilots.domain.topology import LinkState
-from pilots.models import LatestValue, Point, Setpoint
+from pilots.models import Device, LatestValue, Point, Setpoint
 
 _SILENT = Flag.OLD | Flag.COMM_FAILURE
+HOUR = timedelta(hours=1)
 
 
-def circumstances(setpoint: Setpoint, now: datetime) -> Circumstances:
-    """As this set-point meets them at the moment it is to begin."""
+def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) -> Circumstances:
+    """As this set-point meets them at the moment it is to begin; `claiming`: it is about to be written.
+
+    Whoever claims has the connection open, whatever its row says a moment after a reconnect: the silence of the device
+    counts once it has had the time to be heard.
+    """
     point = setpoint.point
-    latest = {row.point.name: row for row in LatestValue.objects.filter(point__device=point.device).select_related("point")}
-    held = holder(point, max(now, setpoint.valid_from), apart_from=setpoint)
+    device = point.device
+    latest = {row.point.name: row for row in LatestValue.objects.filter(point__device=device).select_related("point")}
     shown = {name: shown_quality(row, now) for name, row in latest.items()}
+    priority, words = _held(point, setpoint, now)
+    # What gives a point back waits for the link instead: somebody has to take the device off the old value.
+    unasked = setpoint.issuer == Issuer.FALLBACK or (claiming and _just_connected(point, latest, now))
     return Circumstances(
-        # What gives a point back waits for the link instead: somebody has to take the device off the old value.
-        link_up=None if setpoint.issuer == Issuer.FALLBACK else _link_up(point, latest, shown),
-        feedback_validity=shown[point.feedback].validity if point.feedback in shown else None,
+        link_up=None if unasked else _link_up(point, latest, shown),
         control_mode_local=_is_local(latest.get("control_mode")),
-        holder_priority=None if held is None else held.priority,
-        holder="" if held is None else f"{held.issuer} {held.requested_by}",
+        holder_priority=priority,
+        holder=words,
+        tag=tag_words(tags_on(device.pk).first()),
+        commands_off=off_words(switches_off(device.pilot_id).first()),
+        readings=_readings(point, latest, now),
+        connections=tuple(_connections(point, now)),
+        writes_last_hour=_writes_last_hour(point, now),
     )
+
+
+def reading_of(row: LatestValue, now: datetime) -> Reading:
+    """The value as a limit or an interlock may use it: good and renewed in time, else with what is wrong."""
+    quality, age_s = shown_quality(row, now), (now - row.received_time).total_seconds()
+    fault = ""
+    if quality.flags & _SILENT:
+        fault = f"is {age_s:.0f} s old"
+    elif quality.validity is not Validity.GOOD:
+        fault = f"is {quality.validity.name.lower()}"
+    whole = row.value is not None and row.value.is_integer()
+    label = row.text or (row.point.labels.get(str(int(row.value or 0)), "") if whole else "")
+    return Reading(row.value, label, fault)
+
+
+def _held(point: Point, setpoint: Setpoint, now: datetime) -> tuple[int | None, str]:
+    """Rank and name of the strongest who holds the point, by a set-point or by a hold."""
+    then = max(now, setpoint.valid_from)
+    found = holder(point, then, apart_from=setpoint)
+    holders = [] if found is None else [(found.priority, f"{found.issuer} {found.requested_by}")]
+    hold = holds_at(now).filter(point=point, until__gt=then).first()
+    if hold is not None:
+        holders.append((DEFAULT_PRIORITY[Issuer.OPERATOR], f"operator {hold.owner} ({hold.reason.rstrip('.')})"))
+    return min(holders) if holders else (None, "")
+
+
+def _readings(point: Point, latest: Mapping[str, LatestValue], now: datetime) -> dict[str, Reading]:
+    capability = point.spec.capability
+    if capability is None:
+        return {}
+    names = referred(capability) | {point.feedback} | _interlock_names(capability)
+    rows = {name: latest[name] for name in names if name in latest}
+    rows |= {f"{row.point.device.code}/{row.point.name}": row for row in _elsewhere(point.device, names)}
+    return {name: reading_of(row, now) for name, row in rows.items()}
+
+
+def _interlock_names(capability: Capability) -> frozenset[str]:
+    try:
+        return references(capability.interlock) if capability.interlock else frozenset()
+    except InterlockError:
+        return frozenset()  # the check says what is wrong with it
+
+
+def _elsewhere(device: Device, names: Iterable[str]) -> list[LatestValue]:
+    """The newest values of `device/point` among the names; other devices are those of the same pilot."""
+    wanted = [Q(point__device__code=code, point__name=name) for code, slash, name in (n.partition("/") for n in names) if slash]
+    if not wanted:
+        return []
+    rows = LatestValue.objects.filter(reduce(or_, wanted), point__device__pilot=device.pilot_id)
+    return list(rows.select_related("point__device"))
+
+
+def _connections(point: Point, now: datetime) -> Iterator[ConnectionPoint]:
+    """Every place on the way to the grid that declares what it can carry and says by a good value what it does."""
+    device: Device | None = point.device
+    seen: set[int] = set()
+    while point.unit == "W" and device is not None and device.pk not in seen:
+        seen.add(device.pk)
+        capacity = device.nameplate.get("connection_capacity_w")
+        if capacity:
+            meters = [device.pk, *([device.measured_by_id] if device.measured_by_id else [])]
+            measured = _good_power(meters, now)
+            if measured is not None:
+                yield ConnectionPoint(name=device.code, capacity_w=float(capacity), measured_w=measured)
+        device = device.parent
+
+
+def _good_power(devices: list[int], now: datetime) -> float | None:
+    """Active power of the first of the devices that measures it well."""
+    rows = LatestValue.objects.filter(point__device__in=devices, point__name="active_power").select_related("point")
+    by_device = {row.point.device_id: reading_of(row, now) for row in rows}
+    good = (by_device[key] for key in devices if key in by_device and not by_device[key].fault)
+    return next((reading.value for reading in good if reading.value is not None), None)
+
+
+def _writes_last_hour(point: Point, now: datetime) -> int:
+    capability = point.spec.capability
+    if capability is None or not capability.max_per_hour:
+        return 0
+    return Setpoint.objects.filter(point=point, claimed_at__gt=now - HOUR, claimed_at__lte=now).count()
 
 
 def _is_local(mode: LatestValue | None) -> bool:
     return mode is not None and mode.value is not None and mode.point.labels.get(str(int(mode.value))) == "local"
+
+
+def _just_connected(point: Point, latest: Mapping[str, LatestValue], now: datetime) -> bool:
+    connection = point.device.connection
+    if connection is None or connection.state != LinkState.UP:
+        return True
+    feedback = latest.get(point.feedback)
+    patience_s = None if feedback is None else feedback.point.spec.max_age_s
+    return connection.state_since is not None and (now - connection.state_since).total_seconds() < (patience_s or 0.0)
 
 
 def _link_up(point: Point, latest: Mapping[str, LatestValue], shown: Mapping[str, Quality]) -> bool | None:

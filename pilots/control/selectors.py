@@ -62,12 +62,16 @@ def recent(of: Point | Device, limit: int = 10) -> list[Setpoint]:
     return list(with_record_data(Setpoint.objects.filter(where))[:limit])
 
 
-def holder(point: Point, now: datetime, *, apart_from: Setpoint | None = None) -> Setpoint | None:
-    """The set-point in force at `now`, or on its way to be; None when nobody holds the point."""
+def in_force(now: datetime) -> Q:
+    """Set-points that hold their point at `now`, or are on their way to."""
     waiting = Q(state__in=[SetpointState.VALIDATED, SetpointState.DISPATCHED, SetpointState.UNKNOWN])
     active = Q(state=SetpointState.EXECUTED, released_at=None)
-    held = Setpoint.objects.filter(waiting | active, point=point, valid_until__gt=now, valid_from__lte=now)
-    held = held.exclude(issuer=Issuer.FALLBACK)
+    return (waiting | active) & Q(valid_until__gt=now, valid_from__lte=now) & ~Q(issuer=Issuer.FALLBACK)
+
+
+def holder(point: Point, now: datetime, *, apart_from: Setpoint | None = None) -> Setpoint | None:
+    """The set-point in force at `now`, or on its way to be; None when nobody holds the point."""
+    held = Setpoint.objects.filter(in_force(now), point=point)
     if apart_from is not None:
         held = held.exclude(pk=apart_from.pk)
     return held.order_by("priority", "-received_at").first()

@@ -21,11 +21,12 @@ from django.db.models import Exists, Q
 from pilots.audit.services import audited
 from pilots.control.circumstances import circumstances
 from pilots.control.feedback import give_up, settle
-from pilots.control.selectors import holder
+from pilots.control.guards import unguarded
 from pilots.control.transitions import add_event, audit, full, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
+from pilots.domain.guards import MAX_VALIDITY, Wish, check_setpoint
 from pilots.domain.point import PointKind
-from pilots.domain.setpoint import DEFAULT_PRIORITY, MAX_VALIDITY, Issuer, RejectCode, SetpointState, Wish, check_setpoint
+from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, RejectCode, SetpointState
 from pilots.live.hub import hub
 from pilots.models import LatestValue, Lease, Point, Setpoint, User
 from pilots.models.leases import HeldLease
@@ -78,6 +79,7 @@ def request_setpoint(
         valid_from=valid_from or now,
         valid_until=valid_until,
         issued_at=issued_at,
+        gives_back=issuer == Issuer.FALLBACK,
     )
     setpoint = Setpoint(
         id=setpoint_id or uuid4(),
@@ -128,8 +130,10 @@ def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetim
 
 
 def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bool:
-    """True exactly once, for the worker that holds the connection's lease, while the set-point is valid.
+    """True exactly once, for the worker that holds the connection's lease, while the set-point is valid and passes its checks.
 
+    It is checked once more, with what is so now: what no longer passes is rejected, and failed where the device has fallen
+    silent. It stays validated while its point was written to a moment ago, or while a tag holds back what gives it back.
     Without an audit row of the claim there is none: the set-point waits, and expires if the trail stays away.
     """
     try:
@@ -148,24 +152,46 @@ def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
     claimable = Setpoint.objects.filter(
         Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now, valid_until__gt=now
     )
-    if setpoint.valid_from > setpoint.received_at and not _may_begin(setpoint, now):
+    # With the point's row, as those who ask: neither the holder nor the last write changes in between.
+    Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)
+    fresh = next(iter(full(claimable)), None)
+    if fresh is None or _written_just_now(fresh, now) or not _passes_again(fresh, now):
         return False
-    if not claimable.update(claimed_at=now, claim_epoch=lease.epoch):
+    free = unguarded(fresh.point.device, gives_back=fresh.issuer == Issuer.FALLBACK)
+    if not claimable.filter(free).update(claimed_at=now, claim_epoch=lease.epoch):
         return False
     audit(setpoint, "claim set-point", now=now, actor=lease.owner, epoch=lease.epoch)
     return True
 
 
-def _may_begin(setpoint: Setpoint, now: datetime) -> bool:
-    """A set-point for later meets today's holder when its time comes: it yields to a stronger one and ends the others."""
-    Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)
-    held = holder(setpoint.point, now, apart_from=setpoint)
-    if held is not None and held.priority < setpoint.priority:
-        reason = f"{held.issuer} {held.requested_by} holds this point with priority {held.priority}."
-        code = RejectCode.CONFLICT_PRIORITY
-        move(setpoint, [S.VALIDATED], S.REJECTED, now=now, actor="checks", code=code, reason=reason)
+def _written_just_now(setpoint: Setpoint, now: datetime) -> bool:
+    """The point rests between two writes; what waits meanwhile is superseded by what is newer."""
+    capability = setpoint.point.spec.capability
+    rest = timedelta(seconds=0.0 if capability is None else capability.min_interval_s)
+    # Not beyond now: a clock that was set back must not hold a point.
+    return Setpoint.objects.filter(point=setpoint.point_id, claimed_at__gt=now - rest, claimed_at__lte=now).exists()
+
+
+def _passes_again(setpoint: Setpoint, now: datetime) -> bool:
+    """The same check as at acceptance, with fresh circumstances; what is for later ends its weaker predecessors now."""
+    wish = Wish(
+        value=setpoint.value,
+        unit=setpoint.unit,
+        mode=setpoint.mode,
+        priority=setpoint.priority,
+        valid_from=setpoint.valid_from,
+        valid_until=setpoint.valid_until,
+        issued_at=None,  # our clock was compared when it came
+        gives_back=setpoint.issuer == Issuer.FALLBACK,
+    )
+    try:
+        check_setpoint(wish, setpoint.point.spec, now, circumstances(setpoint, now, claiming=True))
+    except SetpointRejected as error:
+        end = S.FAILED if error.code == RejectCode.LINK_DOWN else S.REJECTED
+        move(setpoint, [S.VALIDATED], end, now=now, actor="checks", code=error.code, reason=error.reason)
         return False
-    _supersede_older(setpoint, now)
+    if setpoint.valid_from > setpoint.received_at:
+        _supersede_older(setpoint, now)
     return True
 
 

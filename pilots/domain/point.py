@@ -50,6 +50,15 @@ class Capability:
     response_time_s: float = 5.0
     tolerance: float | None = None  # None: max(2 % of the range's larger end, one step)
     modes: tuple[str, ...] = ("absolute",)  # "absolute" target or "limit" ceiling
+    min_interval_s: float = 1.0  # between two writes; what comes sooner waits, and the newest of what waits wins
+    max_per_hour: int = 0  # writes, for switches that wear; 0: any number
+    minimum_from: str = ""  # point of the same device that bounds it now, "-" in front turns its sign
+    maximum_from: str = ""
+    soc: str = ""  # point: at or above soc_max nothing more is charged, at or below soc_min nothing discharged
+    soc_min: float | str | None = None  # % or the point that holds it
+    soc_max: float | str | None = None
+    interlock: str = ""  # a condition of `domain.interlock` that must hold, on fresh values
+    interlock_words: str = ""  # what it is for, in a sentence
 
     @property
     def tolerance_or_default(self) -> float:
@@ -85,6 +94,8 @@ class PointSpec:
     labels: Mapping[int, str] = field(default_factory=dict)
     feedback: str = ""  # for a set-point or command: name of the point that shows what it did
     capability: Capability | None = None
+    operating_minimum: float | None = None  # an engineer's limits inside the capability's
+    operating_maximum: float | None = None
     shares: Mapping[str, float] = field(default_factory=dict)  # scale, low, high, deadband, minimum, maximum, step, tolerance
 
     @property

@@ -1,4 +1,4 @@
-"""The life of a set-point and the checks it must pass. [operation]
+"""The life of a set-point: states, transitions, codes; the checks stand in `guards`. [operation]
 
 States, transitions and codes: docs/api.md; D7.1 section 4 names two exceptions only (no valid identification, no
 communications), which are `not_authorised` and `link_down` here.
@@ -6,14 +6,9 @@ communications), which are `not_authorised` and `link_down` here.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pilots.domain.errors import SetpointRejected
-from pilots.domain.point import Capability, PointSpec
-from pilots.domain.quality import Validity
+from pilots.domain.point import Capability
 
 
 class SetpointState(StrEnum):
@@ -99,78 +94,6 @@ DEFAULT_PRIORITY: dict[Issuer, int] = {
     Issuer.PLATFORM: 5,
     Issuer.SCHEDULE: 6,
 }
-MAX_CLOCK_SKEW = timedelta(seconds=60)
-#: A set-point for later may wait for its link to come back.
-LINK_DOWN_GRACE = timedelta(minutes=15)
-MAX_VALIDITY = timedelta(hours=24)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
-    """What somebody asks for. `value` in `unit`; both times aware UTC."""
-
-    value: float
-    unit: str
-    mode: str
-    priority: int
-    valid_from: datetime
-    valid_until: datetime
-    issued_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Circumstances:
-    """What is so when a wish is checked. `link_up` None: not known yet."""
-
-    link_up: bool | None
-    feedback_validity: Validity | None
-    control_mode_local: bool
-    holder_priority: int | None  # of the set-point that is in force for this point, None when nobody holds it
-    holder: str = ""
-
-
-def check_setpoint(wish: Wish, point: PointSpec, now: datetime, around: Circumstances) -> None:
-    """The wish may be sent to the device. Raises SetpointRejected with the first reason that forbids it."""
-    if point.capability is None or not point.kind.writable:
-        raise SetpointRejected(RejectCode.NOT_CAPABLE, f"{point.name} takes no set-points.", field="point")
-    if wish.unit != point.unit:
-        known = point.unit or "no unit"
-        raise SetpointRejected(RejectCode.WRONG_UNIT, f"{point.name} is in {known}, not {wish.unit}.", field="unit")
-    _check_value(wish, point, point.capability)
-    _check_times(wish, now)
-    if around.link_up is False and wish.valid_from - now <= LINK_DOWN_GRACE:
-        raise SetpointRejected(RejectCode.LINK_DOWN, "The link to the device is down: a set-point sent now would not arrive.")
-    if around.control_mode_local:
-        raise SetpointRejected(RejectCode.LOCAL_MODE, "The device is in local mode and takes no set-points from here.")
-    if around.holder_priority is not None and around.holder_priority < wish.priority:
-        raise SetpointRejected(
-            RejectCode.CONFLICT_PRIORITY, f"{around.holder} holds this point with priority {around.holder_priority}."
-        )
-
-
-def _check_value(wish: Wish, point: PointSpec, capability: Capability) -> None:
-    if not math.isfinite(wish.value):
-        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The value is not a finite number.", field="value")
-    if wish.mode not in capability.modes:
-        offered = " or ".join(capability.modes)
-        raise SetpointRejected(RejectCode.NOT_CAPABLE, f"{point.name} takes {offered}, not {wish.mode}.", field="mode")
-    if not capability.minimum <= wish.value <= capability.maximum:
-        raise SetpointRejected(
-            RejectCode.OUT_OF_RANGE,
-            f"{wish.value:g} {point.unit} is outside {capability.minimum:g} to {capability.maximum:g} {point.unit}.",
-            field="value",
-        )
-
-
-def _check_times(wish: Wish, now: datetime) -> None:
-    if wish.issued_at is not None and abs(wish.issued_at - now) > MAX_CLOCK_SKEW:
-        raise SetpointRejected(RejectCode.CLOCK_SKEW, "issued_at is more than 60 s off our clock.", field="issued_at")
-    if wish.valid_until <= now:
-        raise SetpointRejected(RejectCode.STALE_REQUEST, "valid_until has passed.", field="valid_until")
-    if wish.valid_until <= wish.valid_from:
-        raise SetpointRejected(RejectCode.STALE_REQUEST, "valid_until is not after valid_from.", field="valid_until")
-    if wish.valid_until - max(wish.valid_from, now) > MAX_VALIDITY:
-        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "A set-point is valid for 24 h at most.", field="valid_until")
 
 
 def feedback_shows(value: float, mode: str, measured: float, capability: Capability) -> bool:

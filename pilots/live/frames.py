@@ -28,6 +28,7 @@ class Change:
     points: Sequence[PointRow] = ()
     links: Sequence[LinkRow] = ()
     setpoints: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    guards: dict[str, Any] | None = None  # all of the pilot's, when one changed
 
 
 def milliseconds(moment: datetime) -> int:
@@ -50,6 +51,7 @@ def encode_frame(change: Change, *, epoch: str, n: int, now: datetime) -> str:
     """Frame `n` of a pilot in this hub's `epoch`."""
     body: dict[str, Any] = {"type": "frame", "pilot": change.pilot, "epoch": epoch, "n": n, "now_ms": milliseconds(now)}
     body |= {"points": change.points, "links": change.links, "setpoints": change.setpoints}
+    body |= {} if change.guards is None else {"guards": change.guards}
     return orjson.dumps(body, default=str).decode()
 
 
@@ -62,10 +64,12 @@ def encode_snapshot(
     points: Iterable[PointRow],
     links: Iterable[LinkRow],
     setpoints: Iterable[dict[str, Any]],
+    guards: dict[str, Any] | None = None,
 ) -> str:
     """Everything a page needs to start, as of frame `n`."""
     body: dict[str, Any] = {"type": "snapshot", "pilot": pilot, "epoch": epoch, "n": n, "now_ms": milliseconds(now)}
     body |= {"points": list(points), "links": list(links), "setpoints": list(setpoints)}
+    body |= {} if guards is None else {"guards": guards}
     return orjson.dumps(body, default=str).decode()
 
 

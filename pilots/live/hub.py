@@ -125,7 +125,13 @@ class RedisHub(Hub):
 
     def publish(self, changes: Iterable[Change]) -> None:
         for change in changes:
-            body = {"pilot": change.pilot, "points": change.points, "links": change.links, "setpoints": change.setpoints}
+            body: dict[str, Any] = {
+                "pilot": change.pilot,
+                "points": change.points,
+                "links": change.links,
+                "setpoints": change.setpoints,
+            }
+            body |= {} if change.guards is None else {"guards": change.guards}
             self._send(body)
 
     def wake(self, resource: str) -> None:
@@ -169,7 +175,7 @@ class RedisHub(Hub):
         try:
             body = orjson.loads(data)
             publisher, k = str(body["publisher"]), int(body["k"])
-            change = None if "wake" in body else Change(body["pilot"], body["points"], body["links"], body["setpoints"])
+            change = None if "wake" in body else _change_of(body)
         except (ValueError, KeyError, TypeError) as error:
             log.warning("live channel: not a message of ours: %s", error)
             return
@@ -182,6 +188,10 @@ class RedisHub(Hub):
             self._deliver(change)
         if gap:
             self._deliver_gap()
+
+
+def _change_of(body: dict[str, Any]) -> Change:
+    return Change(body["pilot"], body["points"], body["links"], body["setpoints"], body.get("guards"))
 
 
 _hub: Hub | None = None

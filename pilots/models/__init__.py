@@ -3,6 +3,7 @@
 from pilots.models.access import AuditEvent, AuditVerification, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
+from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
 from pilots.models.links import LinkHour
 from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
@@ -12,6 +13,8 @@ from pilots.models.values import LatestValue
 __all__ = [
     "AuditEvent",
     "AuditVerification",
+    "BlockingTag",
+    "CommandsOff",
     "Connection",
     "ControlCentre",
     "ControlCentrePoint",
@@ -22,6 +25,7 @@ __all__ = [
     "Lease",
     "Link",
     "LinkHour",
+    "OperatorHold",
     "OutboxMessage",
     "OutboxState",
     "Pilot",

@@ -195,6 +195,11 @@ class Point(models.Model):
     labels = models.JSONField(_("labels"), default=dict, blank=True)
     feedback = models.CharField(_("feedback point"), max_length=64, blank=True)
     capability = models.JSONField(_("capability"), null=True, blank=True)
+    #: An engineer's own, inside the profile's: commissioning again leaves them.
+    operating_minimum = models.FloatField(
+        _("operate from"), null=True, blank=True, help_text=_("empty: the capability's minimum")
+    )
+    operating_maximum = models.FloatField(_("operate to"), null=True, blank=True, help_text=_("empty: the capability's maximum"))
 
     class Meta:
         ordering = ["device", "name"]
@@ -232,6 +237,8 @@ class Point(models.Model):
             labels={int(code): label for code, label in self.labels.items()},
             feedback=self.feedback,
             capability=capability,
+            operating_minimum=self.operating_minimum,
+            operating_maximum=self.operating_maximum,
         )
 
 

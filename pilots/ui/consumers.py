@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from pilots.acquisition.link_states import figures_topic
+from pilots.control.guards import guard_state
 from pilots.live.frames import encode_beat, encode_snapshot
 from pilots.live.hub import hub
 from pilots.models import Pilot, User
@@ -43,10 +44,11 @@ class PilotConsumer(AsyncWebsocketConsumer):
         """The hub's channel of this page."""
         return code
 
-    def snapshot_rows(self, code: str) -> dict[str, list[Any]]:
+    def snapshot_rows(self, code: str) -> dict[str, Any]:
         """What a page needs to start, as `encode_snapshot` wants it."""
-        pilot = Pilot.objects.get(code=code)
-        return {"points": point_rows(pilot), "links": link_rows(pilot), "setpoints": recent_setpoints(pilot)}
+        pilot, now = Pilot.objects.get(code=code), datetime.now(UTC)
+        rows: dict[str, Any] = {"points": point_rows(pilot), "links": link_rows(pilot), "setpoints": recent_setpoints(pilot, now)}
+        return rows | {"guards": guard_state(pilot, now)}
 
     async def connect(self) -> None:
         self.hub = hub(settings.REDIS_URL)
@@ -181,5 +183,5 @@ class LinkConsumer(PilotConsumer):
     def topic(self, code: str) -> str:
         return figures_topic(code)
 
-    def snapshot_rows(self, code: str) -> dict[str, list[Any]]:
+    def snapshot_rows(self, code: str) -> dict[str, Any]:
         return {"points": [], "links": link_figure_rows(Pilot.objects.get(code=code)), "setpoints": []}

@@ -1,13 +1,15 @@
-"""What the frame of every page needs: the reader's pilots, whether anything is simulated, whether they train."""
+"""What the frame of every page needs: the reader's pilots, whether anything is simulated, whether commands are off."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from pilots.audit.selectors import may_read
+from pilots.control.guards import off_words, switches_off
 from pilots.models import Connection, Pilot, Role, User
 from pilots.ui.training import simulator, training_pilots
 
@@ -18,13 +20,30 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if not isinstance(user, User):
         return {"own_pilots": [], "simulated": False, "trains": False, "commissions": False, "audits": False}
     pilots = SimpleLazyObject(lambda: list(user.visible_pilots()))
+    pilot = getattr(request, "pilot", None)
     return {
         "own_pilots": pilots,
+        "switch": SimpleLazyObject(lambda: _switch(user, pilot)),
         "simulated": SimpleLazyObject(lambda: _any_simulated(user)),
         "commissions": SimpleLazyObject(lambda: user.grants.filter(role=Role.ENGINEER).exists() or user.is_superuser),
         "audits": SimpleLazyObject(lambda: may_read(user)),
         # The page's entry shows only where a simulation runs and its reader may break something of it.
         "trains": SimpleLazyObject(lambda: simulator().is_there and bool(training_pilots(user))),
+    }
+
+
+def _switch(user: User, pilot: Pilot | None) -> dict[str, Any]:
+    """The commands-off switch of a pilot's pages, or of the others' (None): everybody's."""
+    rows = list(switches_off(0 if pilot is None else pilot.pk))
+    code = [] if pilot is None else [pilot.code]
+    scope = "all_" if pilot is None else ""
+    return {
+        "pilot": pilot,
+        "off_rows": [off_words(row) for row in rows],
+        "off_here": any(row.pilot_id == (None if pilot is None else pilot.pk) for row in rows),
+        "may_switch": user.has_role(Role.OPERATOR, pilot),
+        "off_url": reverse(f"{scope}commands_off", args=code),
+        "on_url": reverse(f"{scope}commands_on", args=code),
     }
 
 

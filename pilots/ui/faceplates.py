@@ -6,14 +6,17 @@ import json
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from pilots.control import selectors
+from pilots.control.guards import holds_at, tags_on
+from pilots.domain.guards import range_of
 from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.topology import DeviceKind
-from pilots.models import Device, Pilot, Point, Role, Setpoint, User
+from pilots.models import BlockingTag, Device, OperatorHold, Pilot, Point, Role, Setpoint, User
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.words import KIND_NAMES, direction_role
@@ -73,6 +76,8 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "holder": None if held is None else _holder(held),
         "holding_points": " ".join(LEADING_SETPOINTS),
         "expiries": expiries(),
+        "guards": _guards(device, pilot, now),
+        "holdable": sorted(_named(controls), key=lambda named: named[0] not in LEADING_SETPOINTS),
     }
 
 
@@ -115,27 +120,49 @@ def _control(point: Point, spec: PointSpec) -> dict[str, Any]:
     capability = spec.capability
     if capability is None:
         raise ValueError(f"{point} has no capability")
+    low, high = range_of(spec)
     return {
         "point": point.name,
         "title": _("New limit") if "limit" in capability.modes else _("New set-point"),
         "label": point_name(point.name),
         "limits": _("limits %(low)s to %(high)s")
-        % {"low": shown_number(capability.minimum, point.unit), "high": shown_number(capability.maximum, point.unit)},
+        % {"low": shown_number(low, point.unit), "high": shown_number(high, point.unit)},
         "unit": point.unit,
         "shown": shown,
         "factor": factor,
         "mode": capability.modes[0],
-        "minimum": capability.minimum,
-        "maximum": capability.maximum,
+        "minimum": low,
+        "maximum": high,
         "feedback": f"{point.device.code}/{point.feedback}" if point.feedback else "",
         # Direction is a choice, never a sign to type.
-        "directed": "1" if point.unit == "W" and capability.minimum < 0 < capability.maximum else "",
+        "directed": "1" if point.unit == "W" and low < 0 < high else "",
     }
 
 
 def _held(points: list[Point], now: datetime) -> Setpoint | None:
     found = (selectors.holder(point, now) for point in points if point.name in LEADING_SETPOINTS)
     return next((held for held in found if held is not None), None)
+
+
+def _named(controls: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(control["point"], control["label"]) for control in controls]
+
+
+def _guards(device: Device, pilot: Pilot, now: datetime) -> list[dict[str, Any]]:
+    """The tags on the device and the holds of its points, as the page words them."""
+    tags = [_guard(tag) | {"kind": "tag", "url": reverse("remove_tag", args=[pilot.code, tag.pk])} for tag in tags_on(device.pk)]
+    holds = holds_at(now).filter(point__device=device).select_related("point")
+    return tags + [
+        _guard(hold)
+        | {"kind": "hold", "url": reverse("hand_back", args=[pilot.code, hold.pk])}
+        | {"label": point_name(hold.point.name), "until": timezone.localtime(hold.until).strftime("%H:%M")}
+        for hold in holds
+    ]
+
+
+def _guard(guard: BlockingTag | OperatorHold) -> dict[str, Any]:
+    since = timezone.localtime(guard.set_at).strftime("%d %b %H:%M")
+    return {"owner": guard.owner, "reason": guard.reason, "since": since}
 
 
 def _holder(held: Setpoint) -> dict[str, Any]:

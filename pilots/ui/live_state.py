@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pilots.acquisition.link_states import current_figures
-from pilots.control.selectors import record, with_record_data
+from pilots.control.selectors import in_force, record, with_record_data
 from pilots.live.frames import milliseconds
 from pilots.models import LatestValue, Link, Pilot, Setpoint
 
@@ -39,10 +40,12 @@ def link_rows(pilot: Pilot) -> list[list[Any]]:
     ]
 
 
-def recent_setpoints(pilot: Pilot) -> list[dict[str, Any]]:
-    """Records of the newest set-points, oldest first, so that applying them in order ends with the newest."""
-    newest = with_record_data(Setpoint.objects.filter(point__device__pilot=pilot))[:RECENT]
-    return [record(setpoint) for setpoint in reversed(newest)]
+def recent_setpoints(pilot: Pilot, now: datetime) -> list[dict[str, Any]]:
+    """Records of the newest set-points and of all that hold their point, oldest first: applying them in order ends right."""
+    own = with_record_data(Setpoint.objects.filter(point__device__pilot=pilot))
+    newest = list(own[:RECENT])
+    holding = own.filter(in_force(now)).exclude(pk__in=[setpoint.pk for setpoint in newest])
+    return [record(setpoint) for setpoint in reversed([*newest, *holding])]
 
 
 def _max_age(interval_s: float | None) -> float | None:

@@ -131,6 +131,7 @@ class _Writer:
         )
         if count:
             picture += tag("text", str(count), class_="count", y=6.0)
+        picture += _guard_marks(18 if place.role == "head" else 14)
         hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
         text = self._head_text(place) if place.role == "head" else self._ladder_text(place)
         button = tag("g", hit + picture, transform=f"translate({place.x:g} {place.y:g})")
@@ -159,6 +160,9 @@ class _Writer:
         box, device = place.text, place.device
         parts = [tag("text", escape(fit(device.id, box.width - 44)), class_="name", x=box.x, y=place.y - 8)]
         parts += self._chips(device, box.x + 12 + CHARACTER * len(fit(device.id, box.width - 44)), place.y - 21)
+        parts.append(
+            _tag_word(box.x + (78 if self._power(device) else 0), place.y + (11 if self._power(device) else 24), "start")
+        )
         if device.kind is K.SWITCH:
             parts.append(
                 tag("text", escape(_("position unknown")), class_="word strong", data_word_position="", x=box.x, y=place.y + 9)
@@ -181,7 +185,7 @@ class _Writer:
         if reference:
             parts.append(self._value(reference, right, place.y - 3))
             parts.append(self._word(device, reference, right, place.y + 13, "end"))
-        parts += self._chips(device, box.x, place.y + 3)
+        parts += [*self._chips(device, box.x, place.y + 3), _tag_word(right, place.y + 13, "end")]
         for number, extra in enumerate(self._extras(device)):
             parts.append(tag("text", escape(_("charge")), class_="word", x=box.x, y=place.y + 31 + 16 * number))
             parts.append(self._value(extra, right, place.y + 31 + 16 * number, "small"))
@@ -281,6 +285,19 @@ class _Writer:
             "g", title + box + cross + name, class_=f"chip unknown {size}".strip(), data_letter=letter,
             data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
         )  # fmt: skip
+
+
+def _guard_marks(reach: float) -> str:
+    """Do not operate, and the letter of who holds a point: there always, shown by the classes `tagged` and `held`."""
+    tagged = tag("rect", x=-9.0, y=-6.0, width=18.0, height=12.0) + tag("path", d="M-5 0H5")
+    held = tag("rect", x=-7.0, y=-7.0, width=14.0, height=14.0) + tag("text", "M", y=4.5, text_anchor="middle")
+    return tag("g", tagged, class_="tagmark", transform=f"translate({-reach:g} {-reach:g})") + tag(
+        "g", held, class_="holdmark", transform=f"translate({-reach:g} {reach:g})"
+    )
+
+
+def _tag_word(x: float, y: float, anchor: str) -> str:
+    return tag("text", escape(_("do not operate")), class_="word tagword", x=x, y=y, text_anchor=anchor)
 
 
 def _stub(x1: float, y1: float, x2: float, y2: float) -> str:

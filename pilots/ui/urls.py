@@ -7,6 +7,7 @@ from django.urls import include, path, re_path
 from pilots.ui import (
     audit_views,
     commissioning_views,
+    guard_views,
     link_views,
     point_test_views,
     scl_views,
@@ -52,6 +53,12 @@ pilot_patterns = [
     path("links/frames.pcap", link_views.frames_capture, name="frames_capture"),
     path("links/quality/", link_views.quality_sheet, name="quality_sheet"),
     path("links/quality.csv", link_views.quality_export, name="quality_export"),
+    path("tags/", guard_views.set_tag, name="set_tag"),
+    path("tags/<int:number>/remove", guard_views.remove_tag, name="remove_tag"),
+    path("holds/", guard_views.hold_point, name="hold_point"),
+    path("holds/<int:number>/end", guard_views.hand_back, name="hand_back"),
+    path("commands/off", guard_views.commands_off, name="commands_off"),
+    path("commands/on", guard_views.commands_on, name="commands_on"),
     path("setpoints/", setpoint_views.create_setpoint, name="create_setpoint"),
     path("setpoints/<uuid:setpoint_id>/cancel", setpoint_views.cancel_setpoint, name="cancel_setpoint"),
 ]
@@ -67,6 +74,8 @@ urlpatterns = [
     path("training/start", training_views.start_fault, name="start_fault"),
     path("training/end", training_views.end_fault, name="end_fault"),
     path("training/media", training_views.switch_media, name="switch_media"),
+    path("commands/off", guard_views.all_commands_off, name="all_commands_off"),
+    path("commands/on", guard_views.all_commands_on, name="all_commands_on"),
     path("pilots/<slug:code>/", include(pilot_patterns)),
     path("", include("pilots.ui.health")),
 ]

@@ -101,6 +101,7 @@ def page_words() -> dict[str, object]:
         "source": [_("process"), _("substituted"), _("estimated"), _("simulated"), _("forecast")],
         "unavailable": _("not available"),
         "setpoint": setpoint_words(),
+        "guards": guard_words(),
         "trends": {
             "none": _("Choose a point on the right: up to 12 curves fit."),
             "loading": _("Reading history"),
@@ -177,6 +178,17 @@ def commissioning_words() -> dict[str, object]:
         "signed": _("Signed. This list never changes again."),
         "verified": _("This file is what was signed here."),
         "notVerified": _("This is not what was signed here: it was changed, never signed, or signed at another installation."),
+    }
+
+
+def guard_words() -> dict[str, object]:
+    return {
+        "tagged": _("Do not operate"),
+        "off": _("Commands are off"),
+        "tag": _("Do not operate: tagged by %s, %s."),
+        "hold": _("Held by %s: %s."),
+        "offHere": _("Commands are off at this pilot: %s, %s."),
+        "offEverywhere": _("Commands are off at every pilot: %s, %s."),
     }
 
 

@@ -11,6 +11,7 @@ export class Feed extends EventTarget {
     this.points = new Map();
     this.links = new Map();
     this.setpoints = new Map();
+    this.guards = { off: [], tags: [], holds: [] };
     this.offset = 0; // server clock less ours, ms
     this.live = false;
     this.heard = 0;
@@ -59,8 +60,9 @@ export class Feed extends EventTarget {
     for (const row of message.points ?? []) this.keep(row);
     for (const [letter, a, b, state, since, role, figures] of message.links ?? []) this.links.set(`${letter}|${a}|${b}`, { letter, state, since, role, figures });
     for (const record of message.setpoints ?? []) this.setpoints.set(record.id, record);
+    if (message.guards) this.guards = message.guards;
     if (!this.live) { this.live = true; this.lostAt = null; this.tries = 0; this.emit("live"); }
-    this.emit("change", { points: message.points ?? [], links: message.links ?? [], setpoints: message.setpoints ?? [], whole: message.type === "snapshot" });
+    this.emit("change", { points: message.points ?? [], links: message.links ?? [], setpoints: message.setpoints ?? [], guards: Boolean(message.guards), whole: message.type === "snapshot" });
   }
 
   start(message) {
@@ -134,6 +136,12 @@ export class Feed extends EventTarget {
       if (hit.length) return { state, since: Math.max(...hit.map((link) => link.since ?? 0)) || null };
     }
     return { state: found.length ? "up" : "unknown", since: null };
+  }
+
+  // Why nobody may command this device now; empty when one may.
+  blocked(device) {
+    if (this.guards.tags.some((tag) => tag.device === device)) return "tagged";
+    return this.guards.off.length ? "off" : "";
   }
 
   emit(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }

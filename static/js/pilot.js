@@ -2,7 +2,7 @@
 import { duration, fill, flowOf, words } from "./quantities.js";
 import { Feed } from "./live.js";
 import { coverLost, showAge, showRest, showSum, showValue, showWord, text } from "./show.js";
-import { openForms, showForms, showHolder, showLife } from "./setpoint.js";
+import { heldWords, inForce, openForms, showForms, showHolder, showLife } from "./setpoint.js";
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
 const feed = new Feed(work.dataset.pilot);
@@ -113,6 +113,34 @@ function showState() {
   text(document.querySelector("[data-state-words]"), !feed.live ? "" : all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
 }
 
+// Tags and holders on the diagram, and the band that says commands are off.
+const HOLDERS = { operator: "M", platform: "I", schedule: "S", control_centre: "C" };
+function showGuards() {
+  const { off, tags, holds } = feed.guards, now = feed.now(), forced = new Map(inForce(feed).reverse().map((record) => [record.device, record]));
+  for (const element of document.querySelectorAll(".device")) {
+    const { device } = element.dataset, tagged = tags.filter((tag) => tag.device === device);
+    const held = holds.filter((hold) => hold.device === device && hold.until_ms > now);
+    element.classList.toggle("tagged", tagged.length > 0);
+    const setpoint = forced.get(device), letter = held.length ? "M" : HOLDERS[setpoint?.issuer] ?? "";
+    element.classList.toggle("held", letter !== "");
+    text(element.querySelector(".holdmark text"), letter);
+    const said = [...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
+    if (said.length) element.setAttribute("aria-description", said.join(" "));
+    else element.removeAttribute("aria-description");
+  }
+  document.querySelector("[data-off]").hidden = !off.length;
+  text(document.querySelector("[data-off-words]"), off.map(({ owner, reason, everywhere }) => fill(everywhere ? words.guards.offEverywhere : words.guards.offHere, owner, reason)).join(" "));
+  const here = off.some(({ everywhere }) => !everywhere);
+  for (const [form, hidden] of [["[data-off-form]", here], ["[data-on-form]", !here]]) { const found = document.querySelector(form); if (found) found.hidden = hidden; }
+}
+
+let guardsShown = "";
+function followGuards() {
+  showGuards();
+  const mine = [...feed.guards.tags, ...feed.guards.holds].filter(({ device }) => device === shown).map(({ id, point }) => `${id} ${point ?? ""}`).join();
+  if (shown && mine !== guardsShown) open(shown);
+}
+
 function show() {
   showValues(document);
   document.querySelectorAll("[data-balance] [data-sum]").forEach((element) => showSum(element, feed));
@@ -122,6 +150,7 @@ function show() {
   showSupply();
   showLinks();
   showState();
+  showGuards();
   showHolder(inside, feed);
   showLife(inside, feed);
   showForms(inside, feed);
@@ -139,6 +168,7 @@ async function open(id) {
   inside.innerHTML = await answer.text();
   inside.querySelector("[data-close]").addEventListener("click", close);
   openForms(inside, feed);
+  guardsShown = [...feed.guards.tags, ...feed.guards.holds].filter(({ device }) => device === id).map((each) => `${each.id} ${each.point ?? ""}`).join();
   show();
   if (matchMedia("(max-width: 1180px)").matches) face.scrollIntoView({ block: "start" });
 }
@@ -185,7 +215,7 @@ document.querySelector(".diagram")?.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && shown) close(); });
 document.querySelector("[data-retry]").addEventListener("click", () => feed.retry());
-feed.addEventListener("change", (event) => { dirty = true; if (event.detail.whole || event.detail.setpoints.length) show(); });
+feed.addEventListener("change", (event) => { dirty = true; if (event.detail.guards) followGuards(); if (event.detail.whole || event.detail.setpoints.length) show(); });
 for (const name of ["live", "lost"]) feed.addEventListener(name, () => { show(); coverLost([feed]); });
 setInterval(() => { if (dirty) show(); }, 250);
 setInterval(() => { show(); coverLost([feed]); }, 1000);

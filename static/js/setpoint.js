@@ -43,9 +43,11 @@ function showForm(form, feed) {
   form.querySelector("[data-new]").textContent = Number.isFinite(asked.value) ? quantity(asked.value, unit) : "–";
   form.querySelector("[data-until]").textContent = `${clockAt(feed.now() + asked.minutes * 60000, zone)} ${zone.split("/").pop().replace("_", " ")}`;
   const busy = form.dataset.busy === "1";
-  button.disabled = !live || busy || !Number.isFinite(asked.value) || outside;
+  const blocked = feed.blocked(form.dataset.device);
+  button.disabled = !live || busy || blocked !== "" || !Number.isFinite(asked.value) || outside;
   button.textContent = busy ? words.setpoint.sending
     : !live ? words.notLive
+    : blocked ? words.guards[blocked]
       : !Number.isFinite(asked.value) ? words.setpoint.fill
         : outside ? fill(words.setpoint.range, quantity(low, unit), quantity(high, unit)) : deed(form, asked, feed);
 }
@@ -98,19 +100,29 @@ export function showForms(scope, feed) {
   for (const form of scope.querySelectorAll("[data-setpoint]")) showForm(form, feed);
 }
 
-// Who holds the device now: the same rule as the server's, followed by the frames.
+// Set-points that hold their point now, the strongest first: the same rule as the server's, followed by the frames.
+export function inForce(feed) {
+  const now = feed.now();
+  const held = [...feed.setpoints.values()].filter((record) => record.issuer !== "fallback"
+    && (record.active || ["validated", "dispatched", "unknown"].includes(record.state))
+    && Date.parse(record.valid_until) > now && (!record.valid_from || Date.parse(record.valid_from) <= now));
+  return held.sort((a, b) => a.priority - b.priority || Date.parse(b.received_at) - Date.parse(a.received_at));
+}
+
+// "Held, priority 3, until 15:00, by" and who.
+export function heldWords(record) {
+  const until = clockAt(Date.parse(record.valid_until), document.querySelector("[data-clock]").dataset.clock);
+  return [fill(words.setpoint.held, record.priority, until), record.requested_by];
+}
+
 export function showHolder(scope, feed) {
   const line = scope.querySelector("[data-holder]");
   if (!line) return;
-  const now = feed.now(), points = line.dataset.points.split(" ");
-  const held = [...feed.setpoints.values()].filter((record) => record.device === line.dataset.holder && points.includes(record.point)
-    && record.issuer !== "fallback" && (record.active || ["validated", "dispatched", "unknown"].includes(record.state))
-    && Date.parse(record.valid_until) > now && (!record.valid_from || Date.parse(record.valid_from) <= now));
-  held.sort((a, b) => a.priority - b.priority || Date.parse(b.received_at) - Date.parse(a.received_at));
+  const points = line.dataset.points.split(" ");
+  const held = inForce(feed).filter(({ device, point }) => device === line.dataset.holder && points.includes(point));
   line.hidden = !held.length;
   if (!held.length) return;
-  const until = clockAt(Date.parse(held[0].valid_until), document.querySelector("[data-clock]").dataset.clock);
-  const [how, who] = [fill(words.setpoint.held, held[0].priority, until), held[0].requested_by];
+  const [how, who] = heldWords(held[0]);
   if (line.children[0].textContent !== how) line.children[0].textContent = how;
   if (line.children[1].textContent !== who) line.children[1].textContent = who;
 }

@@ -12,6 +12,7 @@ from pilots.acquisition import field_requests
 from pilots.acquisition.field_requests import ask
 from pilots.acquisition.questions import carry_out
 from pilots.acquisition.targets import Plan
+from pilots.control import guards
 from pilots.domain.errors import CatalogueError
 from pilots.domain.topology import LinkState
 from pilots.drivers.base import Target
@@ -283,6 +284,19 @@ def test_a_question_is_claimed_once_and_by_the_holder_of_the_lease(unit: Device)
     assert lease is not None
     assert [field_requests.claim(request, lease, now=now) for _ in range(2)] == [True, False]
     assert field_requests.waiting_requests(now) == set()
+
+
+def test_a_tagged_device_is_read_but_not_written_from_the_commissioning_page_either(unit: Device) -> None:
+    now, write = datetime.now(UTC), {"address": {"register": FREE, "type": "uint16"}, "value": 1}
+    waiting = question(WRITE, write, now=now)
+    guards.set_tag(unit, owner="ana", reason="crew at work", now=now)
+    lease = take_lease("connection:bg-rtu01", "gateway", ttl_s=12, now=now)
+    assert lease is not None
+    assert not field_requests.claim(waiting, lease, now=now)
+    assert field_requests.answer_of(waiting.pk).error == "Do not operate: tagged by ana, crew at work."
+    with pytest.raises(CatalogueError, match="tagged by ana"):
+        question(WRITE, write, now=now)
+    assert field_requests.claim(question(READ, {"address": {"register": 1}}, now=now), lease, now=now)
 
 
 def test_old_questions_are_forgotten(unit: Device) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils.dateparse import parse_datetime
 
+from pilots.control import guards
 from pilots.models import AuditEvent, Link, ServiceToken
 from tests.api.conftest import BASE, Api, Plant, api, problem
 from tests.builders import make_device, make_user
 
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -47,6 +50,35 @@ def test_a_devices_capabilities_name_limits_and_modes(plant: Plant) -> None:
     taken = form["setpoints"][0]
     assert (taken["point"], taken["minimum"], taken["maximum"], taken["unit"]) == ("p_set", -100_000, 100_000, "W")
     assert (taken["modes"], taken["feedback"], form["support"]["reactive_power"]) == (["absolute"], "active_power", False)
+
+
+def test_capabilities_tell_the_limits_of_operation_the_rest_and_the_interlock(plant: Plant) -> None:
+    plant.p_set.operating_minimum = -60_000
+    plant.p_set.capability = {**(plant.p_set.capability or {}), "min_interval_s": 5, "interlock": "soc > 5"}
+    plant.p_set.save()
+    taken = api().get("/devices/es-STO01/capabilities").json()["setpoints"][0]
+    assert (taken["minimum"], taken["maximum"], taken["min_interval_s"]) == (-60_000, 100_000, 5)
+    assert (taken["interlock"], taken["interlock_words"]) == ("soc > 5", "")
+
+
+def test_a_tag_stands_in_the_devices_record_while_it_hangs(plant: Plant) -> None:
+    assert api().get("/devices/es-STO01").json()["tags"] == []
+    tag = guards.set_tag(plant.battery, owner="ana", reason="crew", now=NOW)
+    row = api().get("/devices/es-STO01").json()
+    assert row["tags"] == [{"owner": "ana", "reason": "crew", "since": "2026-11-23T08:00:00.000Z"}]
+    assert row == next(each for each in api().get("/devices").json()["results"] if each["id"] == "es-STO01")
+    assert api().get("/devices/es-STO01/capabilities").json()["blocked"] == "Do not operate: tagged by ana, crew."
+    guards.remove_tag(tag, by="ana", reason="", now=NOW)
+    assert api().get("/devices/es-STO01").json()["tags"] == []
+
+
+def test_where_commands_are_off_is_told_to_whom_it_concerns(plant: Plant) -> None:
+    guards.switch_commands_off(plant.es, by="ana", reason="storm", now=NOW)
+    guards.switch_commands_off(None, by="olga", reason="exercise", now=NOW)
+    rows = api().get("/capabilities").json()["commands_off"]
+    assert {(row["pilot"], row["owner"], row["reason"]) for row in rows} == {("es", "ana", "storm"), (None, "olga", "exercise")}
+    assert [row["pilot"] for row in api("read", pilots=[plant.nl]).get("/capabilities").json()["commands_off"]] == [None]
+    assert "Commands are off" in api().get("/devices/es-STO01/capabilities").json()["blocked"]
 
 
 def test_points_tell_unit_and_age(plant: Plant) -> None:

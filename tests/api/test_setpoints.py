@@ -237,7 +237,7 @@ def test_a_cancelled_set_point_is_cancelled_once(plant: Plant) -> None:
 
 def test_set_points_are_listed_newest_first_page_by_page(plant: Plant) -> None:
     client = api("control", "read")
-    ids = [client.post("/setpoints", wish(value=value), key=str(value)).json()["id"] for value in (1, 2, 3)]
+    ids = [client.post("/setpoints", wish(value=value), key=str(value)).json()["id"] for value in (100, 200, 300)]
     page = client.get("/setpoints", limit=2, device="es-STO01").json()
     rest = client.client.get(page["next"], headers=client.headers).json()
     assert [row["id"] for row in page["results"] + rest["results"]] == ids[::-1]

@@ -21,7 +21,8 @@ from tests.bench.peers import HEADER, peer
 POLLED, LINKS = 40, 4
 CLICKS, ROUNDS = 30, 3
 REGISTER = 2000
-CAPABILITY = {"minimum": -100_000, "maximum": 100_000, "response_time_s": 5, "modes": ["absolute"]}
+#: Without rest: a click each 50 ms at one battery measures the way, not the interval.
+CAPABILITY = {"min_interval_s": 0, "minimum": -100_000, "maximum": 100_000, "response_time_s": 5, "modes": ["absolute"]}
 
 
 def main() -> None:

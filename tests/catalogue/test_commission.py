@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from pilots.catalogue.loader import load_pilots, load_profiles
 from pilots.catalogue.services import commission_pilot
 from pilots.control.services import request_setpoint
 from pilots.domain.errors import CatalogueError
+from pilots.domain.profile import Profile
 from pilots.domain.setpoint import Issuer
 from pilots.domain.topology import PilotSpec
 from pilots.models import Connection, Device, Link, Pilot, Point
@@ -84,6 +86,40 @@ def test_a_device_whose_set_points_are_kept_is_not_removed(spain: PilotSpec) -> 
     with pytest.raises(CatalogueError, match="set-points are kept"):
         commission(without(spain, "es-EVSE01"))
     assert Device.objects.count() == before
+
+
+def with_rules(**rules: Any) -> dict[str, Profile]:
+    """The profiles, the battery's p_set with these rules too."""
+    profiles = load_profiles()
+    profile = profiles["iec104-storage"]
+    spec = profile.points["p_set"]
+    assert spec.capability is not None
+    point = replace(spec, capability=replace(spec.capability, **rules))
+    return profiles | {"iec104-storage": replace(profile, points={**profile.points, "p_set": point})}
+
+
+def test_what_a_profile_rules_is_in_the_row_and_comes_back(spain: PilotSpec) -> None:
+    rules = {"interlock": "es-SW01/position = 'closed'", "interlock_words": "Closed", "soc": "soc", "soc_max": 90.0}
+    commission_pilot(spain, with_rules(**rules))
+    point = Point.objects.get(device__code="es-STO01", name="p_set")
+    capability = point.spec.capability
+    assert capability is not None
+    assert {name: getattr(capability, name) for name in rules} == rules
+    assert "max_per_hour" not in point.capability
+    assert not commission_pilot(spain, with_rules(**rules)).any
+
+
+def test_an_interlock_that_needs_what_the_pilot_has_not_is_refused_and_nothing_is_changed(spain: PilotSpec) -> None:
+    with pytest.raises(CatalogueError, match="es-STO01/p_set: the interlock needs de-SW01/position"):
+        commission_pilot(spain, with_rules(interlock="de-SW01/position = 2"))
+    assert not Pilot.objects.exists()
+
+
+def test_an_engineers_limits_outlast_a_new_commissioning(spain: PilotSpec) -> None:
+    commission(spain)
+    Point.objects.filter(device__code="es-STO01", name="p_set").update(operating_maximum=40_000)
+    commission(replace(spain, summary="another ring"))
+    assert Point.objects.get(device__code="es-STO01", name="p_set").operating_maximum == 40_000
 
 
 def test_a_device_of_another_pilot_is_not_taken_over(spain: PilotSpec) -> None:

@@ -195,7 +195,17 @@ ROWS = [
             "high": 1.5e300,
             "labels": {"0": "=cmd|' /C calc'!A0", "1": "closed"},
             "feedback": "",
-            "capability": {"minimum": -5.0, "maximum": 5.0, "step": 0.0, "modes": ["absolute", "limit"]},
+            "capability": {
+                "minimum": -5.0,
+                "maximum": 5.0,
+                "step": 0.0,
+                "modes": ["absolute", "limit"],
+                "max_per_hour": 4.0,
+                "minimum_from": "-p_discharge_max",
+                "soc_min": 10.0,
+                "soc_max": "soc_max_set_feedback",
+                "interlock": "es-SW01/position = 'closed'",
+            },
         },
     ),
     TableRow(

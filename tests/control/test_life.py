@@ -310,6 +310,7 @@ def test_cancelling_an_executed_set_point_releases_it(wish: Wish, lease: HeldLea
 def test_a_set_point_for_later_ends_the_one_in_force_when_its_time_comes(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     today = executed(wish, lease, battery)
     later = wish(-5000.0, valid_from=after(100), valid_until=after(600), now=after(3))
+    measure(battery, -20_000.0, after(95))
     assert control.claim_setpoint(later, lease, now=after(100))
     today.refresh_from_db()
     assert (today.released_at, today.superseded_by_id) == (after(100), later.pk)

@@ -6,5 +6,5 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pilots", "0005_audit_trail")]
+    dependencies = [("pilots", "0006_guards")]
     operations = [migrations.AddField("outboxstate", "statistics", models.JSONField(default=dict))]

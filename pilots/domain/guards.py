@@ -1,0 +1,230 @@
+"""What a set-point must pass, when it is accepted and again right before it is written. [operation]
+
+Pure: the wish, the point as declared, the circumstances and the clock are arguments. This is no protection system: trip
+functions stay in the device. What gives a point back (`Wish.gives_back`) is spared the checks that would keep a device on
+an old value; a blocking tag holds it too, but it waits for the tag instead of being refused (`control.guards`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pilots.domain.errors import SetpointRejected
+from pilots.domain.interlock import InterlockError, Reading, holds, shown
+from pilots.domain.point import Capability, PointSpec
+from pilots.domain.setpoint import RejectCode
+
+MAX_CLOCK_SKEW = timedelta(seconds=60)
+#: A set-point for later may wait for its link to come back.
+LINK_DOWN_GRACE = timedelta(minutes=15)
+MAX_VALIDITY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What somebody asks for. `value` in `unit`; both times aware UTC; `gives_back`: it only releases the point."""
+
+    value: float
+    unit: str
+    mode: str
+    priority: int
+    valid_from: datetime
+    valid_until: datetime
+    issued_at: datetime | None
+    gives_back: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionPoint:
+    """A connection of limited capacity between the device and the grid, and what it carries now."""
+
+    name: str
+    capacity_w: float
+    measured_w: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Circumstances:
+    """What is so when a wish is checked. `link_up` None: not known yet.
+
+    `tag` and `commands_off` are the sentences of what forbids commands, empty where nothing does. `readings` are the
+    points that limits and interlock refer to, as they write them; `connections` only those measured well.
+    """
+
+    link_up: bool | None
+    control_mode_local: bool
+    holder_priority: int | None  # of who holds this point, None when nobody does
+    holder: str = ""
+    tag: str = ""
+    commands_off: str = ""
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    connections: tuple[ConnectionPoint, ...] = ()
+    writes_last_hour: int = 0
+
+
+def check_setpoint(wish: Wish, point: PointSpec, now: datetime, around: Circumstances) -> None:
+    """The wish may be sent to the device. Raises SetpointRejected with the first reason that forbids it."""
+    capability = _capability_for(wish, point)
+    if not wish.gives_back:
+        _check_blocks(around)
+    _check_range(wish, point, capability, around)
+    _check_times(wish, now)
+    _check_reach(wish, now, around)
+    if not wish.gives_back:
+        _check_soc(wish, capability, around)
+        _check_connections(wish, point, around)
+        _check_wear(capability, around)
+        _check_interlock(capability, around)
+
+
+def range_of(point: PointSpec) -> tuple[float, float]:
+    """Least and most that the point takes from anybody: the capability, narrowed by an engineer's limits.
+
+    >>> from pilots.domain.point import PointKind
+    >>> able = Capability(minimum=-100, maximum=100)
+    >>> range_of(PointSpec(name="p_set", kind=PointKind.SETPOINT, capability=able, operating_maximum=60))
+    (-100, 60)
+    """
+    if point.capability is None:
+        raise ValueError(f"{point.name} has no capability")
+    low, high = point.capability.minimum, point.capability.maximum
+    lowest, highest = point.operating_minimum, point.operating_maximum
+    return low if lowest is None else max(low, lowest), high if highest is None else min(high, highest)
+
+
+def referred(capability: Capability) -> set[str]:
+    """Names of the points that its limits refer to, the interlock's apart.
+
+    >>> sorted(referred(Capability(minimum=0, maximum=1, maximum_from="-p_max", soc="soc", soc_min=10, soc_max="soc_max_set")))
+    ['p_max', 'soc', 'soc_max_set']
+    """
+    names = {capability.minimum_from.removeprefix("-"), capability.maximum_from.removeprefix("-"), capability.soc}
+    names |= {edge for edge in (capability.soc_min, capability.soc_max) if isinstance(edge, str)}
+    return names - {""}
+
+
+def _capability_for(wish: Wish, point: PointSpec) -> Capability:
+    capability = point.capability
+    if capability is None or not point.kind.writable:
+        raise SetpointRejected(RejectCode.NOT_CAPABLE, f"{point.name} takes no set-points.", field="point")
+    if wish.unit != point.unit:
+        known = point.unit or "no unit"
+        raise SetpointRejected(RejectCode.WRONG_UNIT, f"{point.name} is in {known}, not {wish.unit}.", field="unit")
+    if isinstance(wish.value, bool) or not isinstance(wish.value, int | float) or not math.isfinite(wish.value):
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The value is not a finite number.", field="value")
+    if wish.mode not in capability.modes:
+        offered = " or ".join(capability.modes)
+        raise SetpointRejected(RejectCode.NOT_CAPABLE, f"{point.name} takes {offered}, not {wish.mode}.", field="mode")
+    return capability
+
+
+def _check_blocks(around: Circumstances) -> None:
+    if around.tag:
+        raise SetpointRejected(RejectCode.TAGGED, around.tag)
+    if around.commands_off:
+        raise SetpointRejected(RejectCode.COMMANDS_OFF, around.commands_off)
+
+
+def _check_range(wish: Wish, point: PointSpec, capability: Capability, around: Circumstances) -> None:
+    for low, high, why in _bounds(wish, point, capability, around):
+        if not low <= wish.value <= high:
+            sentence = f"{wish.value:g} {point.unit} is outside {low:g} to {high:g} {point.unit}{why}."
+            raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+    # The ends may be no whole steps: a share of rated power seldom is.
+    if capability.step <= 0 or wish.value in (capability.minimum, capability.maximum):
+        return
+    steps = wish.value / capability.step
+    if abs(steps - round(steps)) > 1e-6:
+        below, above = math.floor(steps) * capability.step, math.ceil(steps) * capability.step
+        sentence = f"{point.name} goes in steps of {capability.step:g} {point.unit}: take {below:g} or {above:g}."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+
+
+def _bounds(wish: Wish, point: PointSpec, capability: Capability, around: Circumstances) -> Iterator[tuple[float, float, str]]:
+    yield capability.minimum, capability.maximum, ""
+    if wish.gives_back:
+        return
+    yield *range_of(point), ", the limits set for operation"
+    least, most = (_turned(name, around) for name in (capability.minimum_from, capability.maximum_from))
+    words = " and ".join(name for name in (capability.minimum_from, capability.maximum_from) if name)
+    yield -math.inf if least is None else least, math.inf if most is None else most, f", all that {words} allows now"
+
+
+def _turned(name: str, around: Circumstances) -> float | None:
+    value = _usable(name.removeprefix("-"), around)
+    return -value if value is not None and name.startswith("-") else value
+
+
+def _usable(name: str, around: Circumstances) -> float | None:
+    """The value of a point that may be relied on; None where it is old, not good or absent."""
+    reading = around.readings.get(name)
+    return None if reading is None or reading.fault else reading.value
+
+
+def _check_times(wish: Wish, now: datetime) -> None:
+    if wish.issued_at is not None and abs(wish.issued_at - now) > MAX_CLOCK_SKEW:
+        raise SetpointRejected(RejectCode.CLOCK_SKEW, "issued_at is more than 60 s off our clock.", field="issued_at")
+    if wish.valid_until <= now:
+        raise SetpointRejected(RejectCode.STALE_REQUEST, "valid_until has passed.", field="valid_until")
+    if wish.valid_until <= wish.valid_from:
+        raise SetpointRejected(RejectCode.STALE_REQUEST, "valid_until is not after valid_from.", field="valid_until")
+    if wish.valid_until - max(wish.valid_from, now) > MAX_VALIDITY:
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "A set-point is valid for 24 h at most.", field="valid_until")
+
+
+def _check_reach(wish: Wish, now: datetime, around: Circumstances) -> None:
+    if around.link_up is False and wish.valid_from - now <= LINK_DOWN_GRACE:
+        raise SetpointRejected(RejectCode.LINK_DOWN, "The link to the device is down: a set-point sent now would not arrive.")
+    if around.control_mode_local:
+        raise SetpointRejected(RejectCode.LOCAL_MODE, "The device is in local mode and takes no set-points from here.")
+    if around.holder_priority is not None and around.holder_priority < wish.priority:
+        raise SetpointRejected(
+            RejectCode.CONFLICT_PRIORITY, f"{around.holder} holds this point with priority {around.holder_priority}."
+        )
+
+
+def _check_soc(wish: Wish, capability: Capability, around: Circumstances) -> None:
+    soc = _usable(capability.soc, around)
+    if soc is None or wish.mode != "absolute":
+        return
+    lower, upper = (_usable(edge, around) if isinstance(edge, str) else edge for edge in (capability.soc_min, capability.soc_max))
+    if wish.value > 0 and upper is not None and soc >= upper:
+        sentence = f"Nothing more is charged: {capability.soc} is {soc:g} %, its upper limit {upper:g} %."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+    if wish.value < 0 and lower is not None and soc <= lower:
+        sentence = f"Nothing more is discharged: {capability.soc} is {soc:g} %, its lower limit {lower:g} %."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+
+
+def _check_connections(wish: Wish, point: PointSpec, around: Circumstances) -> None:
+    """A target may not take a connection point beyond its capacity; what brings it back towards it may go."""
+    own = _usable(point.feedback, around)
+    if own is None or point.unit != "W" or wish.mode != "absolute":
+        return
+    for connection in around.connections:
+        expected = connection.measured_w + wish.value - own
+        if abs(expected) > max(connection.capacity_w, abs(connection.measured_w)):
+            sentence = f"{connection.name} would carry {expected:g} W, its connection takes {connection.capacity_w:g} W."
+            raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+
+
+def _check_wear(capability: Capability, around: Circumstances) -> None:
+    if 0 < capability.max_per_hour <= around.writes_last_hour:
+        sentence = f"It was operated {around.writes_last_hour} times within the hour; {capability.max_per_hour:g} are allowed."
+        raise SetpointRejected(RejectCode.RATE_LIMITED, sentence)
+
+
+def _check_interlock(capability: Capability, around: Circumstances) -> None:
+    if not capability.interlock:
+        return
+    name = capability.interlock_words.rstrip(".") or "Interlock"
+    try:
+        if holds(capability.interlock, around.readings):
+            return
+        why = f"{capability.interlock} does not hold, {shown(capability.interlock, around.readings)}"
+    except InterlockError as error:
+        why = f"{capability.interlock} cannot be told, {error}"
+    raise SetpointRejected(RejectCode.INTERLOCK, f"{name}: {why}.")
