@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from pilots.domain.errors import AnswerTimeout, DeviceRefused
 from pilots.drivers.iec60870 import asdu
@@ -30,6 +31,8 @@ class Activation:
         loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[Asdu] = loop.create_future()
         self.ended: asyncio.Future[Asdu] = loop.create_future()  # by ACT_TERM
+        made = datetime.now(UTC)
+        self.made = made.replace(microsecond=made.microsecond // 1000 * 1000)  # as exact as the time tags it is compared with
         self.objects = 0
         self.heard = 0.0  # of it, on the loop's clock
         self.left = False
@@ -115,12 +118,14 @@ class Activations:
         future.set_result(answer)
         return True
 
-    def count_interrogated(self, type_id: int, common_address: int, objects: int) -> None:
-        """Objects came in answer to an interrogation of that type."""
+    def count_interrogated(self, type_id: int, common_address: int, objects: int) -> datetime | None:
+        """Objects came in answer to an interrogation of that type; when that was asked, None where nobody did."""
         activation = self._open.get((type_id, common_address, 0))
-        if activation is not None:
-            activation.objects += objects
-            activation.heard = asyncio.get_running_loop().time()
+        if activation is None:
+            return None
+        activation.objects += objects
+        activation.heard = asyncio.get_running_loop().time()
+        return activation.made
 
     def abandon(self) -> None:
         """The connection is gone: what left may have been obeyed, so each outcome is unknown."""

@@ -50,18 +50,25 @@ _BY_BASE: dict[int, tuple[tuple[Quality, ...], tuple[Quality, ...]]] = {
 
 
 class Received(NamedTuple):
-    """A checked ASDU of a monitor type that waits for its commit; `at` only where its time tags need it."""
+    """A checked ASDU of a monitor type that waits for its commit; `at` only where its times need it.
+
+    Short time tags need the moment of receipt. What an interrogation brings without a time tag is stamped with the moment of
+    the question: it is at least as new as that, and an event that is on its way meanwhile, with its own time, is newer.
+    """
 
     octets: bytes
     at: datetime | None = None
 
 
-def reading_of(point: str, type_id: int, item: InformationObject, bit: int | None = None) -> RawReading:
-    """What one information object says of a point."""
+def reading_of(
+    point: str, type_id: int, item: InformationObject, bit: int | None = None, *, at: datetime | None = None
+) -> RawReading:
+    """What one information object says of a point; `at` is the time of one that has no time tag."""
     timed, untimed = _BY_BASE[MONITOR_BASE[type_id]]
     qualities = untimed if KINDS[type_id].tag and item.time is None else timed
     value = item.value if bit is None else int(item.value) >> bit & 1
-    return RawReading(point, value, qualities[item.qualifier & 0xFF], item.time)
+    time = item.time if KINDS[type_id].tag else at
+    return RawReading(point, value, qualities[item.qualifier & 0xFF], time)
 
 
 class _Stream:
@@ -126,7 +133,7 @@ class Monitoring:
             both = zip(octets, times, strict=True)
             qualities = [(stream.untimed if time is None else stream.timed)[octet] for octet, time in both]
         points = map(stream.points.__getitem__, addresses)
-        made = map(_READING, zip(points, values, qualities, times or repeat(None), strict=False))
+        made = map(_READING, zip(points, values, qualities, times or repeat(received.at), strict=False))
         self._add(devices, made, readings)
         return True
 
@@ -161,7 +168,7 @@ class Monitoring:
         unit = asdu.decode(received.octets, self._sizes, received.at)
         for item in unit.objects:
             for device_id, point, bit in self._takers(stream, item.address):
-                readings.setdefault(device_id, []).append(reading_of(point, unit.type_id, item, bit))
+                readings.setdefault(device_id, []).append(reading_of(point, unit.type_id, item, bit, at=received.at))
             if stream.base == COUNTERS:
                 self._counts["counters_carried"] += item.qualifier & _CARRY != 0
                 self._counts["counters_adjusted"] += item.qualifier & _ADJUSTED != 0

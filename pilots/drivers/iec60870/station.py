@@ -196,10 +196,13 @@ class ControllingStation(Driver):
         if cause not in _VALUE_CAUSES:  # nor with its P/N bit
             self.counts["odd_causes"] += 1
             return None
-        received = Received(octets, datetime.now(UTC) if KINDS[octets[0]].tag == SHORT else None)
+        tag = KINDS[octets[0]].tag
+        received = Received(octets, datetime.now(UTC) if tag == SHORT else None)
         if cause >= asdu.INTERROGATED:
             asked = asdu.C_IC if cause < asdu.COUNTERS_INTERROGATED else asdu.C_CI
-            self._activations.count_interrogated(asked, common_address_of(octets, self.sizes), octets[1] & 0x7F)
+            made = self._activations.count_interrogated(asked, common_address_of(octets, self.sizes), octets[1] & 0x7F)
+            if not tag:
+                received = Received(octets, made)
         if self._examining.waits:
             self._examining.see(asdu.decode(octets, self.sizes, received.at))
         return received

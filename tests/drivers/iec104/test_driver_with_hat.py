@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -116,12 +116,14 @@ async def connected(station: HatStation, store: Store, devices: Any = (), **opti
 
 
 async def test_the_interrogation_brings_the_image_and_sets_the_clock() -> None:
-    store = Store()
+    store, began = Store(), datetime.now(UTC)
     async with hat_station() as station, connected(station, store) as driver:
         (reading,) = await store.wait_for("active_power")
         (position,) = await store.wait_for("position")
 
-        assert (reading.value, reading.quality.validity, reading.source_time) == (50.0, Validity.GOOD, None)
+        assert (reading.value, reading.quality.validity) == (50.0, Validity.GOOD)
+        assert reading.source_time is not None  # the question's
+        assert timedelta(milliseconds=-1) <= reading.source_time - began <= datetime.now(UTC) - began
         assert position.value == 2
         assert station.clock is not None
         assert abs((station.clock.astimezone(UTC) - datetime.now(UTC)).total_seconds()) < PATIENCE_S

