@@ -135,7 +135,7 @@ class Station(_Peer):
             self._write(bytes((0x68, 4, 0x0B, 0, 0, 0)))
             self._later()
         elif control in (0x13, 0x43):
-            self._write(bytes((0x68, 4, control << 1, 0, 0, 0)))
+            self._write(bytes((0x68, 4, control + (control & 0xFC), 0, 0, 0)))  # the confirming bit is the next higher one
         elif control & 1 == 0:
             self.received += 1
             self._obey(frame[6:])
