@@ -37,7 +37,7 @@ class QuietStation(asyncio.Protocol):
             self.transport.write(bytes((0x68, 4, 0x0B, 0, 0, 0)))
             self.started.add(self)
         elif frame[2] & 3 == 3:
-            self.transport.write(bytes((0x68, 4, frame[2] << 1, 0, 0, 0)))
+            self.transport.write(bytes((0x68, 4, frame[2] + (frame[2] & 0xFC), 0, 0, 0)))
         elif frame[2] & 1 == 0:
             self.received += 1
             for cause in (7, 10) if frame[6] == 100 else ():
