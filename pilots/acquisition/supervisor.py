@@ -98,7 +98,7 @@ class Supervisor:
             driver = await self._open(way, self._sink, self.traffic, within_s=self._choice.open_within_s)
             try:
                 self.orders.driver = driver
-                return "The connection was closed." if await self._live(driver, way) is None else None
+                return _ended_words(driver) if await self._live(driver, way) is None else None
             finally:
                 self.orders.driver = None
                 await driver.close()
@@ -282,6 +282,11 @@ class Supervisor:
             self.state, self._since = state, datetime.now(UTC)
         self._error = error
         self._writer.note(self)
+
+
+def _ended_words(driver: Driver) -> str:
+    words = str(driver.failure or "the connection was closed")
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
 
 
 def _shortest_period_s(plan: Plan) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pilots.domain.errors import DeviceRefused
+from pilots.domain.errors import DeviceRefused, FieldError
 from pilots.domain.measurement import RawReading
 from pilots.domain.point import PointSpec
 from pilots.drivers.traffic import Traffic
@@ -98,6 +98,11 @@ class Driver(ABC):
     @abstractmethod
     async def close(self) -> None:
         """The connection is gone and nothing of it runs on. Never raises; twice is once."""
+
+    @property
+    def failure(self) -> FieldError | None:
+        """Why the connection ended by itself, where the driver knows."""
+        return None
 
     async def read(self, device_id: str, points: Sequence[str]) -> list[RawReading]:
         """One reading per point asked. Raises FieldError. Only for drivers that poll.

@@ -19,7 +19,7 @@ from pilots.acquisition.gateway import Gateway
 from pilots.catalogue.services import note_change
 from pilots.drivers.iec60870 import asdu
 from pilots.drivers.iec60870.asdu import Asdu, InformationObject
-from pilots.models import LatestValue, Pilot
+from pilots.models import Connection, LatestValue, Pilot
 from tests.builders import make_pilot
 from tests.drivers.modbus_benches import rtu_peer
 from tests.drivers.raw_modbus import Request
@@ -128,6 +128,8 @@ def test_f24_bad_peers_store_nothing_are_counted_and_cost_the_good_one_nothing(
     machine, found = watched(far, good, lasts_s)
     spent, frames = time.process_time() - spent, heard(gateway) - before
     counted = {name: figures_of(name) for name in names}
+    # Whoever looks at the connection reads what was wrong, not only that it ended.
+    until(lambda: "was due" in Connection.objects.get(name="104-order").last_error)
     stored = LatestValue.objects.filter(point__device__connection__name__in=names, value__isnull=False).count()
     for name, figures in counted.items():
         print(f"F24: {name}: {figures}")
