@@ -104,16 +104,21 @@ devices:
 
 
 @pytest.fixture(scope="session")
-def foreign_ied(scada: Installation) -> Iterator[ForeignIed]:
-    """An IED commissioned from a file while the installation runs; values arrive from it."""
+def ied() -> Iterator[ForeignIed]:
+    """Started once, and stopped when no installation is left that would connect to it in its last moment."""
     ied = ForeignIed()
-    try:
-        path = scada.folder / "foreign-ied.yaml"
-        path.write_text(FOREIGN_IED.replace("PORT", str(ied.start())))
-        scada.manage("commission", str(path))
-        yield ied
-    finally:
-        ied.stop()
+    ied.start()
+    yield ied
+    ied.stop()
+
+
+@pytest.fixture(scope="session")
+def foreign_ied(ied: ForeignIed, scada: Installation) -> ForeignIed:
+    """The IED commissioned from a file while the installation runs; values arrive from it."""
+    path = scada.folder / "foreign-ied.yaml"
+    path.write_text(FOREIGN_IED.replace("PORT", str(ied.port)))
+    scada.manage("commission", str(path))
+    return ied
 
 
 @pytest.fixture(scope="session")

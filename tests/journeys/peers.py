@@ -59,6 +59,8 @@ class ForeignMeter:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        # Who connected in the last moment is let in, to be shown out: a task that is cancelled before it began closes nothing.
+        self._loop.run_until_complete(asyncio.sleep(0.05))
         self.modbus.hang_up()
         pending = asyncio.all_tasks(self._loop)
         for task in pending:
@@ -82,10 +84,13 @@ class ForeignIed:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def start(self) -> int:
-        self._thread.start()
-        self._run(self._ied.server.start("127.0.0.1", self._ied.port))
+    @property
+    def port(self) -> int:
         return self._ied.port
+
+    def start(self) -> None:
+        self._thread.start()
+        self._run(self._ied.server.start("127.0.0.1", self.port))
 
     def _run(self, deed: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(deed, self._loop).result(10)
