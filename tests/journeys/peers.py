@@ -54,7 +54,7 @@ class ForeignMeter:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self.modbus.serve, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(asyncio.start_server(self.modbus.accept, "127.0.0.1", 0))
         self.modbus.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
