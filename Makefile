@@ -37,7 +37,7 @@ ifdef ARGS
 else
 	$(SERVED) -- $(BIN)/python -m pytest --ignore=tests/journeys
 	$(SERVED) -- $(BIN)/python -m pytest tests/journeys
-	$(SERVED) --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/control tests/history tests/northbound tests/api
+	$(SERVED) --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/audit tests/control tests/history tests/northbound tests/api
 endif
 
 coverage: .venv/installed-dev system-packages
