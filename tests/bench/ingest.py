@@ -39,7 +39,7 @@ ROWS, POLLED, ORM_ROWS = POINTS * TURNS, 4 * POINTS, 4 * POINTS
 #: Rows of a commit of the yardsticks; ours takes what waits, up to FLUSH_BOUND.
 COMMIT = 20_000
 #: IEC 104 stations, the frames of each, and their floats; each float has a time of its own.
-STATIONS, FRAMES = 50, 100
+STATIONS, FRAMES = 50, 400
 FROM_SOCKETS = STATIONS * FRAMES * OBJECTS
 CODES = [f"es-M{index:04d}" for index in range(DEVICES)]
 BEGIN, _seconds = datetime.now(UTC) - timedelta(minutes=10), count()
