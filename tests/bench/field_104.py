@@ -77,8 +77,8 @@ async def into_the_queue(door: Ingest) -> None:
     report("field.iec104_vs_c104", "time-tagged floats/s per core into the queue", "c104, a callback a point", crossed, goal)
 
 
-def flood(frames: int, objects: int) -> AbstractContextManager[tuple[int, subprocess.Popen[str]]]:
-    return peer(str(frames), "tests.bench.peers_104", str(objects))
+def flood(frames: int, objects: int, *, after_s: float = 0.0) -> AbstractContextManager[tuple[int, subprocess.Popen[str]]]:
+    return peer(str(frames), "tests.bench.peers_104", str(objects), str(after_s))
 
 
 async def _ours(door: Ingest) -> float:

@@ -39,7 +39,7 @@ ROWS, POLLED, ORM_ROWS = POINTS * TURNS, 4 * POINTS, 4 * POINTS
 #: Rows of a commit of the yardsticks; ours takes what waits, up to FLUSH_BOUND.
 COMMIT = 20_000
 #: IEC 104 stations, the frames of each, and their floats; each float has a time of its own.
-STATIONS, FRAMES = 50, 400
+STATIONS, FRAMES = 50, 1200
 FROM_SOCKETS = STATIONS * FRAMES * OBJECTS
 CODES = [f"es-M{index:04d}" for index in range(DEVICES)]
 BEGIN, _seconds = datetime.now(UTC) - timedelta(minutes=10), count()
@@ -80,7 +80,7 @@ def main() -> None:
         note(f"ingest: {connection.vendor}, round {turn + 1}")
         raw.append(_cost(lambda: _executemany(ids) if sqlite else _copy(ids), ROWS))
         ours.append(_cost(lambda: puts.append(_flood()), ROWS))
-        sockets.append(asyncio.run(_from_sockets()))
+        sockets.append(asyncio.run(_from_sockets(turn)))
         polled.append(_cost(lambda: _one_by_one(POLLED // POINTS), POLLED))
         _make_even()
         orm.append(_cost(lambda: _bulk_create(ids), ORM_ROWS))
@@ -135,8 +135,11 @@ def _make_stations(pilot: Pilot) -> None:
     )
 
 
-async def _from_sockets() -> Cost:
-    """Stations that send as fast as they are acknowledged, which they are when their values are committed."""
+async def _from_sockets(turn: int) -> Cost:
+    """Stations that send as fast as they are acknowledged, which they are when their values are committed.
+
+    Each turn's time tags lie after those of the last: what comes late would cost history a search.
+    """
     committed, done = 0, asyncio.Event()
 
     async def sink(device: str, readings: Sequence[RawReading]) -> None:
@@ -146,7 +149,7 @@ async def _from_sockets() -> Cost:
         if committed == FROM_SOCKETS:
             done.set()
 
-    with flood(FRAMES, OBJECTS) as (port, _):
+    with flood(FRAMES, OBJECTS, after_s=turn * FRAMES * 0.02) as (port, _):
         drivers = [station_driver(index, port, sink) for index in range(STATIONS)]
         wall, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(driver.open() for driver in drivers))

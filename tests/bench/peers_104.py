@@ -1,7 +1,7 @@
 """An IEC 60870-5-104 station that floods, for the bench, without any code of the product.
 
-`python -m tests.bench.peers_104 FRAMES OBJECTS` sends so many frames of so many time-tagged floats to each client as fast as its
-window lets it, and prints its port first.
+`python -m tests.bench.peers_104 FRAMES OBJECTS AFTER_S` sends so many frames of so many time-tagged floats to each client as fast
+as its window lets it, and prints its port first. The time tags begin AFTER_S seconds after the moment an hour ago.
 """
 
 from __future__ import annotations
@@ -77,6 +77,6 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    start = datetime.now(UTC) - timedelta(hours=1)
+    start = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=float(sys.argv[3]))
     Flood.asdus = [floats(start + timedelta(milliseconds=20 * n), int(sys.argv[2])) for n in range(int(sys.argv[1]))]
     asyncio.run(serve())
