@@ -20,8 +20,7 @@ BAD_LOSS = 0.6
 BAD_MESSAGES = 8.0
 #: The first repeat of a lost TCP segment comes after at least this (RFC 6298 as Linux has it), each further one after twice.
 LEAST_REPEAT_S = 0.2
-#: No spell outlasts these: on GPRS, where the first wait is 1.5 s, the longest standstill is 22.5 s [assumed].
-MOST_REPEATS = 4
+MOST_REPEATS = 6
 
 
 class Losses:
@@ -41,11 +40,6 @@ class Losses:
             return self._source.random() < self.share
         self._in_bad = self._source.random() < (1.0 - self._leaves_bad if self._in_bad else self._enters_bad)
         return self._in_bad and self._source.random() < self._bad_loss
-
-    def pass_by(self, messages: int) -> None:
-        """So many messages have their turn and are nobody's here: a bad spell goes on, or ends."""
-        for _ in range(messages):
-            self.next()
 
 
 class Channel:
@@ -77,15 +71,11 @@ class Channel:
 
 
 def repeat_s(losses: Losses, wait_s: float) -> float:
-    """Seconds until the next message gets through, when the first repeat comes after `wait_s`.
-
-    Each repeat comes after twice the wait of the last, and a bad spell does not wait for it: it is over in the mean after
-    BAD_MESSAGES first waits.
-    """
+    """Seconds until the next message gets through, when the first repeat comes after `wait_s`."""
     spent_s = 0.0
-    for repeat in range(MOST_REPEATS):
+    for _ in range(MOST_REPEATS):
         if not losses.next():
             break
-        spent_s += wait_s * 2**repeat
-        losses.pass_by(2**repeat - 1)
+        spent_s += wait_s
+        wait_s *= 2
     return spent_s
