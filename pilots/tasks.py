@@ -11,7 +11,7 @@ from django.conf import settings
 
 from pilots.api import idempotency
 from pilots.audit.verification import verify_trail
-from pilots.control import services as control
+from pilots.control import expiry
 from pilots.history import services as history
 from pilots.northbound import services as northbound
 
@@ -27,7 +27,7 @@ def forward_outbox() -> int:
 @shared_task
 def expire_setpoints() -> int:
     """Set-points whose time is over have their end."""
-    return control.expire_setpoints(now=datetime.now(UTC))
+    return expiry.expire_setpoints(now=datetime.now(UTC))
 
 
 @shared_task

@@ -34,7 +34,7 @@ from pilots.acquisition.state_writer import StateWriter
 from pilots.acquisition.supervisor import Supervisor
 from pilots.acquisition.targets import Plan, PlanBook
 from pilots.acquisition.threads import DatabaseThreads
-from pilots.control.services import recover_claims
+from pilots.control.dispatch import recover_claims
 from pilots.live.hub import hub
 from pilots.models.leases import (
     MARGIN_S,

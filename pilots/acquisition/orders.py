@@ -17,7 +17,7 @@ from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.questions import carry_out
 from pilots.acquisition.targets import Plan
 from pilots.acquisition.threads import DatabaseThreads
-from pilots.control import services as control
+from pilots.control import dispatch
 from pilots.control.selectors import connections_with_due_setpoints, due_for
 from pilots.domain.errors import DeviceRefused, FieldError, LinkDown
 from pilots.drivers.base import Driver, WriteResult
@@ -88,7 +88,7 @@ class Orders:
         driver = self.driver
         if driver is None or not self._lease.usable:
             return  # stays validated until the link is back or its time is over
-        if not await self._threads.run(control.claim_setpoint, setpoint, self._lease, now=datetime.now(UTC)):
+        if not await self._threads.run(dispatch.claim_setpoint, setpoint, self._lease, now=datetime.now(UTC)):
             return
         log.info("set-point %s: %s = %g", setpoint.pk, setpoint.point, setpoint.value)
         note, words = await self._write(driver, setpoint)
@@ -99,19 +99,19 @@ class Orders:
         now = datetime.now(UTC)
         valid_for_s = (setpoint.valid_until - now).total_seconds()
         if valid_for_s <= 0:
-            return control.note_expired, {}
+            return dispatch.note_expired, {}
         if not self._lease.usable:
-            return control.note_not_sent, {"reason": "The gateway lost its lease on the connection before the write."}
+            return dispatch.note_not_sent, {"reason": "The gateway lost its lease on the connection before the write."}
         point = setpoint.point
         write: Awaitable[WriteResult] = driver.write(point.device.code, point.name, setpoint.value, valid_for_s=valid_for_s)
         try:
-            return control.note_dispatched, {"raw": (await write).raw}
+            return dispatch.note_dispatched, {"raw": (await write).raw}
         except LinkDown as error:
-            return control.note_not_sent, {"reason": str(error)}
+            return dispatch.note_not_sent, {"reason": str(error)}
         except DeviceRefused as error:
-            return control.note_refused, {"reason": str(error), "raw": error.device_code}
+            return dispatch.note_refused, {"reason": str(error), "raw": error.device_code}
         except FieldError as error:
-            return control.note_unknown, {"reason": f"{error} It may have acted on it."}
+            return dispatch.note_unknown, {"reason": f"{error} It may have acted on it."}
 
     # Questions
 

@@ -1,4 +1,4 @@
-"""The one door for set-points and the only writer of their table. [operation]
+"""The one door for set-points; with dispatch.py and expiry.py the only writers of their table. [operation]
 
 operator | INVADE -> `request_setpoint` -> checks -> claimed by the gateway that holds the connection -> device -> feedback.
 Every transition is one conditional UPDATE plus one event and one audit row in one transaction; a device's answer makes a
@@ -7,41 +7,30 @@ set-point *dispatched*, only the measurement makes it *executed*. Without an aud
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Q
+from django.db.models import Q
 
 from pilots.audit.services import audited
 from pilots.control.circumstances import circumstances
-from pilots.control.feedback import give_up, settle
-from pilots.control.guards import unguarded
 from pilots.control.transitions import add_event, audit, full, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import MAX_VALIDITY, Wish, check_setpoint
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, RejectCode, SetpointState
 from pilots.live.hub import hub
-from pilots.models import LatestValue, Lease, Point, Setpoint, User
-from pilots.models.leases import HeldLease
+from pilots.models import LatestValue, Point, Setpoint, User
 
-log = logging.getLogger(__name__)
 S = SetpointState
 CLOCK = "clock"
-LOST_CLAIM = "The gateway stopped between claim and answer. Reading it back; do not send again."
-
-#: An outcome that no answer told is looked for this long in the measurements before it may be called failed.
-UNKNOWN_PATIENCE = timedelta(seconds=30)
 #: The value that gives a device back waits for a broken link as long as a set-point can.
 RELEASE_VALIDITY = MAX_VALIDITY
-#: A claim whose outcome nobody has noted for so long has lost its gateway.
-CLAIM_PATIENCE = timedelta(seconds=60)
 
 
 def request_setpoint(
@@ -122,154 +111,11 @@ def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetim
             setpoint.refresh_from_db()
             # A write that already left is not undone by the cancelling: the point is given back explicitly.
             if setpoint.claimed_at is not None:
-                _release(setpoint, now, actor=actor)
-        elif not _release_executed(setpoint, now, actor=actor):
+                release(setpoint, now, actor=actor)
+        elif not release_executed(setpoint, now, actor=actor):
             raise SetpointRejected("already_finished", f"The set-point is already {setpoint.state}.")
     setpoint.refresh_from_db()
     return setpoint
-
-
-def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bool:
-    """True exactly once, for the worker that holds the connection's lease, while the set-point is valid and passes its checks.
-
-    It is checked once more, with what is so now: what no longer passes is rejected, and failed where the device has fallen
-    silent. It stays validated while its point was written to a moment ago, or while a tag holds back what gives it back.
-    Without an audit row of the claim there is none: the set-point waits, and expires if the trail stays away.
-    """
-    try:
-        with audited():
-            claimed = _claim(setpoint, lease, now)
-    except AuditUnavailable as error:
-        log.error("set-point %s is not sent: %s", setpoint.pk, error)
-        return False
-    if claimed:
-        setpoint.claimed_at, setpoint.claim_epoch = now, lease.epoch
-    return claimed
-
-
-def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
-    lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
-    claimable = Setpoint.objects.filter(
-        Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now, valid_until__gt=now
-    )
-    # With the point's row, as those who ask: neither the holder nor the last write changes in between.
-    Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)
-    fresh = next(iter(full(claimable)), None)
-    if fresh is None or _written_just_now(fresh, now) or not _passes_again(fresh, now):
-        return False
-    free = unguarded(fresh.point.device, gives_back=fresh.issuer == Issuer.FALLBACK)
-    if not claimable.filter(free).update(claimed_at=now, claim_epoch=lease.epoch):
-        return False
-    audit(setpoint, "claim set-point", now=now, actor=lease.owner, epoch=lease.epoch)
-    return True
-
-
-def _written_just_now(setpoint: Setpoint, now: datetime) -> bool:
-    """The point rests between two writes; what waits meanwhile is superseded by what is newer."""
-    capability = setpoint.point.spec.capability
-    rest = timedelta(seconds=0.0 if capability is None else capability.min_interval_s)
-    # Not beyond now: a clock that was set back must not hold a point.
-    return Setpoint.objects.filter(point=setpoint.point_id, claimed_at__gt=now - rest, claimed_at__lte=now).exists()
-
-
-def _passes_again(setpoint: Setpoint, now: datetime) -> bool:
-    """The same check as at acceptance, with fresh circumstances; what is for later ends its weaker predecessors now."""
-    wish = Wish(
-        value=setpoint.value,
-        unit=setpoint.unit,
-        mode=setpoint.mode,
-        priority=setpoint.priority,
-        valid_from=setpoint.valid_from,
-        valid_until=setpoint.valid_until,
-        issued_at=None,  # our clock was compared when it came
-        gives_back=setpoint.issuer == Issuer.FALLBACK,
-    )
-    try:
-        check_setpoint(wish, setpoint.point.spec, now, circumstances(setpoint, now, claiming=True))
-    except SetpointRejected as error:
-        end = S.FAILED if error.code == RejectCode.LINK_DOWN else S.REJECTED
-        move(setpoint, [S.VALIDATED], end, now=now, actor="checks", code=error.code, reason=error.reason)
-        return False
-    if setpoint.valid_from > setpoint.received_at:
-        _supersede_older(setpoint, now)
-    return True
-
-
-def note_dispatched(setpoint: Setpoint, *, raw: str, actor: str, now: datetime) -> None:
-    """The device has confirmed the write; from now on the measurement is awaited."""
-    capability = setpoint.point.spec.capability
-    response_s = 5.0 if capability is None else capability.response_time_s
-    changes = {"dispatched_at": now, "feedback_deadline": now + timedelta(seconds=3 * response_s)}
-    if move(setpoint, [S.VALIDATED], S.DISPATCHED, now=now, actor=actor, raw=raw, changes=changes):
-        settle(setpoint, now=now)  # the measurement may have been quicker than the confirmation
-
-
-def note_refused(setpoint: Setpoint, *, reason: str, raw: str, actor: str, now: datetime) -> None:
-    """The device said no."""
-    code = RejectCode.DEVICE_REJECTED
-    move(setpoint, [S.VALIDATED, S.DISPATCHED], S.REJECTED, now=now, actor=actor, code=code, reason=reason, raw=raw)
-
-
-def note_not_sent(setpoint: Setpoint, *, reason: str, actor: str, now: datetime) -> None:
-    """The frame could not leave: the device knows nothing of it."""
-    move(setpoint, [S.VALIDATED], S.FAILED, now=now, actor=actor, code=RejectCode.LINK_DOWN, reason=reason)
-
-
-def note_expired(setpoint: Setpoint, *, actor: str, now: datetime) -> bool:
-    """Its time had passed before it was executed. True when it happened."""
-    reason = "valid_until passed before execution."
-    return move(setpoint, [S.RECEIVED, S.VALIDATED, S.DISPATCHED], S.EXPIRED, now=now, actor=actor, reason=reason)
-
-
-def note_unknown(setpoint: Setpoint, *, reason: str, actor: str, now: datetime) -> bool:
-    """Nobody knows whether the device took it; the next measurements tell. True when it happened."""
-    changes = {"feedback_deadline": now + UNKNOWN_PATIENCE}
-    return move(setpoint, [S.VALIDATED, S.DISPATCHED], S.UNKNOWN, now=now, actor=actor, reason=reason, changes=changes)
-
-
-def recover_claims(connections: Iterable[int], *, actor: str, now: datetime) -> int:
-    """Claims of an earlier holder of these connections became `unknown`: nothing is sent again blindly. Returns how many."""
-    orphans = Setpoint.objects.filter(
-        state=S.VALIDATED, claimed_at__isnull=False, point__device__connection__in=list(connections)
-    )
-    found = list(orphans.select_related("point__device__pilot"))
-    for setpoint in found:
-        note_unknown(setpoint, reason=LOST_CLAIM, actor=actor, now=now)
-    return len(found)
-
-
-def expire_setpoints(*, now: datetime) -> int:
-    """Everything whose time is over has its end: expired, failed for want of feedback, or released. Returns how many."""
-    return _expire(now) + _lose_claims(now) + _settle_overdue(now) + _release_over(now)
-
-
-def _expire(now: datetime) -> int:
-    overdue = Q(state__in=[S.RECEIVED, S.DISPATCHED], valid_until__lte=now)
-    unclaimed = Q(state=S.VALIDATED, claimed_at=None, valid_until__lte=now)
-    ended = 0
-    for setpoint in full(Setpoint.objects.filter(overdue | unclaimed)):
-        with transaction.atomic():
-            if note_expired(setpoint, actor=CLOCK, now=now):
-                ended += 1
-                if setpoint.claimed_at is not None:
-                    _release(setpoint, now, actor=CLOCK)
-    return ended
-
-
-def _lose_claims(now: datetime) -> int:
-    """Claims that no gateway came back to, not even a new one."""
-    lost = Setpoint.objects.filter(state=S.VALIDATED, claimed_at__lte=now - CLAIM_PATIENCE)
-    return sum(note_unknown(setpoint, reason=LOST_CLAIM, actor=CLOCK, now=now) for setpoint in full(lost))
-
-
-def _settle_overdue(now: datetime) -> int:
-    overdue = Setpoint.objects.filter(state__in=[S.DISPATCHED, S.UNKNOWN], feedback_deadline__lte=now)
-    return sum(give_up(setpoint, now=now) for setpoint in full(overdue))
-
-
-def _release_over(now: datetime) -> int:
-    over = Setpoint.objects.filter(state=S.EXECUTED, released_at=None, valid_until__lte=now)
-    return sum(_release_executed(setpoint, now, actor=CLOCK) for setpoint in full(over))
 
 
 def _validate(setpoint: Setpoint, wish: Wish, now: datetime) -> None:
@@ -278,14 +124,14 @@ def _validate(setpoint: Setpoint, wish: Wish, now: datetime) -> None:
     except SetpointRejected as error:
         move(setpoint, [S.RECEIVED], S.REJECTED, now=now, actor="checks", code=error.code, reason=error.reason)
         return
-    _supersede_older(setpoint, now)
+    supersede_older(setpoint, now)
     move(setpoint, [S.RECEIVED], S.VALIDATED, now=now, actor="checks")
     connection = setpoint.point.device.connection
     if connection is not None:
         transaction.on_commit(lambda: hub(settings.REDIS_URL).wake(connection.name))
 
 
-def _supersede_older(setpoint: Setpoint, now: datetime) -> None:
+def supersede_older(setpoint: Setpoint, now: datetime) -> None:
     """Newest wins among equals and lower ones: what waits is cancelled, what is in force ends."""
     if setpoint.valid_from > now:
         return
@@ -309,18 +155,18 @@ def _supersede_older(setpoint: Setpoint, now: datetime) -> None:
         publish(other.pk)
 
 
-def _release_executed(setpoint: Setpoint, now: datetime, *, actor: str) -> bool:
+def release_executed(setpoint: Setpoint, now: datetime, *, actor: str) -> bool:
     """An executed set-point no longer holds its point, and the device is given back."""
     with transaction.atomic():
         if not Setpoint.objects.filter(pk=setpoint.pk, state=S.EXECUTED, released_at=None).update(released_at=now):
             return False
         if setpoint.issuer != Issuer.FALLBACK:
-            _release(setpoint, now, actor=actor)
+            release(setpoint, now, actor=actor)
         publish(setpoint.pk)
     return True
 
 
-def _release(setpoint: Setpoint, now: datetime, *, actor: str) -> None:
+def release(setpoint: Setpoint, now: datetime, *, actor: str) -> None:
     """A target ends with 0 written to the device; a ceiling ends by the device's own validity (OCPP `validTo`)."""
     capability = setpoint.point.spec.capability
     if setpoint.kind != "setpoint" or setpoint.on_expiry != "release" or capability is None:

@@ -10,6 +10,7 @@ from django.db import connection
 
 from pilots.audit.selectors import in_order
 from pilots.audit.verification import examine
+from pilots.control import dispatch, expiry
 from pilots.control import services as control
 from pilots.control.feedback import check_feedback
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
@@ -38,8 +39,8 @@ def trail() -> list[AuditEvent]:
 
 def test_the_whole_life_of_a_setpoint_stands_in_the_trail(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = wish(reason="peak shaving")
-    assert control.claim_setpoint(setpoint, lease, now=after(1))
-    control.note_dispatched(setpoint, raw="written 0xB1E0", actor="gateway-1", now=after(2))
+    assert dispatch.claim_setpoint(setpoint, lease, now=after(1))
+    dispatch.note_dispatched(setpoint, raw="written 0xB1E0", actor="gateway-1", now=after(2))
     measure(battery, -20_000.0, 3)
     told = [(event.action, event.actor, event.at) for event in trail()]
     assert told == [
@@ -68,7 +69,7 @@ def test_every_transition_has_its_row(wish: Wish, lease: HeldLease, battery: Bat
     first, second = wish(), wish(-30_000.0, now=after(1))
     control.cancel_setpoint(second, actor="ana", reason="enough", now=after(2))
     wish(10_000.0, now=after(3))
-    control.expire_setpoints(now=after(9999))
+    expiry.expire_setpoints(now=after(9999))
     moved = [event for event in trail() if event.action.startswith("set-point ")]
     assert len(moved) == SetpointEvent.objects.exclude(state=S.RECEIVED).count() == 6
     assert [event.details["id"] for event in moved if event.action == "set-point cancelled"] == [str(first.pk), str(second.pk)]
@@ -95,17 +96,17 @@ def test_without_the_trail_nothing_is_claimed_and_so_nothing_is_sent(
 ) -> None:
     setpoint = wish()
     with trail_out_of_order():
-        assert not control.claim_setpoint(setpoint, lease, now=after(1))
+        assert not dispatch.claim_setpoint(setpoint, lease, now=after(1))
     row = Setpoint.objects.get()
     assert (row.state, row.claimed_at, setpoint.claimed_at) == (S.VALIDATED, None, None)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert control.claim_setpoint(setpoint, lease, now=after(2))
+    assert dispatch.claim_setpoint(setpoint, lease, now=after(2))
 
 
 def test_a_measurement_is_kept_where_its_proof_cannot_be_audited(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = wish()
-    control.claim_setpoint(setpoint, lease, now=NOW)
-    control.note_dispatched(setpoint, raw="", actor="gateway-1", now=after(1))
+    dispatch.claim_setpoint(setpoint, lease, now=NOW)
+    dispatch.note_dispatched(setpoint, raw="", actor="gateway-1", now=after(1))
     with trail_out_of_order():
         measure(battery, -20_000.0, 2)
     setpoint.refresh_from_db()
@@ -118,5 +119,5 @@ def test_a_measurement_is_kept_where_its_proof_cannot_be_audited(wish: Wish, lea
 def test_a_transition_that_cannot_be_audited_leaves_the_setpoint_as_it_was(wish: Wish) -> None:
     setpoint = wish()
     with trail_out_of_order(), pytest.raises(AuditUnavailable):
-        control.note_expired(setpoint, actor="clock", now=after(1))
+        dispatch.note_expired(setpoint, actor="clock", now=after(1))
     assert (setpoint.state, Setpoint.objects.get().state) == (S.VALIDATED, S.VALIDATED)

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from pilots.control import guards
-from pilots.control import services as control
+from pilots.control import dispatch, guards
 from pilots.control.guards import GuardRefused
 from pilots.control.selectors import due_for
 from pilots.domain.setpoint import Issuer, SetpointState
@@ -46,7 +45,7 @@ def test_s14_a_tag_refuses_whoever_asks_and_names_owner_and_reason(battery: Batt
 def test_s14_a_tag_hung_after_the_acceptance_stops_the_write(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     setpoint = wish()
     guards.set_tag(battery.device, owner="ana", reason="crew at work", now=after(1))
-    assert not control.claim_setpoint(setpoint, lease, now=after(2))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(2))
     assert told(setpoint) == (S.REJECTED, "tagged")
 
 
@@ -61,10 +60,10 @@ def test_s14_the_claiming_update_itself_sees_the_tag(battery: Battery, wish: Wis
 def test_s14_what_gives_the_point_back_waits_for_the_tag_and_goes_then(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     tag = guards.set_tag(battery.device, owner="ana", reason="crew at work", now=NOW)
     release = give_back(wish, now=after(1))
-    assert not control.claim_setpoint(release, lease, now=after(2))
+    assert not dispatch.claim_setpoint(release, lease, now=after(2))
     assert told(release) == (S.VALIDATED, "")
     guards.remove_tag(tag, by="olaf", reason="done", now=after(3))
-    assert control.claim_setpoint(release, lease, now=after(4))
+    assert dispatch.claim_setpoint(release, lease, now=after(4))
 
 
 def test_s14_one_persons_tag_does_not_go_with_anothers(battery: Battery, wish: Wish) -> None:
@@ -88,7 +87,7 @@ def test_s21_commands_off_refuses_and_stops_what_waits(battery: Battery, wish: W
     waiting = wish()
     pilot = None if everywhere else battery.pilot
     switch = guards.switch_commands_off(pilot, by="ana", reason="storm", now=after(1))
-    assert not control.claim_setpoint(waiting, lease, now=after(2))
+    assert not dispatch.claim_setpoint(waiting, lease, now=after(2))
     assert told(waiting) == (S.REJECTED, "commands_off")
     refused = wish(now=after(3))
     assert told(refused) == (S.REJECTED, "commands_off")
@@ -105,7 +104,7 @@ def test_s21_the_claiming_update_itself_sees_the_switch(battery: Battery, wish: 
 
 def test_s21_the_safe_state_still_goes_out_while_commands_are_off(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     guards.switch_commands_off(battery.pilot, by="ana", reason="storm", now=NOW)
-    assert control.claim_setpoint(give_back(wish, now=after(1)), lease, now=after(2))
+    assert dispatch.claim_setpoint(give_back(wish, now=after(1)), lease, now=after(2))
 
 
 def test_s21_another_pilots_switch_is_no_matter(battery: Battery, wish: Wish) -> None:
@@ -160,7 +159,7 @@ def test_a_held_point_refuses_the_platform_and_names_the_holder(battery: Battery
 def test_a_hold_stops_what_waits_and_ends_by_itself(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     waiting = wish(issuer=Issuer.PLATFORM)
     guards.hold_point(battery.p_set, owner="olaf", reason="test run", until=after(600), now=after(1))
-    assert not control.claim_setpoint(waiting, lease, now=after(2))
+    assert not dispatch.claim_setpoint(waiting, lease, now=after(2))
     assert told(waiting) == (S.REJECTED, "conflict_priority")
     assert wish(issuer=Issuer.PLATFORM, now=after(601)).state == S.VALIDATED
 
@@ -192,21 +191,21 @@ def narrowed(point: Point, **rules: Any) -> None:
 def test_limits_that_were_narrowed_meanwhile_stop_the_write(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     setpoint = wish(-20_000.0)
     Point.objects.filter(pk=battery.p_set.pk).update(operating_minimum=-10_000)
-    assert not control.claim_setpoint(setpoint, lease, now=after(1))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(1))
     assert told(setpoint) == (S.REJECTED, "out_of_range")
 
 
 def test_a_device_taken_to_local_mode_meanwhile_is_not_written_to(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     setpoint = wish()
     make_latest(make_point(battery.device, "control_mode", kind="status", labels={"1": "local"}), 1.0, at=after(1))
-    assert not control.claim_setpoint(setpoint, lease, now=after(2))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(2))
     assert told(setpoint) == (S.REJECTED, "local_mode")
 
 
 def test_a_device_that_fell_silent_meanwhile_is_failed_not_written_to(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     make_latest(battery.power, at=NOW)
     setpoint = wish()
-    assert not control.claim_setpoint(setpoint, lease, now=after(31))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(31))
     assert told(setpoint) == (S.FAILED, "link_down")
 
 
@@ -214,14 +213,14 @@ def test_a_device_just_reconnected_is_given_the_time_to_be_heard(battery: Batter
     make_latest(battery.power, at=NOW)
     setpoint = wish()
     Connection.objects.update(state="up", state_since=after(30))
-    assert control.claim_setpoint(setpoint, lease, now=after(31))
+    assert dispatch.claim_setpoint(setpoint, lease, now=after(31))
 
 
 def test_a_check_before_the_write_is_the_lease_holders_alone(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     setpoint = wish()
     guards.set_tag(battery.device, owner="ana", reason="crew", now=NOW)
     give_up_lease(lease, now=NOW)
-    assert not control.claim_setpoint(setpoint, lease, now=after(1))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(1))
     assert told(setpoint) == (S.VALIDATED, "")
 
 
@@ -233,11 +232,11 @@ def test_s4_of_a_hundred_wishes_in_a_second_two_are_written_and_the_last_wins(
         now = after(number / 100)
         wish(-100.0 * (number + 1), now=now)
         for due in due_for([battery.connection.pk], now):
-            if control.claim_setpoint(due, lease, now=now):
+            if dispatch.claim_setpoint(due, lease, now=now):
                 written.append(due.value)
-                control.note_dispatched(due, raw="ok", actor="gateway-1", now=now)
+                dispatch.note_dispatched(due, raw="ok", actor="gateway-1", now=now)
     for due in due_for([battery.connection.pk], after(1.2)):
-        if control.claim_setpoint(due, lease, now=after(1.2)):
+        if dispatch.claim_setpoint(due, lease, now=after(1.2)):
             written.append(due.value)
     assert written == [-100.0, -10_000.0]
     assert Setpoint.objects.filter(state=S.CANCELLED, code="superseded").count() == 99
@@ -245,9 +244,9 @@ def test_s4_of_a_hundred_wishes_in_a_second_two_are_written_and_the_last_wins(
 
 def test_a_clock_that_was_set_back_does_not_hold_a_point(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     first = wish(-1000.0, now=after(3600))
-    assert control.claim_setpoint(first, lease, now=after(3600 - 1e-3)) is False
+    assert dispatch.claim_setpoint(first, lease, now=after(3600 - 1e-3)) is False
     Setpoint.objects.filter(pk=first.pk).update(claimed_at=after(3600), state=S.EXECUTED, released_at=after(3600))
-    assert control.claim_setpoint(wish(-2000.0, now=after(1)), lease, now=after(1))
+    assert dispatch.claim_setpoint(wish(-2000.0, now=after(1)), lease, now=after(1))
 
 
 def test_an_interlock_reads_other_devices_fresh_when_it_is_claimed(battery: Battery, wish: Wish, lease: HeldLease) -> None:
@@ -260,7 +259,7 @@ def test_an_interlock_reads_other_devices_fresh_when_it_is_claimed(battery: Batt
     setpoint = wish()
     assert setpoint.state == S.VALIDATED
     LatestValue.objects.filter(point=switch).update(value=1.0)
-    assert not control.claim_setpoint(setpoint, lease, now=after(1))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(1))
     assert told(setpoint) == (S.REJECTED, "interlock")
     assert "is 9 s old" in wish(now=after(9)).explanation
 
@@ -311,7 +310,7 @@ def test_a_connection_without_a_measurement_of_its_own_is_known_by_its_meter(bat
 def test_a_switch_that_wears_rests_for_the_hour(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     narrowed(battery.p_set, max_per_hour=2, min_interval_s=0)
     for second in (0, 1):
-        assert control.claim_setpoint(wish(-1000.0 * second, now=after(second)), lease, now=after(second))
+        assert dispatch.claim_setpoint(wish(-1000.0 * second, now=after(second)), lease, now=after(second))
     assert told(wish(now=after(2))) == (S.REJECTED, "rate_limited")
     assert wish(now=after(3601)).state == S.VALIDATED
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connections
 
+from pilots.control import dispatch, expiry
 from pilots.control import services as control
 from pilots.control.feedback import check_feedback, pending_points
 from pilots.control.selectors import due_for
@@ -30,13 +31,13 @@ ACTOR = "gateway-1"
 
 def claimed(wish: Wish, lease: HeldLease, value: float = -20_000.0, *, now: datetime = NOW) -> Setpoint:
     setpoint = wish(value, now=now)
-    assert control.claim_setpoint(setpoint, lease, now=now)
+    assert dispatch.claim_setpoint(setpoint, lease, now=now)
     return setpoint
 
 
 def dispatched(wish: Wish, lease: HeldLease, value: float = -20_000.0, *, now: datetime = NOW) -> Setpoint:
     setpoint = claimed(wish, lease, value, now=now)
-    control.note_dispatched(setpoint, raw="written", actor=ACTOR, now=now + timedelta(seconds=1))
+    dispatch.note_dispatched(setpoint, raw="written", actor=ACTOR, now=now + timedelta(seconds=1))
     return setpoint
 
 
@@ -89,16 +90,16 @@ def test_a_measurement_from_before_the_claim_proves_nothing(wish: Wish, lease: H
 def test_a_measurement_that_overtook_the_confirmation_counts(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = claimed(wish, lease)
     measure(battery, -20_000.0, after(0.5))
-    control.note_dispatched(setpoint, raw="written", actor=ACTOR, now=after(1))
+    dispatch.note_dispatched(setpoint, raw="written", actor=ACTOR, now=after(1))
     assert state(setpoint) == S.EXECUTED
 
 
 def test_a_device_that_does_not_follow_makes_it_failed(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = dispatched(wish, lease)
     measure(battery, 0.0, after(2))
-    control.expire_setpoints(now=after(15))
+    expiry.expire_setpoints(now=after(15))
     assert state(setpoint) == S.DISPATCHED
-    control.expire_setpoints(now=after(16))
+    expiry.expire_setpoints(now=after(16))
     assert state(setpoint) == S.FAILED
 
 
@@ -107,7 +108,7 @@ def test_a_device_that_reports_changes_only_and_stands_right_already_is_executed
 ) -> None:
     measure(battery, -20_000.0, after(-1))
     setpoint = dispatched(wish, lease)
-    control.expire_setpoints(now=after(16))
+    expiry.expire_setpoints(now=after(16))
     assert state(setpoint) == S.EXECUTED
 
 
@@ -115,8 +116,8 @@ def test_a_limit_is_kept_by_everything_below_it(wish: Wish, lease: HeldLease, ba
     battery.p_set.capability = {"minimum": 0, "maximum": 11_000, "response_time_s": 5, "modes": ["limit"]}
     battery.p_set.save()
     setpoint = wish(6000.0, mode="limit")
-    assert control.claim_setpoint(setpoint, lease, now=NOW)
-    control.note_dispatched(setpoint, raw="Accepted", actor=ACTOR, now=after(1))
+    assert dispatch.claim_setpoint(setpoint, lease, now=NOW)
+    dispatch.note_dispatched(setpoint, raw="Accepted", actor=ACTOR, now=after(1))
     measure(battery, 6500.0, after(2))
     assert state(setpoint) == S.DISPATCHED
     measure(battery, 3700.0, after(3))
@@ -125,30 +126,30 @@ def test_a_limit_is_kept_by_everything_below_it(wish: Wish, lease: HeldLease, ba
 
 def test_the_devices_no_is_a_rejection(wish: Wish, lease: HeldLease) -> None:
     setpoint = claimed(wish, lease)
-    control.note_refused(setpoint, reason="busy", raw="6", actor=ACTOR, now=after(1))
+    dispatch.note_refused(setpoint, reason="busy", raw="6", actor=ACTOR, now=after(1))
     assert (state(setpoint), setpoint.code) == (S.REJECTED, "device_rejected")
 
 
 def test_what_could_not_leave_has_failed(wish: Wish, lease: HeldLease) -> None:
     setpoint = claimed(wish, lease)
-    control.note_not_sent(setpoint, reason="no connection", actor=ACTOR, now=after(1))
+    dispatch.note_not_sent(setpoint, reason="no connection", actor=ACTOR, now=after(1))
     assert (state(setpoint), setpoint.code) == (S.FAILED, "link_down")
 
 
 def test_a_finished_set_point_never_changes(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = executed(wish, lease, battery)
-    control.note_refused(setpoint, reason="late", raw="", actor=ACTOR, now=after(3))
-    control.note_unknown(setpoint, reason="late", actor=ACTOR, now=after(3))
-    control.note_expired(setpoint, actor=ACTOR, now=after(3))
+    dispatch.note_refused(setpoint, reason="late", raw="", actor=ACTOR, now=after(3))
+    dispatch.note_unknown(setpoint, reason="late", actor=ACTOR, now=after(3))
+    dispatch.note_expired(setpoint, actor=ACTOR, now=after(3))
     assert state(setpoint) == S.EXECUTED
 
 
 def test_a_claim_needs_the_lease(wish: Wish, lease: HeldLease) -> None:
     setpoint = wish()
     stranger = HeldLease(lease.resource, "gateway-2", lease.epoch, lease.ends_monotonic)
-    assert not control.claim_setpoint(setpoint, stranger, now=NOW)
+    assert not dispatch.claim_setpoint(setpoint, stranger, now=NOW)
     give_up_lease(lease, now=NOW)
-    assert not control.claim_setpoint(setpoint, lease, now=after(1))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(1))
 
 
 def test_a_claim_under_an_older_epoch_is_refused(wish: Wish, lease: HeldLease) -> None:
@@ -156,15 +157,15 @@ def test_a_claim_under_an_older_epoch_is_refused(wish: Wish, lease: HeldLease) -
     newer = take_lease(lease.resource, lease.owner, ttl_s=3600, now=after(1))
     assert newer is not None
     setpoint = wish()
-    assert not control.claim_setpoint(setpoint, lease, now=after(1))
-    assert control.claim_setpoint(setpoint, newer, now=after(1))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(1))
+    assert dispatch.claim_setpoint(setpoint, newer, now=after(1))
 
 
 def test_nothing_is_claimed_before_or_after_its_time(wish: Wish, lease: HeldLease) -> None:
     setpoint = wish(valid_from=after(60), valid_until=after(120))
-    assert not control.claim_setpoint(setpoint, lease, now=after(59))
-    assert not control.claim_setpoint(setpoint, lease, now=after(120))
-    assert control.claim_setpoint(setpoint, lease, now=after(60))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(59))
+    assert not dispatch.claim_setpoint(setpoint, lease, now=after(120))
+    assert dispatch.claim_setpoint(setpoint, lease, now=after(60))
 
 
 def test_what_is_due_comes_oldest_first(battery: Battery, wish: Wish) -> None:
@@ -180,7 +181,7 @@ def test_ten_claimers_get_it_once(battery: Battery, wish: Wish, lease: HeldLease
     won: list[bool] = []
 
     def claim() -> None:
-        won.append(control.claim_setpoint(Setpoint.objects.get(pk=setpoint.pk), lease, now=NOW))
+        won.append(dispatch.claim_setpoint(Setpoint.objects.get(pk=setpoint.pk), lease, now=NOW))
         connections.close_all()
 
     threads = [threading.Thread(target=claim) for _ in range(10)]
@@ -193,21 +194,21 @@ def test_ten_claimers_get_it_once(battery: Battery, wish: Wish, lease: HeldLease
 
 def test_claims_of_a_gateway_that_died_are_unknown(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = claimed(wish, lease)
-    assert control.recover_claims([battery.connection.pk], actor="gateway-2", now=after(20)) == 1
+    assert dispatch.recover_claims([battery.connection.pk], actor="gateway-2", now=after(20)) == 1
     assert state(setpoint) == S.UNKNOWN
 
 
 def test_a_claim_that_nobody_recovers_is_unknown_after_a_minute(wish: Wish, lease: HeldLease) -> None:
     setpoint = claimed(wish, lease)
-    control.expire_setpoints(now=after(59))
+    expiry.expire_setpoints(now=after(59))
     assert state(setpoint) == S.VALIDATED
-    control.expire_setpoints(now=after(60))
+    expiry.expire_setpoints(now=after(60))
     assert state(setpoint) == S.UNKNOWN
 
 
 def test_an_unknown_outcome_is_executed_when_the_device_shows_it(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = claimed(wish, lease)
-    control.note_unknown(setpoint, reason="no answer", actor=ACTOR, now=after(1))
+    dispatch.note_unknown(setpoint, reason="no answer", actor=ACTOR, now=after(1))
     measure(battery, -20_000.0, after(5))
     assert state(setpoint) == S.EXECUTED
 
@@ -216,32 +217,32 @@ def test_an_unknown_outcome_has_failed_when_the_device_shows_another_value(
     wish: Wish, lease: HeldLease, battery: Battery
 ) -> None:
     setpoint = claimed(wish, lease)
-    control.note_unknown(setpoint, reason="no answer", actor=ACTOR, now=after(1))
+    dispatch.note_unknown(setpoint, reason="no answer", actor=ACTOR, now=after(1))
     measure(battery, 0.0, after(30))
-    control.expire_setpoints(now=after(31))
+    expiry.expire_setpoints(now=after(31))
     assert state(setpoint) == S.FAILED
 
 
 def test_an_unknown_outcome_stays_unknown_while_the_device_cannot_be_read(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     make_latest(battery.power, 0.0, at=NOW - timedelta(seconds=1))
     setpoint = claimed(wish, lease)
-    control.note_unknown(setpoint, reason="no answer", actor=ACTOR, now=after(1))
+    dispatch.note_unknown(setpoint, reason="no answer", actor=ACTOR, now=after(1))
     for seconds in (31, 600, 3600):
-        control.expire_setpoints(now=after(seconds))
+        expiry.expire_setpoints(now=after(seconds))
     assert state(setpoint) == S.UNKNOWN
 
 
 def test_an_unclaimed_set_point_expires(wish: Wish) -> None:
     setpoint = wish()
-    assert control.expire_setpoints(now=after(299)) == 0
-    assert control.expire_setpoints(now=after(300)) == 1
+    assert expiry.expire_setpoints(now=after(299)) == 0
+    assert expiry.expire_setpoints(now=after(300)) == 1
     assert state(setpoint) == S.EXPIRED
     assert Setpoint.objects.count() == 1
 
 
 def test_an_expired_target_gives_the_device_back_with_zero(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = executed(wish, lease, battery)
-    control.expire_setpoints(now=after(300))
+    expiry.expire_setpoints(now=after(300))
     release = Setpoint.objects.get(issuer=Issuer.FALLBACK)
     assert (release.value, release.state) == (0.0, S.VALIDATED)
     setpoint.refresh_from_db()
@@ -251,15 +252,15 @@ def test_an_expired_target_gives_the_device_back_with_zero(wish: Wish, lease: He
 def test_a_release_waits_for_a_broken_link(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     executed(wish, lease, battery)
     Connection.objects.update(state="down")
-    control.expire_setpoints(now=after(300))
+    expiry.expire_setpoints(now=after(300))
     release = Setpoint.objects.get(issuer=Issuer.FALLBACK)
-    control.expire_setpoints(now=after(4000))
+    expiry.expire_setpoints(now=after(4000))
     assert state(release) == S.VALIDATED
 
 
 def test_a_release_yields_to_every_newer_wish(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     executed(wish, lease, battery)
-    control.expire_setpoints(now=after(300))
+    expiry.expire_setpoints(now=after(300))
     measure(battery, -20_000.0, after(301))
     wish(-5000.0, now=after(301))
     assert state(Setpoint.objects.get(issuer=Issuer.FALLBACK)) == S.CANCELLED
@@ -267,18 +268,18 @@ def test_a_release_yields_to_every_newer_wish(wish: Wish, lease: HeldLease, batt
 
 def test_hold_on_expiry_leaves_the_device_as_it_is(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = wish(on_expiry="hold")
-    control.claim_setpoint(setpoint, lease, now=NOW)
-    control.note_dispatched(setpoint, raw="", actor=ACTOR, now=after(1))
+    dispatch.claim_setpoint(setpoint, lease, now=NOW)
+    dispatch.note_dispatched(setpoint, raw="", actor=ACTOR, now=after(1))
     measure(battery, -20_000.0, after(2))
-    control.expire_setpoints(now=after(300))
+    expiry.expire_setpoints(now=after(300))
     assert not Setpoint.objects.filter(issuer=Issuer.FALLBACK).exists()
 
 
 def test_a_dispatched_set_point_whose_time_is_over_expires_and_is_released(wish: Wish, lease: HeldLease) -> None:
     setpoint = wish(valid_until=after(10))
-    control.claim_setpoint(setpoint, lease, now=NOW)
-    control.note_dispatched(setpoint, raw="", actor=ACTOR, now=after(1))
-    control.expire_setpoints(now=after(10))
+    dispatch.claim_setpoint(setpoint, lease, now=NOW)
+    dispatch.note_dispatched(setpoint, raw="", actor=ACTOR, now=after(1))
+    expiry.expire_setpoints(now=after(10))
     assert state(setpoint) == S.EXPIRED
     assert Setpoint.objects.get(issuer=Issuer.FALLBACK).value == 0.0
 
@@ -293,7 +294,7 @@ def test_a_waiting_set_point_is_cancelled_without_a_trace_at_the_device(wish: Wi
 
 def test_cancelling_what_was_claimed_meanwhile_gives_the_device_back(wish: Wish, lease: HeldLease) -> None:
     setpoint = wish()
-    control.claim_setpoint(Setpoint.objects.get(pk=setpoint.pk), lease, now=NOW)
+    dispatch.claim_setpoint(Setpoint.objects.get(pk=setpoint.pk), lease, now=NOW)
     control.cancel_setpoint(setpoint, actor="ana", reason="mistake", now=after(1))
     assert Setpoint.objects.get(issuer=Issuer.FALLBACK).value == 0.0
 
@@ -311,15 +312,15 @@ def test_a_set_point_for_later_ends_the_one_in_force_when_its_time_comes(wish: W
     today = executed(wish, lease, battery)
     later = wish(-5000.0, valid_from=after(100), valid_until=after(600), now=after(3))
     measure(battery, -20_000.0, after(95))
-    assert control.claim_setpoint(later, lease, now=after(100))
+    assert dispatch.claim_setpoint(later, lease, now=after(100))
     today.refresh_from_db()
     assert (today.released_at, today.superseded_by_id) == (after(100), later.pk)
-    control.expire_setpoints(now=after(300))
+    expiry.expire_setpoints(now=after(300))
     assert not Setpoint.objects.filter(issuer=Issuer.FALLBACK).exists()
 
 
 def test_a_set_point_for_later_yields_to_a_stronger_holder_when_its_time_comes(wish: Wish, lease: HeldLease) -> None:
     later = wish(issuer=Issuer.PLATFORM, valid_from=after(100), valid_until=after(600))
     wish(now=after(3))
-    assert not control.claim_setpoint(later, lease, now=after(100))
+    assert not dispatch.claim_setpoint(later, lease, now=after(100))
     assert (state(later), later.code) == (S.REJECTED, "conflict_priority")

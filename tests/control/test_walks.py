@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pilots.control import dispatch, expiry
 from pilots.control import services as control
 from pilots.control.feedback import check_feedback
 from pilots.domain.errors import SetpointRejected
@@ -54,13 +55,13 @@ def _do(step: str, battery: Battery, wish: Callable[..., Setpoint], lease: HeldL
     if step == "ask" or newest is None:
         wish(-20_000.0, now=now)
     elif step == "claim":
-        control.claim_setpoint(newest, lease, now=now)
+        dispatch.claim_setpoint(newest, lease, now=now)
     elif step == "cancel":
         _cancel(newest, now)
     elif step == "expire":
-        control.expire_setpoints(now=now)
+        expiry.expire_setpoints(now=now)
     elif step == "recover":
-        control.recover_claims([battery.connection.pk], actor="gateway-2", now=now)
+        dispatch.recover_claims([battery.connection.pk], actor="gateway-2", now=now)
     elif step in ("right", "wrong"):
         _measure(battery, -20_000.0 if step == "right" else 0.0, now)
     else:
@@ -71,13 +72,13 @@ def _note(step: str, setpoint: Setpoint, now: datetime) -> None:
     if setpoint.claimed_at is None:
         return  # nobody writes what nobody has claimed
     if step == "dispatch":
-        control.note_dispatched(setpoint, raw="ok", actor="gateway-1", now=now)
+        dispatch.note_dispatched(setpoint, raw="ok", actor="gateway-1", now=now)
     elif step == "refuse":
-        control.note_refused(setpoint, reason="no", raw="2", actor="gateway-1", now=now)
+        dispatch.note_refused(setpoint, reason="no", raw="2", actor="gateway-1", now=now)
     elif step == "not_sent":
-        control.note_not_sent(setpoint, reason="gone", actor="gateway-1", now=now)
+        dispatch.note_not_sent(setpoint, reason="gone", actor="gateway-1", now=now)
     else:
-        control.note_unknown(setpoint, reason="silence", actor="gateway-1", now=now)
+        dispatch.note_unknown(setpoint, reason="silence", actor="gateway-1", now=now)
 
 
 def _cancel(setpoint: Setpoint, now: datetime) -> None:

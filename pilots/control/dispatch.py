@@ -1,0 +1,140 @@
+"""From validated to the device's answer: what the gateway that holds the connection does with a set-point. [operation, station]
+
+A claim happens once, under the connection's lease, and is checked with what is so at that moment; what then happens to the
+frame is noted here. Without an audit row there is no claim.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db.models import Exists
+
+from pilots.audit.services import audited
+from pilots.control.circumstances import circumstances
+from pilots.control.feedback import settle
+from pilots.control.guards import unguarded
+from pilots.control.services import supersede_older
+from pilots.control.transitions import audit, full, move
+from pilots.domain.errors import AuditUnavailable, SetpointRejected
+from pilots.domain.guards import Wish, check_setpoint
+from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
+from pilots.models import Lease, Point, Setpoint
+from pilots.models.leases import HeldLease
+
+log = logging.getLogger(__name__)
+S = SetpointState
+LOST_CLAIM = "The gateway stopped between claim and answer. Reading it back; do not send again."
+#: An outcome that no answer told is looked for this long in the measurements before it may be called failed.
+UNKNOWN_PATIENCE = timedelta(seconds=30)
+
+
+def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bool:
+    """True exactly once, for the worker that holds the connection's lease, while the set-point is valid and passes its checks.
+
+    It is checked once more, with what is so now: what no longer passes is rejected, and failed where the device has fallen
+    silent. It stays validated while its point was written to a moment ago, or while a tag holds back what gives it back.
+    Without an audit row of the claim there is none: the set-point waits, and expires if the trail stays away.
+    """
+    try:
+        with audited():
+            claimed = _claim(setpoint, lease, now)
+    except AuditUnavailable as error:
+        log.error("set-point %s is not sent: %s", setpoint.pk, error)
+        return False
+    if claimed:
+        setpoint.claimed_at, setpoint.claim_epoch = now, lease.epoch
+    return claimed
+
+
+def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
+    lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
+    claimable = Setpoint.objects.filter(
+        Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now, valid_until__gt=now
+    )
+    # With the point's row, as those who ask: neither the holder nor the last write changes in between.
+    Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)
+    fresh = next(iter(full(claimable)), None)
+    if fresh is None or _written_just_now(fresh, now) or not _passes_again(fresh, now):
+        return False
+    free = unguarded(fresh.point.device, gives_back=fresh.issuer == Issuer.FALLBACK)
+    if not claimable.filter(free).update(claimed_at=now, claim_epoch=lease.epoch):
+        return False
+    audit(setpoint, "claim set-point", now=now, actor=lease.owner, epoch=lease.epoch)
+    return True
+
+
+def _written_just_now(setpoint: Setpoint, now: datetime) -> bool:
+    """The point rests between two writes; what waits meanwhile is superseded by what is newer."""
+    capability = setpoint.point.spec.capability
+    rest = timedelta(seconds=0.0 if capability is None else capability.min_interval_s)
+    # Not beyond now: a clock that was set back must not hold a point.
+    return Setpoint.objects.filter(point=setpoint.point_id, claimed_at__gt=now - rest, claimed_at__lte=now).exists()
+
+
+def _passes_again(setpoint: Setpoint, now: datetime) -> bool:
+    """The same check as at acceptance, with fresh circumstances; what is for later ends its weaker predecessors now."""
+    wish = Wish(
+        value=setpoint.value,
+        unit=setpoint.unit,
+        mode=setpoint.mode,
+        priority=setpoint.priority,
+        valid_from=setpoint.valid_from,
+        valid_until=setpoint.valid_until,
+        issued_at=None,  # our clock was compared when it came
+        gives_back=setpoint.issuer == Issuer.FALLBACK,
+    )
+    try:
+        check_setpoint(wish, setpoint.point.spec, now, circumstances(setpoint, now, claiming=True))
+    except SetpointRejected as error:
+        end = S.FAILED if error.code == RejectCode.LINK_DOWN else S.REJECTED
+        move(setpoint, [S.VALIDATED], end, now=now, actor="checks", code=error.code, reason=error.reason)
+        return False
+    if setpoint.valid_from > setpoint.received_at:
+        supersede_older(setpoint, now)
+    return True
+
+
+def note_dispatched(setpoint: Setpoint, *, raw: str, actor: str, now: datetime) -> None:
+    """The device has confirmed the write; from now on the measurement is awaited."""
+    capability = setpoint.point.spec.capability
+    response_s = 5.0 if capability is None else capability.response_time_s
+    changes = {"dispatched_at": now, "feedback_deadline": now + timedelta(seconds=3 * response_s)}
+    if move(setpoint, [S.VALIDATED], S.DISPATCHED, now=now, actor=actor, raw=raw, changes=changes):
+        settle(setpoint, now=now)  # the measurement may have been quicker than the confirmation
+
+
+def note_refused(setpoint: Setpoint, *, reason: str, raw: str, actor: str, now: datetime) -> None:
+    """The device said no."""
+    code = RejectCode.DEVICE_REJECTED
+    move(setpoint, [S.VALIDATED, S.DISPATCHED], S.REJECTED, now=now, actor=actor, code=code, reason=reason, raw=raw)
+
+
+def note_not_sent(setpoint: Setpoint, *, reason: str, actor: str, now: datetime) -> None:
+    """The frame could not leave: the device knows nothing of it."""
+    move(setpoint, [S.VALIDATED], S.FAILED, now=now, actor=actor, code=RejectCode.LINK_DOWN, reason=reason)
+
+
+def note_expired(setpoint: Setpoint, *, actor: str, now: datetime) -> bool:
+    """Its time had passed before it was executed. True when it happened."""
+    reason = "valid_until passed before execution."
+    return move(setpoint, [S.RECEIVED, S.VALIDATED, S.DISPATCHED], S.EXPIRED, now=now, actor=actor, reason=reason)
+
+
+def note_unknown(setpoint: Setpoint, *, reason: str, actor: str, now: datetime) -> bool:
+    """Nobody knows whether the device took it; the next measurements tell. True when it happened."""
+    changes = {"feedback_deadline": now + UNKNOWN_PATIENCE}
+    return move(setpoint, [S.VALIDATED, S.DISPATCHED], S.UNKNOWN, now=now, actor=actor, reason=reason, changes=changes)
+
+
+def recover_claims(connections: Iterable[int], *, actor: str, now: datetime) -> int:
+    """Claims of an earlier holder of these connections became `unknown`: nothing is sent again blindly. Returns how many."""
+    orphans = Setpoint.objects.filter(
+        state=S.VALIDATED, claimed_at__isnull=False, point__device__connection__in=list(connections)
+    )
+    found = list(orphans.select_related("point__device__pilot"))
+    for setpoint in found:
+        note_unknown(setpoint, reason=LOST_CLAIM, actor=actor, now=now)
+    return len(found)
