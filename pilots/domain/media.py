@@ -18,7 +18,8 @@ DEVICE_S = 0.2
 class Medium:
     """Bit/s, seconds one way (median and 95th percentile), share of messages lost, per cent of a month that it should work.
 
-    `bursts`: losses come in bunches (radio, power line) and not one by one. `setup_s`: a dialled call stands only then.
+    `bad_spell_s`: losses come in bad spells so long in the mean (radio, power line), 0: one by one. `setup_s`: a dialled call
+    stands only then.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Medium:
     latency_p95_s: float
     loss: float
     availability: float
-    bursts: bool = False
+    bad_spell_s: float = 0.0
     setup_s: float = 0.0
     half_duplex: bool = False
     source: str = "assumed"
@@ -87,7 +88,7 @@ _ALL = (
         latency_p95_s=1.2,
         loss=1e-2,
         availability=97.0,
-        bursts=True,
+        bad_spell_s=4.0,
         setup_s=15.0,
         source="D7.1 2.2.3.1; circuit-switched data at 9.6 kbit/s",
     ),
@@ -98,7 +99,7 @@ _ALL = (
         latency_p95_s=1.5,
         loss=2e-2,
         availability=98.0,
-        bursts=True,
+        bad_spell_s=4.0,
         source="D7.1 2.2.3.2; Implementation of Telecontrol Applications over GPRS Networks, PAC World 2010",
     ),
     Medium(
@@ -108,7 +109,7 @@ _ALL = (
         latency_p95_s=0.08,
         loss=1e-3,
         availability=99.0,
-        bursts=True,
+        bad_spell_s=0.5,
         source="D7.1 2.2.3.3; WiMAX for smart-grid WAN, Springer 2015",
     ),
     Medium(
@@ -118,7 +119,7 @@ _ALL = (
         latency_p95_s=2.0,
         loss=3e-2,
         availability=95.0,
-        bursts=True,
+        bad_spell_s=2.0,
         half_duplex=True,
         source="D7.1 2.2.2.2; rates of G3 and PRIME narrow band",
     ),
@@ -129,7 +130,7 @@ _ALL = (
         latency_p95_s=0.04,
         loss=1e-2,
         availability=98.0,
-        bursts=True,
+        bad_spell_s=0.5,
         source="D7.1 2.2.2.1",
     ),
     Medium(
@@ -139,7 +140,7 @@ _ALL = (
         latency_p95_s=0.15,
         loss=1e-2,
         availability=97.0,
-        bursts=True,
+        bad_spell_s=0.5,
         half_duplex=True,
         source="D7.1 2.2.2.3; 250 kbit/s gross of IEEE 802.15.4",
     ),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 
 from pilots.simulators.faults import Fault, FaultKind, Faults
 from pilots.simulators.frame_faults import Framing
 from pilots.simulators.media import LEAST_REPEAT_S, Losses, repeat_s
+
+#: The fault `loss` comes in bad spells of so many seconds in the mean.
+LOSS_SPELL_S = 1.0
 
 
 class Impairment:
@@ -71,19 +75,19 @@ class Impairment:
     def is_lost(self) -> bool:
         """Whether the fault `loss` takes the next message."""
         losses = self._current_losses()
-        return losses is not None and losses.next()
+        return losses is not None and losses.next(time.monotonic())
 
     def repeat_s(self) -> float:
         """Seconds that TCP spends on repeating the next message because of the fault `loss`."""
         losses = self._current_losses()
-        return 0.0 if losses is None else repeat_s(losses, LEAST_REPEAT_S)
+        return 0.0 if losses is None else repeat_s(losses, time.monotonic(), LEAST_REPEAT_S)
 
     def _current_losses(self) -> Losses | None:
         fault = self.on(FaultKind.LOSS)
         if fault is None:
             return None
         if fault.id not in self._losses:
-            self._losses = {fault.id: Losses(fault.options["share"], bursts=True, source=fault.source)}
+            self._losses = {fault.id: Losses(fault.options["share"], spell_s=LOSS_SPELL_S, source=fault.source)}
         return self._losses[fault.id]
 
     def _names(self, frame: bytes) -> tuple[str, ...]:

@@ -346,7 +346,7 @@ class _Flow:
             self._channel = Channel(medium, self._seed)
             self._free_at = now + medium.setup_s
         self._free_at = max(now, self._free_at) + self._channel.sending_s(size)
-        return self._free_at + self._channel.latency_s() + self._channel.repeat_s()
+        return self._free_at + self._channel.latency_s() + self._channel.repeat_s(self._free_at)
 
     def _trickle(self, frame: bytes, due: float, bytes_per_s: float) -> None:
         step = max(1, int(bytes_per_s * TRICKLE_S))

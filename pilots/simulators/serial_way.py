@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 
 from pilots.domain.media import Medium
@@ -91,7 +92,7 @@ class SerialWay:
 
     def _spoilt(self, frame: bytes) -> bytes:
         channel = self._current_channel()
-        lost = self.impairment.is_lost() or (channel is not None and channel.is_lost())
+        lost = self.impairment.is_lost() or (channel is not None and channel.is_lost(time.monotonic()))
         return b"" if lost else self.impairment.answer(frame)
 
     def _lag_s(self, frame: bytes) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from itertools import groupby, pairwise
+from itertools import pairwise
 from statistics import mean, quantiles
 
 import pytest
@@ -26,27 +27,32 @@ def test_half_of_the_latencies_lie_below_the_median_and_95_of_100_below_the_othe
 @pytest.mark.parametrize("medium", [replace(MEDIA["Ethernet"], loss=0.01), *MEDIA.values()], ids=lambda m: f"{m.name} {m.loss}")
 def test_losses_are_as_frequent_as_the_table_says(medium) -> None:
     channel = Channel(medium, "loss")
-    lost = mean(channel.is_lost() for _ in range(DRAWS))
-    # Bursts make the count spread about as if it were eight times smaller.
-    spread = 4 * (medium.loss * 8 / DRAWS) ** 0.5
+    lost = mean(channel.is_lost(float(second)) for second in range(DRAWS))
+    # Bad spells make the count spread as if fewer messages had been sent.
+    spread = 4 * (medium.loss * (1 + 2 * medium.bad_spell_s) / DRAWS) ** 0.5
     assert lost == pytest.approx(medium.loss, abs=max(spread, 2 / DRAWS))
 
 
-def test_radio_loses_in_bursts_and_wire_does_not() -> None:
-    def near_a_loss(bursts: bool) -> float:
-        """The share of messages lost right after a lost one."""
-        channel = Channel(replace(MEDIA["GPRS"], bursts=bursts), "bursts")
-        lost = [channel.is_lost() for _ in range(DRAWS)]
+def test_radio_loses_in_spells_and_wire_does_not() -> None:
+    def near_a_loss(spell_s: float, later_s: float) -> float:
+        """The share of messages lost of those sent `later_s` after a lost one."""
+        channel = Channel(replace(MEDIA["GPRS"], bad_spell_s=spell_s), "spells")
+        lost = [channel.is_lost(index * later_s) for index in range(DRAWS)]
         return mean(after for before, after in pairwise(lost) if before)
 
-    assert near_a_loss(bursts=True) == pytest.approx(BAD_LOSS * 7 / 8, abs=0.06)
-    assert near_a_loss(bursts=False) == pytest.approx(0.02, abs=0.015)
+    assert near_a_loss(4.0, 0.1) == pytest.approx(BAD_LOSS, abs=0.06)
+    assert near_a_loss(4.0, 2.0) == pytest.approx(BAD_LOSS * math.exp(-0.5), abs=0.06)
+    for unrelated in (near_a_loss(4.0, 60.0), near_a_loss(0.0, 0.1)):
+        assert unrelated == pytest.approx(0.02, abs=0.015)
 
 
-def test_bad_spells_end() -> None:
-    channel = Channel(replace(MEDIA["PLC"], loss=0.3), "long")
-    longest = max(len(list(run)) for lost, run in groupby(channel.is_lost() for _ in range(DRAWS)) if lost)
-    assert 4 < longest < 60
+def test_a_spell_ends_by_time_however_little_is_sent() -> None:
+    medium = replace(MEDIA["GPRS"], loss=0.3)
+    stalls = [Channel(medium, str(seed)).repeat_s(0.0) for seed in range(5000)]
+    in_a_spell = [stall for stall in stalls if stall]
+    # 1.5 s, 3 s, 6 s ... of repeats: two in three end before 5 s, none outlasts several spells.
+    assert sorted(in_a_spell)[2 * len(in_a_spell) // 3] < 5.0
+    assert mean(stall > 20.0 for stall in in_a_spell) < 0.08
 
 
 def test_sending_takes_the_time_of_the_bits() -> None:
@@ -56,9 +62,9 @@ def test_sending_takes_the_time_of_the_bits() -> None:
 
 def test_a_lost_segment_costs_a_repeat_and_several_cost_more_each() -> None:
     always = Channel(replace(MEDIA["Ethernet"], loss=1.0), "")
-    assert always.repeat_s() == pytest.approx(0.2 * (2**6 - 1))
-    assert Channel(replace(MEDIA["Ethernet"], loss=0.0), "").repeat_s() == 0.0
-    repeats = [Channel(MEDIA["GPRS"], str(seed)).repeat_s() for seed in range(2000)]
+    assert always.repeat_s(0.0) == pytest.approx(0.2 * (2**6 - 1))
+    assert Channel(replace(MEDIA["Ethernet"], loss=0.0), "").repeat_s(0.0) == 0.0
+    repeats = [Channel(MEDIA["GPRS"], str(seed)).repeat_s(0.0) for seed in range(2000)]
     assert 0.005 < mean(repeat > 0 for repeat in repeats) < 0.06
     assert min(repeat for repeat in repeats if repeat) == pytest.approx(1.5)
 

@@ -290,7 +290,7 @@ async def test_a_medium_keeps_the_order_and_every_byte() -> None:
             writer.write(data)
         writer.close()
 
-    jumpy = replace(MEDIA["Wi-Fi"], loss=0.05, bursts=False, bandwidth_bps=50e6)
+    jumpy = replace(MEDIA["Wi-Fi"], loss=0.05, bad_spell_s=0.0, bandwidth_bps=50e6)
     async with peer(echo) as place:
         relay = Relay(lambda: place, faults=Faults(), targets=("x",), protocol=Protocol.PUSH, medium=jumpy)
         await relay.start()

@@ -139,6 +139,8 @@ async def test_a_modem_delays_answers_and_dials_first(bench: Bench) -> None:
 
 async def test_what_a_line_loses_stays_lost(bench: Bench) -> None:
     await bench.start(FaultKind.LOSS, share=0.5)
-    answers = [await bench.ask(within_s=0.3) for _ in range(16)]
-    assert set(answers) == {b"", answer()}
-    assert 2 < answers.count(b"") < 14
+    answers = set[bytes]()
+    async with asyncio.timeout(20.0):  # a spell is a matter of a second
+        while len(answers) < 2:
+            answers.add(await bench.ask(within_s=0.3))
+    assert answers == {b"", answer()}
