@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
@@ -112,18 +113,33 @@ class Rules(NamedTuple):
         return Rules._make(column[rows] for column in self)
 
 
-def normalise_all(
-    values: Sequence[float | str | None], quality: Ints, source_us: Ints, received_us: Ints, rules: Rules
-) -> Measurements:
-    """What `normalise` says of each: `values` as the driver saw them, `rules` of the same length."""
-    text, absent = np.empty(len(values), dtype=object), np.zeros(len(values), dtype=bool)
-    if not set(map(type, values)) <= {float, int, bool}:
-        text[:] = [storable(value) if isinstance(value, str) else None for value in values]
-        absent[:] = [value is None for value in values]
-        values = [None if isinstance(value, str) else value for value in values]
-    wire = np.array(values, dtype=float)  # None as NaN
+class WireValues(NamedTuple):
+    """Values as drivers saw them: number (NaN where there is none), text (None but of text), whether there is neither."""
+
+    number: Floats
+    text: Objects
+    absent: Bools
+
+    @classmethod
+    def of(cls, values: Sequence[float | str | None] | Floats) -> Self:
+        text, absent = np.empty(len(values), dtype=object), np.zeros(len(values), dtype=bool)
+        if not isinstance(values, np.ndarray) and not set(map(type, values)) <= {float, int, bool}:
+            text[:] = [storable(value) if isinstance(value, str) else None for value in values]
+            absent[:] = [value is None for value in values]
+            values = [math.nan if value is None or isinstance(value, str) else value for value in values]
+        return cls(np.array(values, dtype=float), text, absent)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """One after the other."""
+        return parts[0] if len(parts) == 1 else cls._make(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def normalise_all(wire: WireValues, quality: Ints, source_us: Ints, received_us: Ints, rules: Rules) -> Measurements:
+    """What `normalise` says of each; all columns and `rules` are of one length."""
+    text, absent = wire.text, wire.absent
     with np.errstate(over="ignore", invalid="ignore"):
-        value = rules.gain * wire + rules.bias
+        value = rules.gain * wire.number + rules.bias
     quality = np.where(rules.simulated & (quality & _SOURCE_BITS == 0), quality | _SIMULATED, quality)
     ahead_us = source_us - received_us
     wrong_clock = (ahead_us > _AHEAD_US) | (ahead_us < -_BEHIND_US)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilots.domain.columns import Measurements, Rules, normalise_all
+from pilots.domain.columns import Measurements, Rules, WireValues, normalise_all
 from pilots.domain.measurement import RawReading, normalise
 from pilots.domain.moments import microseconds, moment_of
 from pilots.domain.point import PointKind, PointSpec
@@ -39,7 +39,7 @@ Readings = st.builds(RawReading, st.just("p"), Values, Qualities, Times)
 def test_columns_are_normalised_as_single_readings_are(rows: list[tuple[RawReading, PointSpec, bool]]) -> None:
     readings = [reading for reading, _, _ in rows]
     columns = normalise_all(
-        [reading.value for reading in readings],
+        WireValues.of([reading.value for reading in readings]),
         np.array([reading.quality.pack() for reading in readings], dtype=np.int64),
         np.array([microseconds(reading.source_time or NOW) for reading in readings], dtype=np.int64),
         np.full(len(rows), microseconds(NOW)),

@@ -1,4 +1,4 @@
-"""Values in monitor direction: from the octets of an ASDU straight to readings, without an object in between. [zone: field]
+"""Values in monitor direction: from the octets of ASDUs to readings, a flood of them as columns. [zone: field]
 
 Source: IEC 60870-5-101:2003, 7.2.6.1-.12 (quality), 7.3.1 (process information in monitor direction). The mapping of quality
 bits is `domain.quality.from_qds`; docs/protocols/iec104.md lists it.
@@ -7,25 +7,33 @@ bits is `domain.quality.from_qds`; docs/protocols/iec104.md lists it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import partial
-from itertools import repeat
-from struct import Struct
+from itertools import groupby
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pilots.domain.columns import NEVER, Ints, Objects
 from pilots.domain.measurement import RawReading
+from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Quality, Validity, from_qds
+from pilots.domain.readings import ReadingColumns, joined
 from pilots.drivers.iec60870 import asdu
 from pilots.drivers.iec60870.asdu import InformationObject, Sizes
 from pilots.drivers.iec60870.elements import COUNTERS, KINDS, MONITOR_BASE, PROTECTION_EVENTS
 from pilots.drivers.iec60870.routes import RouteTable, Taker
-from pilots.drivers.iec60870.times import LONG, decode_many, decode_short
+from pilots.drivers.iec60870.times import SHORT, decode_column
 
-#: Readings in bulk: a tuple's own constructor takes half the time of the class's.
-_READING: Callable[[tuple[Any, ...]], RawReading] = partial(tuple.__new__, RawReading)
+_Parts = dict[str, list[Sequence[RawReading]]]
+#: So many objects pay for the columns; fewer are read one by one.
+LEAST_COLUMNS = 24
 MOST_PLACES = 10_000  # that one stream remembers: a station that invents addresses may not fill our memory
 _CARRY, _ADJUSTED, _ELAPSED_INVALID = 0x20, 0x40, 0x08
+#: The fields of an element by its struct letters, and of a CP56Time2a.
+_FIELDS = {"B": [("octet", "u1")], "h": [("value", "<i2")], "f": [("value", "<f4")], "I": [("value", "<u4")]}
+_TAG = [("milliseconds", "<u2"), ("minutes", "u1", (5,))]
 _QUALITIES = tuple(from_qds(octet) for octet in range(256))
 #: Of a counter's sequence octet only IV speaks of quality: a carry or an adjustment is counted and no fault.
 _OF_COUNTERS = tuple(from_qds(octet & 0x80) for octet in range(256))
@@ -77,15 +85,45 @@ class _Stream:
     def __init__(self, type_id: int, common_address: int, sizes: Sizes) -> None:
         kind = KINDS[type_id]
         self.base, self.common_address, self.tag = MONITOR_BASE[type_id], common_address, kind.tag
-        self.mask = kind.element.mask if self.base != COUNTERS else None
-        element = kind.element.letters + ("H5s" if kind.tag == LONG else f"{kind.tag}s")
-        self.separate, self.sequence = Struct(f"<{sizes.object_address}s{element}"), Struct(f"<{element}")
-        self.timed, self.untimed = _BY_BASE[self.base]
-        if self.mask:
-            self.timed, self.untimed = _without(self.mask, self.timed), _without(self.mask, self.untimed)
+        self.mask = kind.element.mask
+        #: Whether its objects may be read in columns.
+        self.simple = self.mask is not None and self.base != COUNTERS and kind.tag != SHORT
+        self.timed, self.untimed = (_packed(table, self.mask or 0) for table in _BY_BASE[self.base])
+        if self.simple:
+            fields = [_FIELDS[letter] for letter in kind.element.letters] + ([_TAG] if kind.tag else [])
+            element = [field for group in fields for field in group]
+            self.sequence = np.dtype(element)
+            self.separate = np.dtype([("address", "u1", (sizes.object_address,)), *element])
         #: Object address -> device and point; "" where nobody wants it, None where it goes not simply to one point.
-        self.devices: dict[bytes, str | None] = {}
-        self.points: dict[bytes, str] = {}
+        self.places: dict[int, tuple[str | None, str]] = {}
+        self._columns: _Places | None = None
+
+    def remember(self, address: int, wanted: tuple[Taker, ...]) -> None:
+        """Who wants what stands there."""
+        if address not in self.places and len(self.places) < MOST_PLACES:
+            simple = len(wanted) == 1 and wanted[0].bit is None
+            self.places[address] = wanted[0][:2] if simple else (None if wanted else "", "")
+            self._columns = None
+
+    def columns(self) -> _Places:
+        """The places, by address."""
+        if self._columns is None:
+            addresses = sorted(self.places)
+            places = [self.places[address] for address in addresses]
+            devices = list(dict.fromkeys(device for device, _ in places))
+            codes = np.array([devices.index(device) for device, _ in places])
+            points = np.array([point for _, point in places], dtype=object)
+            self._columns = _Places(np.array(addresses), devices, codes, points)
+        return self._columns
+
+
+class _Places(NamedTuple):
+    """Object addresses in their order, each with its device (an index into `devices`) and its point."""
+
+    addresses: Ints
+    devices: list[str | None]
+    codes: Ints
+    points: Objects
 
 
 class Monitoring:
@@ -94,99 +132,121 @@ class Monitoring:
     def __init__(self, routes: RouteTable, sizes: Sizes, counts: Counter[str]) -> None:
         self._routes, self._sizes, self._counts = routes, sizes, counts
         self._streams: dict[bytes, _Stream] = {}
+        self._octets = 256 ** np.arange(sizes.object_address, dtype=np.int64)
 
-    def sort(self, received: Received, readings: dict[str, list[RawReading]]) -> None:
-        """Every object of the ASDU stands behind the others of its device, in the order it came."""
+    def sort(self, batch: Iterable[Received]) -> dict[str, Sequence[RawReading]]:
+        """The readings of all objects of these ASDUs by device, those of a device in the order they came."""
+        parts: _Parts = {}
+        for _, like in groupby(batch, self._kind):
+            run = list(like)
+            stream = self._stream_of(run[0].octets)
+            if stream is None:
+                self._counts["unknown_objects"] += _size(run)
+            elif not (stream.simple and _size(run) >= LEAST_COLUMNS and self._sort_columns(stream, run, parts)):
+                self._sort_objects(stream, run, parts)
+        return {device: joined(of_device) for device, of_device in parts.items()}
+
+    def _kind(self, received: Received) -> tuple[bytes, bool, datetime | None]:
+        """What ASDUs have in common that are read at once: type and common address, structure, time of what has no tag."""
         octets, head = received.octets, self._sizes.head
-        stream = self._streams.get(octets[:1] + octets[head - self._sizes.common_address : head]) or self._stream(octets)
-        if stream is None:
-            self._counts["unknown_objects"] += octets[1] & 0x7F
-        elif stream.mask is None or not self._sort_columns(stream, received, readings):
-            self._sort_objects(stream, received, readings)
+        where = octets[head - self._sizes.common_address : head]
+        return octets[:1] + where, octets[1] >= 0x80, received.at
 
-    def _stream(self, octets: bytes) -> _Stream | None:
+    def _stream_of(self, octets: bytes) -> _Stream | None:
         """None for a common address of which we want nothing: nobody may fill our memory with them."""
-        common_address = common_address_of(octets, self._sizes)
-        if not self._routes.knows(common_address):
-            return None
         where = octets[self._sizes.head - self._sizes.common_address : self._sizes.head]
-        stream = self._streams[octets[:1] + where] = _Stream(octets[0], common_address, self._sizes)
+        stream = self._streams.get(octets[:1] + where)
+        if stream is None:
+            common_address = common_address_of(octets, self._sizes)
+            if not self._routes.knows(common_address):
+                return None
+            stream = self._streams[octets[:1] + where] = _Stream(octets[0], common_address, self._sizes)
         return stream
 
-    def _sort_columns(self, stream: _Stream, received: Received, readings: dict[str, list[RawReading]]) -> bool:
-        """The common case, a column at a time in C: most of what a flooded link costs is here. False: nothing was done."""
-        columns = self._columns(stream, received.octets)
-        if not columns:
-            return True
-        addresses: Sequence[bytes] = columns[0]
-        try:
-            devices = list(map(stream.devices.__getitem__, addresses))
-        except KeyError:
-            return False  # an address that comes for the first time
+    def _sort_columns(self, stream: _Stream, run: list[Received], parts: _Parts) -> bool:
+        """The flood, a column at a time. False: nothing was done, because some objects go not simply to one point."""
+        addresses, rows = self._rows(stream, [received.octets for received in run])
+        places = self._places(stream, addresses)
+        where = np.searchsorted(places.addresses, addresses)
+        if not np.array_equal(places.addresses.take(where, mode="clip"), addresses):
+            return False  # more addresses than are remembered
+        codes = places.codes[where]
+        devices = [places.devices[code] for code in np.unique(codes)]
         if None in devices:
             return False
-        octets = columns[1 if stream.mask else 2]
-        values = [octet & stream.mask for octet in octets] if stream.mask else columns[1]
-        times = self._times(stream, columns, received.at)
-        qualities: Iterable[Quality] = map(stream.timed.__getitem__, octets)
-        if times is not None and None in times:
-            both = zip(octets, times, strict=True)
-            qualities = [(stream.untimed if time is None else stream.timed)[octet] for octet, time in both]
-        points = map(stream.points.__getitem__, addresses)
-        made = map(_READING, zip(points, values, qualities, times or repeat(received.at), strict=False))
-        self._add(devices, made, readings)
+        readings = self._read(stream, rows, run[0].at, places.points[where])
+        if len(devices) == 1:
+            self._add(devices[0], readings, parts)
+        else:
+            for code in np.unique(codes):
+                self._add(places.devices[code], readings.take(codes == code), parts)
         return True
 
-    def _add(self, devices: list[str | None], made: Iterable[RawReading], readings: dict[str, list[RawReading]]) -> None:
-        device = devices[0]
-        if device and devices.count(device) == len(devices):
-            readings.setdefault(device, []).extend(made)
-            return
-        for of, reading in zip(devices, made, strict=True):
-            if of:
-                readings.setdefault(of, []).append(reading)
-        self._counts["unknown_objects"] += devices.count("")
+    def _add(self, device: str | None, readings: ReadingColumns, parts: _Parts) -> None:
+        if device:
+            parts.setdefault(device, []).append(readings)
+        else:
+            self._counts["unknown_objects"] += len(readings)
 
-    def _columns(self, stream: _Stream, octets: bytes) -> list[Sequence[Any]]:
-        """Addresses, then the fields of the element, then those of the time tag; empty without objects."""
+    def _rows(self, stream: _Stream, asdus: list[bytes]) -> tuple[Ints, NDArray[Any]]:
+        """Addresses, and a record of fields for each object."""
         width, head = self._sizes.object_address, self._sizes.head
-        if octets[1] < 0x80:
-            return list(zip(*stream.separate.iter_unpack(octets[head:]), strict=True))
-        first = int.from_bytes(octets[head : head + width], "little")
-        addresses = [address.to_bytes(width, "little") for address in range(first, first + (octets[1] & 0x7F))]
-        fields: Iterable[Sequence[Any]] = zip(*stream.sequence.iter_unpack(octets[head + width :]), strict=True)
-        return [addresses, *fields] if addresses else []
+        if asdus[0][1] < 0x80:
+            rows = np.frombuffer(b"".join(octets[head:] for octets in asdus), stream.separate)
+            return rows["address"] @ self._octets, rows
+        firsts = [int.from_bytes(octets[head : head + width], "little") for octets in asdus]
+        addresses = [np.arange(first, first + (octets[1] & 0x7F)) for first, octets in zip(firsts, asdus, strict=True)]
+        return np.concatenate(addresses), np.frombuffer(b"".join(octets[head + width :] for octets in asdus), stream.sequence)
+
+    def _places(self, stream: _Stream, addresses: Ints) -> _Places:
+        """Those of the stream, with these addresses as far as they can be remembered."""
+        for address in set(addresses.tolist()).difference(stream.places):
+            stream.remember(address, self._routes.takers(stream.common_address, stream.base, address))
+        return stream.columns()
 
     @staticmethod
-    def _times(stream: _Stream, columns: list[Sequence[Any]], at: datetime | None) -> list[datetime | None] | None:
-        if stream.tag == LONG:
-            return decode_many(columns[-2], columns[-1])
-        return [decode_short(tag, at) for tag in columns[-1]] if stream.tag else None
+    def _read(stream: _Stream, rows: NDArray[Any], at: datetime | None, points: Objects) -> ReadingColumns:
+        octets = rows["octet"]
+        value = octets & stream.mask if stream.mask else rows["value"]
+        quality = stream.timed[octets]
+        if stream.tag:
+            source_us = decode_column(rows["milliseconds"].astype(np.int64), rows["minutes"])
+            if (without := source_us == NEVER).any():
+                quality = np.where(without, stream.untimed[octets], quality)
+        else:
+            source_us = np.full(len(rows), NEVER if at is None else microseconds(at))
+        return ReadingColumns(points.tolist(), value.astype(np.float64), quality, source_us)
 
-    def _sort_objects(self, stream: _Stream, received: Received, readings: dict[str, list[RawReading]]) -> None:
-        """Any ASDU, an object at a time."""
-        unit = asdu.decode(received.octets, self._sizes, received.at)
-        for item in unit.objects:
-            for device_id, point, bit in self._takers(stream, item.address):
-                readings.setdefault(device_id, []).append(reading_of(point, unit.type_id, item, bit, at=received.at))
-            if stream.base == COUNTERS:
-                self._counts["counters_carried"] += item.qualifier & _CARRY != 0
-                self._counts["counters_adjusted"] += item.qualifier & _ADJUSTED != 0
+    def _sort_objects(self, stream: _Stream, run: list[Received], parts: _Parts) -> None:
+        """Any ASDUs, an object at a time."""
+        readings: dict[str, list[RawReading]] = {}
+        for received in run:
+            unit = asdu.decode(received.octets, self._sizes, received.at)
+            for item in unit.objects:
+                for device_id, point, bit in self._takers(stream, item.address):
+                    reading = reading_of(point, unit.type_id, item, bit, at=received.at)
+                    readings.setdefault(device_id, []).append(reading)
+                if stream.base == COUNTERS:
+                    self._counts["counters_carried"] += item.qualifier & _CARRY != 0
+                    self._counts["counters_adjusted"] += item.qualifier & _ADJUSTED != 0
+        for device, of_device in readings.items():
+            parts.setdefault(device, []).append(of_device)
 
     def _takers(self, stream: _Stream, address: int) -> tuple[Taker, ...]:
         wanted = self._routes.takers(stream.common_address, stream.base, address)
         if not wanted:
             self._counts["unknown_objects"] += 1
-        if len(stream.devices) < MOST_PLACES:
-            place = address.to_bytes(self._sizes.object_address, "little")
-            simple = len(wanted) == 1 and wanted[0].bit is None
-            stream.devices[place], stream.points[place] = wanted[0][:2] if simple else (None if wanted else "", "")
         return wanted
 
 
-def _without(mask: int, qualities: tuple[Quality, ...]) -> tuple[Quality, ...]:
-    """By an octet that carries a value too."""
-    return tuple(qualities[octet & ~mask & 0xFF] for octet in range(256))
+def _size(run: Iterable[Received]) -> int:
+    """Information objects."""
+    return sum(received.octets[1] & 0x7F for received in run)
+
+
+def _packed(qualities: tuple[Quality, ...], mask: int) -> Ints:
+    """By an octet whose bits in `mask` carry a value."""
+    return np.array([qualities[octet & ~mask & 0xFF].pack() for octet in range(256)], dtype=np.int64)
 
 
 def common_address_of(octets: bytes, sizes: Sizes) -> int:

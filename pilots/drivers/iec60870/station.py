@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -217,10 +218,7 @@ class ControllingStation(Driver):
 
     async def _commit(self, received: list[Received | None]) -> None:
         """Every value of the ASDUs is stored: one sink call a device, all under way together, order kept inside each."""
-        readings: dict[str, list[RawReading]] = {}
-        for item in received:
-            if item is not None:
-                self._monitoring.sort(item, readings)
+        readings = self._monitoring.sort(item for item in received if item is not None)
         if len(readings) == 1:
             await self.sink(*readings.popitem())
         elif readings:
@@ -256,5 +254,5 @@ class ControllingStation(Driver):
             raise DeviceRefused(str(error), device_code="not sent: address") from error
 
 
-async def _stored(sink: Sink, device_id: str, readings: list[RawReading]) -> None:
+async def _stored(sink: Sink, device_id: str, readings: Sequence[RawReading]) -> None:
     await sink(device_id, readings)

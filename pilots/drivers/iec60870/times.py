@@ -6,17 +6,21 @@ stands one ahead of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilots.domain.columns import NEVER, Ints
+from pilots.domain.moments import microseconds
 
 LONG, SHORT = 7, 3  # octets of CP56Time2a and CP24Time2a
 _INVALID = 0x80  # IV, in the octet of the minutes
 _SUMMER = 0x80  # SU, in the octet of the hours
 _HOUR = timedelta(hours=1)
 _MINUTE_MS = 60_000
-#: Adding two of these to a minute takes a third of the time of making a datetime.
-_SECONDS, _MILLISECONDS = [timedelta(seconds=n) for n in range(60)], [timedelta(milliseconds=n) for n in range(1000)]
+_OCTETS = 256 ** np.arange(5, dtype=np.int64)
 _HALF_HOUR = timedelta(minutes=30)
 YEARS = range(2000, 2100)  # the wire has seven bits for years and 0..99 of them are defined
 
@@ -29,18 +33,21 @@ def decode_long(tag: bytes) -> datetime | None:
     >>> decode_long(bytes.fromhex("dc05048301071a")).hour
     2
     """
-    (time,) = decode_many([tag[0] | tag[1] << 8], [tag[2:]])
-    return time
+    start, milliseconds = _decode_minute(tag[2:]), tag[0] | tag[1] << 8
+    return start + timedelta(milliseconds=milliseconds) if start is not None and milliseconds < _MINUTE_MS else None
 
 
-def decode_many(milliseconds: Sequence[int], minutes: Sequence[bytes]) -> list[datetime | None]:
-    """The same for the objects of an ASDU, whose tags mostly lie within one minute: that is decoded once."""
-    if minutes and minutes.count(minutes[0]) != len(minutes):
-        return [decode_many((one,), (minute,))[0] for one, minute in zip(milliseconds, minutes, strict=True)]
-    start = _decode_minute(minutes[0]) if minutes else None
-    if start is None:
-        return [None] * len(milliseconds)
-    return [start + _SECONDS[one // 1000] + _MILLISECONDS[one % 1000] if one < _MINUTE_MS else None for one in milliseconds]
+def decode_column(milliseconds: Ints, minutes: NDArray[np.uint8]) -> Ints:
+    """The same for many tags, `minutes` with five octets a row: microseconds since 1970 UTC, NEVER for None."""
+    keys = minutes @ _OCTETS
+    found, which = np.unique(keys, return_inverse=True)
+    starts = np.array([_minute_us(int(key).to_bytes(5, "little")) for key in found], dtype=np.int64)[which]
+    return np.where((milliseconds < _MINUTE_MS) & (starts != NEVER), starts + milliseconds * 1000, NEVER)
+
+
+def _minute_us(tag: bytes) -> int:
+    minute = _decode_minute(tag)
+    return NEVER if minute is None else microseconds(minute)
 
 
 @lru_cache(maxsize=256)

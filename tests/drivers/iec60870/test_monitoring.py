@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,8 +23,17 @@ from pilots.drivers.iec60870.routes import RouteTable
 from pilots.drivers.iec60870.times import SHORT
 from tests.drivers.iec60870.strategies import ALL_SIZES, RECEIVED, asdus
 
+pytestmark = pytest.mark.usefixtures("way")
 TIME = datetime(2026, 7, 1, 3, 4, 1, 500_000, UTC)
 Readings = dict[str, list[RawReading]]
+
+
+@pytest.fixture(scope="module", params=[0, 10**6], ids=["columns", "objects"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every rule holds for a flood and for a single object."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monitoring, "LEAST_COLUMNS", request.param)
+        yield
 
 
 class Bench:
@@ -34,11 +44,12 @@ class Bench:
         self.routes = RouteTable(devices or (device("d", a={"ioa": 1}, b={"ioa": 2}), device("e", c={"ioa": 3})), 1, sizes)
         self.monitoring = Monitoring(self.routes, sizes, self.counts)
 
-    def sort(self, unit: Asdu, *, at: datetime | None = None) -> Readings:
-        readings: Readings = {}
-        at = RECEIVED if KINDS[unit.type_id].tag == SHORT else at
-        self.monitoring.sort(Received(asdu.encode(unit, self.sizes), at), readings)
-        return readings
+    def sort(self, *units: Asdu, at: datetime | None = None) -> Readings:
+        batch = []
+        for unit in units:
+            its_at = RECEIVED if KINDS[unit.type_id].tag == SHORT else at
+            batch.append(Received(asdu.encode(unit, self.sizes), its_at))
+        return {device: list(readings) for device, readings in self.monitoring.sort(batch).items()}
 
 
 def device(name: str, **addresses: dict[str, Any]) -> DeviceTarget:
@@ -118,6 +129,26 @@ def test_a_value_whose_clock_is_invalid_stays_as_good_as_it_was(type_id: int) ->
         )
 
 
+def test_what_one_device_says_stays_in_its_order() -> None:
+    sizes = ((36, 30, TIME, 64), (36, 2, TIME, 32), (13, 1, None, 64), (36, 40, TIME, 128), (9, 1, None, 64), (11, 25, None, 1))
+    units = [
+        Asdu(
+            type_id,
+            3,
+            1,
+            tuple(InformationObject(1 + number % 3, number / step, number % 2, time) for number in range(size)),
+        )
+        for type_id, size, time, step in sizes
+    ]
+    together = Bench().sort(*units)
+    singly: Readings = {}
+    for unit in units:
+        for device_id, readings in objects_only(Bench(), unit).items():
+            singly.setdefault(device_id, []).extend(readings)
+
+    assert together == singly
+
+
 def test_one_invalid_tag_does_not_touch_its_neighbours() -> None:
     bench = Bench()
     unit = Asdu(36, 3, 1, (InformationObject(1, 1.0, 0, TIME), InformationObject(2, 2.0, 0x80, None)))
@@ -167,7 +198,7 @@ def test_a_station_that_invents_addresses_does_not_fill_our_memory(monkeypatch: 
         bench.sort(Asdu(13, 3, 1, (InformationObject(ioa, 1.0),)))
 
     (stream,) = bench.monitoring._streams.values()
-    assert len(stream.devices) == 10
+    assert len(stream.places) <= 10
     assert bench.sort(one(13, 7.0))["d"][0].value == 7.0
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilots.domain.columns import NEVER
+from pilots.domain.moments import moment_of
 from pilots.drivers.iec60870 import times
 
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)).map(
@@ -50,10 +53,12 @@ def test_any_three_octets_are_a_time_near_the_arrival_or_none(octets: bytes) -> 
 def test_tags_of_one_asdu_are_decoded_as_one_by_one() -> None:
     tags = [tag(ms, minute, 3, 1, 7, 26) for ms, minute in ((1500, 4), (59_999, 4), (60_000, 4), (0, 5), (7, 0x84))]
 
-    together = times.decode_many([int.from_bytes(one[:2], "little") for one in tags], [one[2:] for one in tags])
+    milliseconds = np.array([int.from_bytes(one[:2], "little") for one in tags])
 
-    assert together == [times.decode_long(one) for one in tags]
-    assert together[2] is None and together[4] is None
+    together = times.decode_column(milliseconds, np.array([list(one[2:]) for one in tags], dtype=np.uint8))
+
+    assert [None if us == NEVER else moment_of(us) for us in together.tolist()] == [times.decode_long(one) for one in tags]
+    assert together[2] == together[4] == NEVER
 
 
 @pytest.mark.parametrize(
