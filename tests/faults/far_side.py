@@ -49,6 +49,16 @@ class FarSide:
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
+    def serve_streams(self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]) -> int:
+        """The same for peers that speak by streams."""
+
+        async def work() -> asyncio.Server:
+            return await asyncio.start_server(accept, HOST, 0)
+
+        server = self.run(work())
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
     def relay(self, port: int, protocol: Protocol, *, name: str = "relay", medium: Medium | None = None, seed: int = 0) -> Relay:
         """A started relay before this port; faults hit it by its name."""
         relay = Relay(lambda: (HOST, port), faults=self.faults, targets=(name,), protocol=protocol, medium=medium, seed=seed)
