@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from pilots.audit.services import record_event
+from pilots.audit.services import audited_or_spooled, record_event
 from pilots.control.selectors import record
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import Change
@@ -33,23 +33,29 @@ def move(
 ) -> bool:
     """One transition, if the row is still in an allowed state: the UPDATE decides every race. True when it happened.
 
-    Raises AuditUnavailable, and the state is what it was.
+    Raises AuditUnavailable, and the state is what it was; what only gives a point back moves without the trail.
     """
     columns: dict[str, Any] = {"state": new, "code": code, "explanation": reason[:300]} | (changes or {})
     if new.terminal:
         columns["finished_at"] = now
     if new is SetpointState.EXECUTED and setpoint.issuer == Issuer.FALLBACK:
         columns["released_at"] = now  # it gives the point back, it does not hold it
-    with transaction.atomic():
-        if not Setpoint.objects.filter(pk=setpoint.pk, state__in=allowed).update(**columns):
-            return False
-        add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
-        audit(setpoint, f"set-point {new}", now=now, actor=actor, reason=reason, code=code, raw=raw[:500])
+
+    def deed() -> bool:
+        with transaction.atomic():
+            if not Setpoint.objects.filter(pk=setpoint.pk, state__in=allowed).update(**columns):
+                return False
+            add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
+            audit(setpoint, f"set-point {new}", now=now, actor=actor, reason=reason, code=code, raw=raw[:500])
+            if published:
+                publish(setpoint.pk)
+        return True
+
+    moved = audited_or_spooled(deed) if setpoint.issuer == Issuer.FALLBACK else deed()
+    if moved:
         for name, value in columns.items():
             setattr(setpoint, name, value)
-        if published:
-            publish(setpoint.pk)
-    return True
+    return moved
 
 
 def add_event(

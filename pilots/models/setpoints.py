@@ -34,6 +34,8 @@ class Setpoint(models.Model):
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     service = models.CharField(_("service"), max_length=32, blank=True)
     priority = models.PositiveSmallIntegerField(_("priority"))
+    ramp = models.FloatField(_("ramp"), null=True)
+    sequence = models.BigIntegerField(_("sequence"), null=True)
     on_expiry = models.CharField(_("on expiry"), max_length=16, default="release")
     correlation_id = models.CharField(_("correlation id"), max_length=64, blank=True)
     before = models.FloatField(_("value before"), null=True)
@@ -44,6 +46,7 @@ class Setpoint(models.Model):
     received_at = models.DateTimeField(_("received"))
     claimed_at = models.DateTimeField(_("claimed"), null=True)
     claim_epoch = models.PositiveBigIntegerField(null=True)
+    stepped_at = models.DateTimeField(null=True)  # the newest step of a ramp
     dispatched_at = models.DateTimeField(_("dispatched"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
     feedback_deadline = models.DateTimeField(_("feedback expected until"), null=True)
@@ -79,3 +82,16 @@ class SetpointEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.at:%H:%M:%S} {self.actor}"
+
+
+class SourceRate(models.Model):
+    """How often a source asks for set-points: the moment its bucket is full again, in seconds since 1970 UTC.
+
+    A row, so that every web process counts in the same bucket.
+    """
+
+    source = models.CharField(max_length=140, primary_key=True)
+    full_at = models.FloatField()
+
+    def __str__(self) -> str:
+        return self.source
