@@ -15,7 +15,10 @@ from pilots.control.selectors import record
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import Change
 from pilots.live.hub import hub
-from pilots.models import Setpoint, SetpointEvent
+from pilots.models import Forwarding, Setpoint, SetpointEvent
+
+#: Whose set-points' transitions go north.
+TOLD_TO_PLATFORM = (Issuer.PLATFORM, Issuer.SCHEDULE)
 
 
 def move(
@@ -61,10 +64,10 @@ def move(
 def add_event(
     setpoint: Setpoint, state: SetpointState, *, now: datetime, actor: str, code: str = "", reason: str = "", raw: str = ""
 ) -> None:
-    """The transition stands in the set-point's story."""
-    SetpointEvent.objects.create(
-        setpoint=setpoint, state=state, at=now, actor=actor[:120], code=code, reason=reason[:300], raw=raw[:500]
-    )
+    """The transition stands in the set-point's story, and waits to be told to the platform if it asked for it."""
+    forwarding = Forwarding.WAITING if setpoint.issuer in TOLD_TO_PLATFORM else ""
+    words = {"actor": actor[:120], "code": code, "reason": reason[:300], "raw": raw[:500]}
+    SetpointEvent.objects.create(setpoint=setpoint, state=state, at=now, forwarding=forwarding, **words)
 
 
 def audit(setpoint: Setpoint, action: str, *, now: datetime, actor: str, reason: str = "", **details: Any) -> None:

@@ -66,8 +66,19 @@ class Setpoint(models.Model):
         return f"{self.point} = {self.value:g} {self.unit} ({self.state})"
 
 
+class Forwarding(models.TextChoices):
+    """Where an event stands on its way to the platform; empty: it is nothing of the platform's."""
+
+    WAITING = "waiting", _("waiting")
+    TOLD = "told", _("told")
+    REFUSED = "refused", _("refused")
+
+
 class SetpointEvent(models.Model):
-    """One transition of a set-point: who, when, why, and the device's own words."""
+    """One transition of a set-point: who, when, why, and the device's own words.
+
+    Of the platform's set-points it is its own outbox row: written with the transition, `forwarding` until the platform has it.
+    """
 
     setpoint = models.ForeignKey(Setpoint, models.CASCADE, related_name="events")
     state = models.CharField(max_length=16)
@@ -76,9 +87,11 @@ class SetpointEvent(models.Model):
     code = models.CharField(max_length=32, blank=True)
     reason = models.CharField(max_length=300, blank=True)
     raw = models.CharField(max_length=500, blank=True)
+    forwarding = models.CharField(max_length=8, blank=True, default="", choices=Forwarding.choices)
 
     class Meta:
         ordering = ["id"]
+        indexes = [models.Index(fields=["id"], condition=models.Q(forwarding="waiting"), name="setpoint_events_waiting")]
 
     def __str__(self) -> str:
         return f"{self.state} {self.at:%H:%M:%S} {self.actor}"
