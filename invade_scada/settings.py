@@ -49,6 +49,8 @@ PLATFORM_URL = env.text("INVADE_PLATFORM_URL")
 PLATFORM_TOKEN = env.text("INVADE_PLATFORM_TOKEN")
 INSTALLATION = env.text("INVADE_INSTALLATION", "invade-scada")
 HISTORY_DAYS = env.integer("INVADE_HISTORY_DAYS", 30, low=1, high=36500)
+SETPOINT_RATE = env.integer("INVADE_SETPOINT_RATE", 20, low=1, high=10_000)
+SETPOINT_BURST = env.integer("INVADE_SETPOINT_BURST", 100, low=1, high=100_000)
 SECURE_COOKIES = env.flag("INVADE_HTTPS", False)
 REDIS_URL = env.text("REDIS_URL")
 #: Without Redis every role lives in one process and talks through memory.
@@ -82,6 +84,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "pilots.ui.middleware.UserLocaleMiddleware",
+    "pilots.ui.middleware.AuditOriginMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

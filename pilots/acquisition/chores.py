@@ -1,4 +1,4 @@
-"""Work that one gateway of the installation does for all: old data, link states, old questions. [station]
+"""Work that one gateway does for all: old data, link states, old questions, audit rows that wait in a file. [station]
 
 Each chore has a lease of its own and rests ten times as long as it took: whatever it costs, the pollers keep their time.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from pilots.acquisition.field_requests import forget_old_requests
@@ -19,6 +21,8 @@ from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.link_states import LinkWatch
 from pilots.acquisition.old_data import mark_old_data
 from pilots.acquisition.threads import DatabaseThreads
+from pilots.audit.services import take_in_spool
+from pilots.domain.errors import AuditUnavailable
 from pilots.models.leases import HeldLease, take_lease
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ EVERY_S = 1.0
 #: What is asked every second must show as old 4 s after it fell silent: three periods, and the look for it.
 OLD_DATA_EVERY_S = 0.5
 REST = 10
+SPOOL_EVERY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -49,6 +54,7 @@ class Chores:
             Chore("old-data", lambda now: mark_old_data(ingest, now), OLD_DATA_EVERY_S),
             Chore("link-states", self._links.look, EVERY_S),
             Chore("field-requests", forget_old_requests, 60.0),
+            Chore(f"audit-spool {socket.gethostname()}{settings.DATA_DIR}"[:120], lambda now: take_in_spool(), SPOOL_EVERY_S),
         ]
 
     @property
@@ -79,7 +85,7 @@ class Chores:
                 chore.lease = await self._threads.run(take_lease, chore.name, self._owner, ttl_s=self._ttl_s, now=now)
             if chore.lease is not None:
                 await self._threads.run(chore.work, datetime.now(UTC))
-        except DatabaseError as error:
+        except (DatabaseError, AuditUnavailable) as error:
             log.warning("%s waits for the database: %s", chore.name, error)
         except Exception:  # the outermost loop of the chores: one that fails must not end the others
             log.exception("%s", chore.name)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from pilots.acquisition.field_requests import claim, note_answer, requests_for, waiting_requests
 from pilots.acquisition.ingest import Ingest
@@ -18,8 +19,10 @@ from pilots.acquisition.questions import carry_out
 from pilots.acquisition.targets import Plan
 from pilots.acquisition.threads import DatabaseThreads
 from pilots.control import dispatch
+from pilots.control.ramps import claim_step, steps_of
 from pilots.control.selectors import connections_with_due_setpoints, due_for
 from pilots.domain.errors import DeviceRefused, FieldError, LinkDown
+from pilots.domain.ramp import step_s
 from pilots.drivers.base import Driver, WriteResult
 from pilots.drivers.traffic import Traffic
 from pilots.models import FieldRequest, Setpoint
@@ -37,6 +40,7 @@ class Orders:
         self.driver: Driver | None = None
         self._work: asyncio.Task[None] | None = None
         self._again = False
+        self._ramps: set[asyncio.Task[None]] = set()
         self._free = asyncio.Lock()
 
     @property
@@ -51,9 +55,10 @@ class Orders:
 
     async def end(self) -> None:
         """Nothing is begun any more; what was claimed and not noted stays so."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        running = [task for task in (self._work, *self._ramps) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -91,11 +96,45 @@ class Orders:
         if not await self._threads.run(dispatch.claim_setpoint, setpoint, self._lease, now=datetime.now(UTC)):
             return
         log.info("set-point %s: %s = %g", setpoint.pk, setpoint.point, setpoint.value)
-        note, words = await self._write(driver, setpoint)
+        steps, lasts_s = await self._threads.run(steps_of, setpoint)
+        first = next(value for value in steps if value is not None)
+        note, words = await self._write(driver, setpoint, first)
+        if first != setpoint.value and note is dispatch.note_dispatched:
+            words["lasts_s"] = lasts_s
+            self._begin(self._go_on(setpoint, steps))
+        await self._note(note, setpoint, words)
+
+    async def _go_on(self, setpoint: Setpoint, steps: Iterator[float | None]) -> None:
+        """The rest of a ramp, a step at a time, as long as the set-point holds its point."""
+        capability = setpoint.point.spec.capability
+        for value in steps:
+            await asyncio.sleep(step_s(capability) if capability is not None else 1.0)
+            if value is None:
+                continue
+            async with self._free:
+                driver, now = self.driver, datetime.now(UTC)
+                if driver is None or not await self._threads.run(claim_step, setpoint, self._lease, value=value, now=now):
+                    return
+                note, words = await self._write(driver, setpoint, value)
+                if note is not dispatch.note_dispatched:
+                    await self._note(note, setpoint, words)
+                    return
+
+    def _begin(self, ramp: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ramp, name=f"ramp {self._plan.target.name}")
+        self._ramps.add(task)
+        task.add_done_callback(self._ramp_done)
+
+    def _ramp_done(self, task: asyncio.Task[None]) -> None:
+        self._ramps.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s: a ramp stopped", self._plan.target.name, exc_info=task.exception())
+
+    async def _note(self, note: Callable[..., object], setpoint: Setpoint, words: dict[str, Any]) -> None:
         await self._threads.run(note, setpoint, actor=self._lease.owner, now=datetime.now(UTC), **words)
         await self._threads.run(self._ingest.note_pending_setpoint)
 
-    async def _write(self, driver: Driver, setpoint: Setpoint) -> tuple[Callable[..., object], dict[str, str]]:
+    async def _write(self, driver: Driver, setpoint: Setpoint, value: float) -> tuple[Callable[..., object], dict[str, Any]]:
         now = datetime.now(UTC)
         valid_for_s = (setpoint.valid_until - now).total_seconds()
         if valid_for_s <= 0:
@@ -103,7 +142,7 @@ class Orders:
         if not self._lease.usable:
             return dispatch.note_not_sent, {"reason": "The gateway lost its lease on the connection before the write."}
         point = setpoint.point
-        write: Awaitable[WriteResult] = driver.write(point.device.code, point.name, setpoint.value, valid_for_s=valid_for_s)
+        write: Awaitable[WriteResult] = driver.write(point.device.code, point.name, value, valid_for_s=valid_for_s)
         try:
             return dispatch.note_dispatched, {"raw": (await write).raw}
         except LinkDown as error:

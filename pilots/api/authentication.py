@@ -14,6 +14,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.request import Request
 
 from pilots.api.errors import CHALLENGE, Problem
+from pilots.audit.origin import add_to_origin
 from pilots.models import Device, Pilot, Scope, ServiceToken, User
 
 #: `last_used_at` is for people; a write per request would cost more than it tells.
@@ -76,6 +77,7 @@ class TokenAuthentication(BaseAuthentication):
         if token is None:
             raise Problem(401, "not_authenticated", "The token is unknown, expired or revoked.")
         _note_use(token, now)
+        add_to_origin(token=token.sha256[:16])
         return _client_of_token(token), token
 
     def authenticate_header(self, request: Request) -> str:

@@ -38,11 +38,17 @@ class Answer:
     body: dict[str, Any]
     location: str = ""
 
-    def response(self) -> HttpResponseBase:
-        """The HTTP answer, a problem document for a refusal."""
-        if self.status >= 400:
-            again = Problem(self.status, self.body["code"], self.body["detail"], field=self.body.get("field", ""))
-            return problem_answer(again)
+    def response(self, *, again: bool = False) -> HttpResponseBase:
+        """The HTTP answer, a problem document for a refusal; `again`: marked as the repeat of the first one."""
+        answer = self._refusal() if self.status >= 400 else self._success()
+        if again:
+            answer.headers["Idempotency-Replayed"] = "true"
+        return answer
+
+    def _refusal(self) -> HttpResponseBase:
+        return problem_answer(Problem(self.status, self.body["code"], self.body["detail"], field=self.body.get("field", "")))
+
+    def _success(self) -> HttpResponseBase:
         headers = {"Location": self.location} if self.location else None
         # PostgreSQL keeps JSON in an order of its own: sorted, the first answer and its repeats are the same bytes.
         body = orjson.loads(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS))
@@ -75,7 +81,7 @@ def answer_in_transaction(request: Request, key: str, work: Callable[[], Answer]
             answer = _answer_of(work)
             _keep(row, answer)
             return answer.response()
-    return _repeat(_existing(request, key), body_sha256).response()
+    return _repeat(_existing(request, key), body_sha256).response(again=True)
 
 
 def answer_around(request: Request, key: str, work: Callable[[], Answer]) -> HttpResponseBase:
@@ -97,7 +103,7 @@ def answer_around(request: Request, key: str, work: Callable[[], Answer]) -> Htt
                 _keep(row, answer)
                 return answer.response()
         known = _existing(request, key)
-    return _repeat(known, body_sha256).response()
+    return _repeat(known, body_sha256).response(again=True)
 
 
 def forget_old_keys() -> int:
@@ -109,7 +115,7 @@ def _answer_of(work: Callable[[], Answer]) -> Answer:
     try:
         return work()
     except Problem as problem:
-        if problem.status_code >= 500:
+        if problem.status_code >= 500 or problem.wait_s is not None:
             raise
         return Answer(problem.status_code, problem.body())
 

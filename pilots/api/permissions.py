@@ -15,6 +15,7 @@ from rest_framework.throttling import BaseThrottle
 
 from pilots.api.authentication import client_of
 from pilots.api.errors import Problem
+from pilots.audit.origin import add_to_origin
 
 if TYPE_CHECKING:  # the framework's settings import this module while its views are still being read
     from rest_framework.views import APIView
@@ -46,6 +47,7 @@ class ScopeRequired(BasePermission):
             raise MethodNotAllowed(str(request.method))
         if scope != ANY_SCOPE and scope not in client.scopes:
             raise Problem(403, "not_authorised", f"The token lacks the scope {scope}.")
+        add_to_origin(role=f"scope {scope}")
         return True
 
 

@@ -32,6 +32,8 @@ class SetpointBody:
     valid_from: datetime | None
     issued_at: datetime | None
     priority: int | None
+    ramp: float | None
+    sequence: int | None
     service: str
     on_expiry: str
     correlation_id: str
@@ -58,6 +60,8 @@ def read_setpoint(body: Any) -> SetpointBody:
         valid_from=reading.moment(form, "valid_from"),
         issued_at=reading.moment(form, "issued_at"),
         priority=reading.whole(form, "priority", low=1, high=9),
+        ramp=None if form.get("ramp") is None else reading.number(form, "ramp"),
+        sequence=reading.whole(form, "sequence", low=0, high=2**63 - 1),
         service=reading.one_of(form, "service", SERVICES, default=""),
         on_expiry=reading.one_of(form, "on_expiry", ON_EXPIRY, default="release"),
         correlation_id=reading.text(form, "correlation_id", longest=64, default=""),
@@ -87,7 +91,5 @@ def _refuse_not_offered(form: dict[str, Any]) -> None:
     if form.get("mode") == "delta":
         sentence = "Increments (mode delta) are not offered: send the absolute value."
         raise Problem(422, "not_capable", sentence, field="mode")
-    if form.get("ramp") is not None:
-        raise Problem(422, "not_capable", "Ramps are not offered: send the final value.", field="ramp")
     if form.get("on_expiry") == "fallback":
         raise Problem(422, "not_capable", "on_expiry fallback is not offered: send release or hold.", field="on_expiry")

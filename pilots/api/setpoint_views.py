@@ -37,7 +37,7 @@ class AuditedView(ApiView):
 
     def handle_exception(self, exc: Exception) -> Response:
         problem = as_problem(exc)
-        if self.request.method == "POST" and problem.status_code != 429:
+        if self.request.method == "POST":
             try:
                 audit_refusal(self.request, self.action, problem)
             except AuditUnavailable as unavailable:
@@ -160,9 +160,9 @@ def find_setpoint(client: Client, setpoint: str) -> Setpoint:
 def audit_refusal(request: Request, action: str, problem: Problem) -> None:
     """Who asked for what and why it was refused; bodies are kept only as far as they name a device and a point.
 
-    What fails at our side (5xx) is no refusal.
+    What fails at our side (5xx) is no refusal, and a flood (429) must not fill the trail.
     """
-    if problem.status_code >= 500:
+    if problem.status_code >= 500 or problem.status_code == 429:
         return
     body: Any = getattr(request, "_full_data", None)
     form = body if isinstance(body, dict) else {}
@@ -195,6 +195,8 @@ def _requested(client: Client, point: Point, body: SetpointBody, now: datetime) 
             on_expiry=body.on_expiry,
             issued_at=body.issued_at,
             correlation_id=body.correlation_id,
+            ramp=body.ramp,
+            sequence=body.sequence,
             setpoint_id=body.setpoint_id,
             now=now,
         )
@@ -211,9 +213,11 @@ def _cancelled(setpoint: Setpoint, actor: str, reason: str) -> Setpoint:
 
 
 def _problem(refusal: SetpointRejected, status: int, field: str = "") -> Problem:
-    """The refusal as an answer; 503, which no Idempotency-Key keeps, where trying again may help."""
+    """The refusal as an answer; 503 or 429, which no Idempotency-Key keeps, where trying again may help."""
     if refusal.code == RejectCode.AUDIT_UNAVAILABLE:
         return Problem(503, refusal.code, refusal.reason, wait_s=5)
+    if refusal.wait_s is not None:
+        return Problem(429, refusal.code, refusal.reason, wait_s=refusal.wait_s)
     return Problem(status, str(refusal.code), refusal.reason, field=field)
 
 

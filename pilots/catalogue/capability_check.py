@@ -13,6 +13,10 @@ def capability_faults(capability: Capability, own: Collection[str]) -> Iterator[
     """(key or "", sentence) for each thing wrong, `own` being the points of the same device; other devices come later."""
     if capability.minimum > capability.maximum:
         yield "", "the minimum is above the maximum"
+    if capability.ramp < 0:
+        yield "ramp", "a ramp is above 0"
+    if capability.ramp_by not in ("", "device"):
+        yield "ramp_by", 'it is "device" or nothing'
     for name in sorted(referred(capability) - set(own)):
         yield _key_of(capability, name), f"{name!r} is no point of this device"
     try:

@@ -31,6 +31,7 @@ KEY_BYTES = 20
 POINT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 #: Keys of a capability that hold words; the others are numbers.
 _CAPABILITY_WORDS = {"modes", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words"}
+_CAPABILITY_WORDS |= {"ramp_by"}
 _PERIODS = ("F", "N", "S", "E")
 
 
@@ -269,6 +270,8 @@ def _check_rules(point: Point, form: Mapping[str, Any]) -> None:
         bound = getattr(point, field)
         if bound is not None and not capability.minimum <= bound <= capability.maximum:
             raise CatalogueError(f"outside {capability.minimum:g} to {capability.maximum:g}", field=field)
+    if point.operating_ramp is not None and point.operating_ramp <= 0:
+        raise CatalogueError("a ramp is above 0", field="operating_ramp")
     least, most = range_of(point.spec)
     if least > most:
         raise CatalogueError("operate from is above operate to", field="operating_minimum")

@@ -7,21 +7,23 @@ from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from pilots.control.feedback import shown_quality
 from pilots.control.guards import holds_at, off_words, switches_off, tag_words, tags_on
 from pilots.control.selectors import holder
-from pilots.domain.guards import Circumstances, ConnectionPoint, referred
+from pilots.domain.guards import Circumstances, ConnectionPoint, range_now, referred
 from pilots.domain.interlock import InterlockError, Reading, references
 from pilots.domain.point import Capability
 from pilots.domain.quality import Flag, Quality, Validity
-from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer
+from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, SetpointState
 from pilots.domain.topology import LinkState
 from pilots.models import Device, LatestValue, Point, Setpoint
 
 _SILENT = Flag.OLD | Flag.COMM_FAILURE
 HOUR = timedelta(hours=1)
+#: A source that begins to count anew is heard again after so long.
+SEQUENCES_KEPT = timedelta(hours=48)
 
 
 def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) -> Circumstances:
@@ -47,7 +49,14 @@ def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) 
         readings=_readings(point, latest, now),
         connections=tuple(_connections(point, now)),
         writes_last_hour=_writes_last_hour(point, now),
+        last_sequence=_last_sequence(setpoint, now),
     )
+
+
+def limits_now(setpoint: Setpoint, around: Circumstances) -> list[float] | None:
+    """The limits in force as the audit trail keeps them; None where the point takes nothing."""
+    spec = setpoint.point.spec
+    return None if spec.capability is None else list(range_now(spec, around))
 
 
 def reading_of(row: LatestValue, now: datetime) -> Reading:
@@ -128,6 +137,16 @@ def _writes_last_hour(point: Point, now: datetime) -> int:
     if capability is None or not capability.max_per_hour:
         return 0
     return Setpoint.objects.filter(point=point, claimed_at__gt=now - HOUR, claimed_at__lte=now).count()
+
+
+def _last_sequence(setpoint: Setpoint, now: datetime) -> int | None:
+    """The highest number that this source was taken at its word with, within the days that its keys are remembered."""
+    if setpoint.sequence is None:
+        return None
+    same = {"point": setpoint.point, "issuer": setpoint.issuer, "requested_by": setpoint.requested_by}
+    earlier = Setpoint.objects.filter(**same, received_at__gt=now - SEQUENCES_KEPT).exclude(pk=setpoint.pk)
+    highest: int | None = earlier.exclude(state=SetpointState.REJECTED).aggregate(Max("sequence"))["sequence__max"]
+    return highest
 
 
 def _is_local(mode: LatestValue | None) -> bool:

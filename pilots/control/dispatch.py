@@ -1,7 +1,7 @@
 """From validated to the device's answer: what the gateway that holds the connection does with a set-point. [operation, station]
 
 A claim happens once, under the connection's lease, and is checked with what is so at that moment; what then happens to the
-frame is noted here. Without an audit row there is no claim.
+frame is noted here. Without an audit row there is no claim, but of what gives a device back.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Exists
+from django.db.models import Exists, Q
 
-from pilots.audit.services import audited
-from pilots.control.circumstances import circumstances
+from pilots.audit.services import audited, audited_or_spooled
+from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.feedback import settle
 from pilots.control.guards import unguarded
 from pilots.control.services import supersede_older
 from pilots.control.transitions import audit, full, move
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
-from pilots.domain.guards import Wish, check_setpoint
+from pilots.domain.guards import Circumstances, Wish, check_setpoint
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
 from pilots.models import Lease, Point, Setpoint
 from pilots.models.leases import HeldLease
@@ -36,11 +36,15 @@ def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bo
 
     It is checked once more, with what is so now: what no longer passes is rejected, and failed where the device has fallen
     silent. It stays validated while its point was written to a moment ago, or while a tag holds back what gives it back.
-    Without an audit row of the claim there is none: the set-point waits, and expires if the trail stays away.
+    Without an audit row of the claim there is none: the set-point waits, and expires if the trail stays away. What gives the
+    point back is claimed all the same, its row waits in a file.
     """
     try:
-        with audited():
-            claimed = _claim(setpoint, lease, now)
+        if setpoint.issuer == Issuer.FALLBACK:
+            claimed = audited_or_spooled(lambda: _claim(setpoint, lease, now))
+        else:
+            with audited():
+                claimed = _claim(setpoint, lease, now)
     except AuditUnavailable as error:
         log.error("set-point %s is not sent: %s", setpoint.pk, error)
         return False
@@ -57,12 +61,18 @@ def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
     # With the point's row, as those who ask: neither the holder nor the last write changes in between.
     Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)
     fresh = next(iter(full(claimable)), None)
-    if fresh is None or _written_just_now(fresh, now) or not _passes_again(fresh, now):
+    if fresh is None or _written_just_now(fresh, now):
         return False
+    around = circumstances(fresh, now, claiming=True)
+    if not passes_again(fresh, around, now, state=S.VALIDATED):
+        return False
+    if fresh.valid_from > fresh.received_at:
+        supersede_older(fresh, now)
     free = unguarded(fresh.point.device, gives_back=fresh.issuer == Issuer.FALLBACK)
     if not claimable.filter(free).update(claimed_at=now, claim_epoch=lease.epoch):
         return False
-    audit(setpoint, "claim set-point", now=now, actor=lease.owner, epoch=lease.epoch)
+    limits = limits_now(fresh, around)
+    audit(setpoint, "claim set-point", now=now, actor=lease.owner, epoch=lease.epoch, value=fresh.value, limits=limits)
     return True
 
 
@@ -71,11 +81,12 @@ def _written_just_now(setpoint: Setpoint, now: datetime) -> bool:
     capability = setpoint.point.spec.capability
     rest = timedelta(seconds=0.0 if capability is None else capability.min_interval_s)
     # Not beyond now: a clock that was set back must not hold a point.
-    return Setpoint.objects.filter(point=setpoint.point_id, claimed_at__gt=now - rest, claimed_at__lte=now).exists()
+    claimed, stepped = Q(claimed_at__gt=now - rest, claimed_at__lte=now), Q(stepped_at__gt=now - rest, stepped_at__lte=now)
+    return Setpoint.objects.filter(claimed | stepped, point=setpoint.point_id).exists()
 
 
-def _passes_again(setpoint: Setpoint, now: datetime) -> bool:
-    """The same check as at acceptance, with fresh circumstances; what is for later ends its weaker predecessors now."""
+def passes_again(setpoint: Setpoint, around: Circumstances, now: datetime, *, state: SetpointState) -> bool:
+    """Whether the set-point in this state passes the checks of its acceptance with what is so now; else it has its end."""
     wish = Wish(
         value=setpoint.value,
         unit=setpoint.unit,
@@ -85,23 +96,22 @@ def _passes_again(setpoint: Setpoint, now: datetime) -> bool:
         valid_until=setpoint.valid_until,
         issued_at=None,  # our clock was compared when it came
         gives_back=setpoint.issuer == Issuer.FALLBACK,
+        ramp=setpoint.ramp,
     )
     try:
-        check_setpoint(wish, setpoint.point.spec, now, circumstances(setpoint, now, claiming=True))
+        check_setpoint(wish, setpoint.point.spec, now, around)
     except SetpointRejected as error:
         end = S.FAILED if error.code == RejectCode.LINK_DOWN else S.REJECTED
-        move(setpoint, [S.VALIDATED], end, now=now, actor="checks", code=error.code, reason=error.reason)
+        move(setpoint, [state], end, now=now, actor="checks", code=error.code, reason=error.reason)
         return False
-    if setpoint.valid_from > setpoint.received_at:
-        supersede_older(setpoint, now)
     return True
 
 
-def note_dispatched(setpoint: Setpoint, *, raw: str, actor: str, now: datetime) -> None:
-    """The device has confirmed the write; from now on the measurement is awaited."""
+def note_dispatched(setpoint: Setpoint, *, raw: str, actor: str, now: datetime, lasts_s: float = 0.0) -> None:
+    """The device has confirmed the write; from now on the measurement is awaited. `lasts_s`: what is left of its ramp."""
     capability = setpoint.point.spec.capability
     response_s = 5.0 if capability is None else capability.response_time_s
-    changes = {"dispatched_at": now, "feedback_deadline": now + timedelta(seconds=3 * response_s)}
+    changes = {"dispatched_at": now, "feedback_deadline": now + timedelta(seconds=lasts_s + 3 * response_s)}
     if move(setpoint, [S.VALIDATED], S.DISPATCHED, now=now, actor=actor, raw=raw, changes=changes):
         settle(setpoint, now=now)  # the measurement may have been quicker than the confirmation
 

@@ -35,6 +35,8 @@ def record(setpoint: Setpoint) -> dict[str, Any]:
         "request_reason": setpoint.reason,
         "service": setpoint.service,
         "priority": setpoint.priority,
+        "ramp": setpoint.ramp,
+        "sequence": setpoint.sequence,
         "on_expiry": setpoint.on_expiry,
         "before": setpoint.before,
         "correlation_id": setpoint.correlation_id,

@@ -17,11 +17,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from pilots.audit.services import audited
-from pilots.control.circumstances import circumstances
+from pilots.audit.services import audited, is_inside
+from pilots.control.circumstances import circumstances, limits_now
+from pilots.control.rates import take_token
 from pilots.control.transitions import add_event, audit, full, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
-from pilots.domain.guards import MAX_VALIDITY, Wish, check_setpoint
+from pilots.domain.guards import MAX_VALIDITY, Circumstances, Wish, check_setpoint
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, RejectCode, SetpointState
 from pilots.live.hub import hub
@@ -50,13 +51,16 @@ def request_setpoint(
     on_expiry: str = "release",
     issued_at: datetime | None = None,
     correlation_id: str = "",
+    ramp: float | None = None,
+    sequence: int | None = None,
     setpoint_id: UUID | None = None,
     user: User | None = None,
 ) -> Setpoint:
     """A record of the wish stands, validated or rejected with its reason; the gateway is woken for a validated one.
 
-    `value` in `unit`, load convention. Raises SetpointRejected, and nothing is stored: `duplicate_id` when another record
-    has this id, `out_of_range` for what is no finite number, `audit_unavailable` when the audit trail cannot be written.
+    `value` in `unit`, load convention; `ramp` in units a second; `sequence` numbers the wishes of this source for the point.
+    Raises SetpointRejected, and nothing is stored: `duplicate_id` when another record has this id, `out_of_range` for what is
+    no finite number, `rate_limited` when the source asks too often, `audit_unavailable` without the audit trail.
     """
     if isinstance(value, bool) or not math.isfinite(value):
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The value is not a finite number.", field="value")
@@ -69,6 +73,8 @@ def request_setpoint(
         valid_until=valid_until,
         issued_at=issued_at,
         gives_back=issuer == Issuer.FALLBACK,
+        ramp=ramp,
+        sequence=sequence,
     )
     setpoint = Setpoint(
         id=setpoint_id or uuid4(),
@@ -84,6 +90,8 @@ def request_setpoint(
         reason=reason[:300],
         service=service,
         priority=wish.priority,
+        ramp=ramp if ramp is None or math.isfinite(ramp) else None,
+        sequence=sequence,
         on_expiry=on_expiry,
         correlation_id=correlation_id,
         valid_from=wish.valid_from,
@@ -94,11 +102,13 @@ def request_setpoint(
         before=_measured(point),
     )
     with _audited_or_refused():
+        take_token(issuer, requested_by, now)
         # One wish at a time for a point: two that arrive together must not both find it free.
         Point.objects.select_for_update(no_key=True).get(pk=point.pk)
         _store(setpoint)
-        _audit_request(setpoint, now)
-        _validate(setpoint, wish, now)
+        around = circumstances(setpoint, now)
+        _audit_request(setpoint, around, now)
+        _validate(setpoint, wish, around, now)
     return setpoint
 
 
@@ -118,9 +128,9 @@ def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetim
     return setpoint
 
 
-def _validate(setpoint: Setpoint, wish: Wish, now: datetime) -> None:
+def _validate(setpoint: Setpoint, wish: Wish, around: Circumstances, now: datetime) -> None:
     try:
-        check_setpoint(wish, setpoint.point.spec, now, circumstances(setpoint, now))
+        check_setpoint(wish, setpoint.point.spec, now, around)
     except SetpointRejected as error:
         move(setpoint, [S.RECEIVED], S.REJECTED, now=now, actor="checks", code=error.code, reason=error.reason)
         return
@@ -207,8 +217,7 @@ def _store(setpoint: Setpoint) -> None:
     add_event(setpoint, S.RECEIVED, now=setpoint.received_at, actor=setpoint.requested_by, reason=setpoint.reason)
 
 
-def _audit_request(setpoint: Setpoint, now: datetime) -> None:
-    capability = setpoint.point.spec.capability
+def _audit_request(setpoint: Setpoint, around: Circumstances, now: datetime) -> None:
     audit(
         setpoint,
         "request set-point",
@@ -220,16 +229,24 @@ def _audit_request(setpoint: Setpoint, now: datetime) -> None:
         unit=setpoint.unit,
         mode=setpoint.mode,
         before=setpoint.before,
-        limits=None if capability is None else [capability.minimum, capability.maximum],
+        limits=limits_now(setpoint, around),
+        ramp=setpoint.ramp,
+        sequence=setpoint.sequence,
         valid_until=setpoint.valid_until,
     )
 
 
 @contextmanager
 def _audited_or_refused() -> Iterator[None]:
-    """A transaction with its audit rows. Raises SetpointRejected `audit_unavailable`, and nothing is stored."""
+    """A transaction with its audit rows. Raises SetpointRejected `audit_unavailable`, and nothing is stored.
+
+    Inside another audited deed it is that one's to say or to spool: AuditUnavailable.
+    """
+    inside = is_inside()
     try:
         with audited():
             yield
     except AuditUnavailable as error:
+        if inside:
+            raise
         raise SetpointRejected(RejectCode.AUDIT_UNAVAILABLE, str(error)) from error

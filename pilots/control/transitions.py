@@ -10,12 +10,15 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from pilots.audit.services import record_event
+from pilots.audit.services import audited_or_spooled, record_event
 from pilots.control.selectors import record
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import Change
 from pilots.live.hub import hub
-from pilots.models import Setpoint, SetpointEvent
+from pilots.models import Forwarding, Setpoint, SetpointEvent
+
+#: Whose set-points' transitions go north.
+TOLD_TO_PLATFORM = (Issuer.PLATFORM, Issuer.SCHEDULE)
 
 
 def move(
@@ -33,32 +36,38 @@ def move(
 ) -> bool:
     """One transition, if the row is still in an allowed state: the UPDATE decides every race. True when it happened.
 
-    Raises AuditUnavailable, and the state is what it was.
+    Raises AuditUnavailable, and the state is what it was; what only gives a point back moves without the trail.
     """
     columns: dict[str, Any] = {"state": new, "code": code, "explanation": reason[:300]} | (changes or {})
     if new.terminal:
         columns["finished_at"] = now
     if new is SetpointState.EXECUTED and setpoint.issuer == Issuer.FALLBACK:
         columns["released_at"] = now  # it gives the point back, it does not hold it
-    with transaction.atomic():
-        if not Setpoint.objects.filter(pk=setpoint.pk, state__in=allowed).update(**columns):
-            return False
-        add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
-        audit(setpoint, f"set-point {new}", now=now, actor=actor, reason=reason, code=code, raw=raw[:500])
+
+    def deed() -> bool:
+        with transaction.atomic():
+            if not Setpoint.objects.filter(pk=setpoint.pk, state__in=allowed).update(**columns):
+                return False
+            add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
+            audit(setpoint, f"set-point {new}", now=now, actor=actor, reason=reason, code=code, raw=raw[:500])
+            if published:
+                publish(setpoint.pk)
+        return True
+
+    moved = audited_or_spooled(deed) if setpoint.issuer == Issuer.FALLBACK else deed()
+    if moved:
         for name, value in columns.items():
             setattr(setpoint, name, value)
-        if published:
-            publish(setpoint.pk)
-    return True
+    return moved
 
 
 def add_event(
     setpoint: Setpoint, state: SetpointState, *, now: datetime, actor: str, code: str = "", reason: str = "", raw: str = ""
 ) -> None:
-    """The transition stands in the set-point's story."""
-    SetpointEvent.objects.create(
-        setpoint=setpoint, state=state, at=now, actor=actor[:120], code=code, reason=reason[:300], raw=raw[:500]
-    )
+    """The transition stands in the set-point's story, and waits to be told to the platform if it asked for it."""
+    forwarding = Forwarding.WAITING if setpoint.issuer in TOLD_TO_PLATFORM else ""
+    words = {"actor": actor[:120], "code": code, "reason": reason[:300], "raw": raw[:500]}
+    SetpointEvent.objects.create(setpoint=setpoint, state=state, at=now, forwarding=forwarding, **words)
 
 
 def audit(setpoint: Setpoint, action: str, *, now: datetime, actor: str, reason: str = "", **details: Any) -> None:

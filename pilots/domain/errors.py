@@ -72,10 +72,10 @@ class DeviceRefused(FieldError):
 
 
 class SetpointRejected(PilotsError):
-    """A set-point failed a check; `code` is one of `domain.setpoint.RejectCode`."""
+    """A set-point failed a check; `code` is one of `domain.setpoint.RejectCode`, `wait_s` when trying again may help."""
 
-    def __init__(self, code: str, reason: str, *, field: str = "") -> None:
-        self.code, self.reason, self.field = code, reason, field
+    def __init__(self, code: str, reason: str, *, field: str = "", wait_s: float | None = None) -> None:
+        self.code, self.reason, self.field, self.wait_s = code, reason, field, wait_s
         super().__init__(reason)
 
 

@@ -14,18 +14,24 @@ from datetime import datetime, timedelta
 
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.interlock import InterlockError, Reading, holds, shown
-from pilots.domain.point import Capability, PointSpec
+from pilots.domain.point import Capability, PointKind, PointSpec
+from pilots.domain.ramp import step_s
 from pilots.domain.setpoint import RejectCode
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 #: A set-point for later may wait for its link to come back.
 LINK_DOWN_GRACE = timedelta(minutes=15)
 MAX_VALIDITY = timedelta(hours=24)
+#: With the validity it bounds how long a recorded request could be of use: no longer than its key is remembered.
+MAX_LEAD = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
-    """What somebody asks for. `value` in `unit`; both times aware UTC; `gives_back`: it only releases the point."""
+    """What somebody asks for. `value` in `unit`; both times aware UTC; `gives_back`: it only releases the point.
+
+    `ramp`: unit a second in which the value is to be reached, None for at once. `sequence` numbers the wishes of a source.
+    """
 
     value: float
     unit: str
@@ -35,6 +41,8 @@ class Wish:
     valid_until: datetime
     issued_at: datetime | None
     gives_back: bool = False
+    ramp: float | None = None
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,11 +71,13 @@ class Circumstances:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     connections: tuple[ConnectionPoint, ...] = ()
     writes_last_hour: int = 0
+    last_sequence: int | None = None  # of what was accepted from the same source for this point
 
 
 def check_setpoint(wish: Wish, point: PointSpec, now: datetime, around: Circumstances) -> None:
     """The wish may be sent to the device. Raises SetpointRejected with the first reason that forbids it."""
     capability = _capability_for(wish, point)
+    _check_sequence(wish, around)
     if not wish.gives_back:
         _check_blocks(around)
     _check_range(wish, point, capability, around)
@@ -76,6 +86,7 @@ def check_setpoint(wish: Wish, point: PointSpec, now: datetime, around: Circumst
     if not wish.gives_back:
         _check_soc(wish, capability, around)
         _check_connections(wish, point, around)
+        _check_ramp(wish, point, around)
         _check_wear(capability, around)
         _check_interlock(capability, around)
 
@@ -93,6 +104,25 @@ def range_of(point: PointSpec) -> tuple[float, float]:
     low, high = point.capability.minimum, point.capability.maximum
     lowest, highest = point.operating_minimum, point.operating_maximum
     return low if lowest is None else max(low, lowest), high if highest is None else min(high, highest)
+
+
+def range_now(point: PointSpec, around: Circumstances) -> tuple[float, float]:
+    """Least and most that a target may be at this moment: `range_of`, narrowed by all that is known of the device and above it.
+
+    The least may lie above the most: then nothing is taken.
+    """
+    low, high = range_of(point)
+    capability, own = point.capability, _usable(point.feedback, around)
+    if capability is None:
+        return low, high
+    ends = [(low, high), *_offered(capability, around)]
+    empty, full = _soc_ends(capability, around)
+    ends.append((0.0 if empty else -math.inf, 0.0 if full else math.inf))
+    if own is not None and point.unit == "W" and "absolute" in capability.modes:
+        for place in around.connections:
+            rest, most = own - place.measured_w, max(place.capacity_w, abs(place.measured_w))
+            ends.append((rest - most, rest + most))
+    return max(end[0] for end in ends), min(end[1] for end in ends)
 
 
 def referred(capability: Capability) -> set[str]:
@@ -148,9 +178,15 @@ def _bounds(wish: Wish, point: PointSpec, capability: Capability, around: Circum
     if wish.gives_back:
         return
     yield *range_of(point), ", the limits set for operation"
-    least, most = (_turned(name, around) for name in (capability.minimum_from, capability.maximum_from))
     words = " and ".join(name for name in (capability.minimum_from, capability.maximum_from) if name)
-    yield -math.inf if least is None else least, math.inf if most is None else most, f", all that {words} allows now"
+    for low, high in _offered(capability, around):
+        yield low, high, f", all that {words} allows now"
+
+
+def _offered(capability: Capability, around: Circumstances) -> Iterator[tuple[float, float]]:
+    """What the device offers at this moment, open where it says nothing good."""
+    least, most = (_turned(name, around) for name in (capability.minimum_from, capability.maximum_from))
+    yield -math.inf if least is None else least, math.inf if most is None else most
 
 
 def _turned(name: str, around: Circumstances) -> float | None:
@@ -171,6 +207,8 @@ def _check_times(wish: Wish, now: datetime) -> None:
         raise SetpointRejected(RejectCode.STALE_REQUEST, "valid_until has passed.", field="valid_until")
     if wish.valid_until <= wish.valid_from:
         raise SetpointRejected(RejectCode.STALE_REQUEST, "valid_until is not after valid_from.", field="valid_until")
+    if wish.valid_from - now > MAX_LEAD:
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "A set-point begins within 24 h.", field="valid_from")
     if wish.valid_until - max(wish.valid_from, now) > MAX_VALIDITY:
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, "A set-point is valid for 24 h at most.", field="valid_until")
 
@@ -187,16 +225,25 @@ def _check_reach(wish: Wish, now: datetime, around: Circumstances) -> None:
 
 
 def _check_soc(wish: Wish, capability: Capability, around: Circumstances) -> None:
-    soc = _usable(capability.soc, around)
-    if soc is None or wish.mode != "absolute":
+    if wish.mode != "absolute":
         return
+    empty, full = _soc_ends(capability, around)
+    soc = _usable(capability.soc, around)
+    if wish.value > 0 and full is not None:
+        sentence = f"Nothing more is charged: {capability.soc} is {soc:g} %, its upper limit {full:g} %."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+    if wish.value < 0 and empty is not None:
+        sentence = f"Nothing more is discharged: {capability.soc} is {soc:g} %, its lower limit {empty:g} %."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+
+
+def _soc_ends(capability: Capability, around: Circumstances) -> tuple[float | None, float | None]:
+    """The lower and the upper limit of charge, each only where it is reached."""
+    soc = _usable(capability.soc, around)
+    if soc is None:
+        return None, None
     lower, upper = (_usable(edge, around) if isinstance(edge, str) else edge for edge in (capability.soc_min, capability.soc_max))
-    if wish.value > 0 and upper is not None and soc >= upper:
-        sentence = f"Nothing more is charged: {capability.soc} is {soc:g} %, its upper limit {upper:g} %."
-        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
-    if wish.value < 0 and lower is not None and soc <= lower:
-        sentence = f"Nothing more is discharged: {capability.soc} is {soc:g} %, its lower limit {lower:g} %."
-        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+    return lower if lower is not None and soc <= lower else None, upper if upper is not None and soc >= upper else None
 
 
 def _check_connections(wish: Wish, point: PointSpec, around: Circumstances) -> None:
@@ -209,6 +256,55 @@ def _check_connections(wish: Wish, point: PointSpec, around: Circumstances) -> N
         if abs(expected) > max(connection.capacity_w, abs(connection.measured_w)):
             sentence = f"{connection.name} would carry {expected:g} W, its connection takes {connection.capacity_w:g} W."
             raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+
+
+def _check_sequence(wish: Wish, around: Circumstances) -> None:
+    if wish.sequence is None or around.last_sequence is None or wish.sequence > around.last_sequence:
+        return
+    sentence = f"Sequence {wish.sequence} is not newer than {around.last_sequence}, the last taken from this source here."
+    raise SetpointRejected(RejectCode.SUPERSEDED, sentence, field="sequence")
+
+
+def _check_ramp(wish: Wish, point: PointSpec, around: Circumstances) -> None:
+    """A target reaches its value no faster than the plant bears: in one small step, by the device's own ramp, or by ours."""
+    limit, capability = point.ramp, point.capability
+    if wish.ramp is not None:
+        _check_wished_ramp(wish, point, limit)
+    if capability is None or wish.mode != "absolute" or (wish.ramp is None and (limit is None or capability.ramp_by == "device")):
+        return
+    reading = around.readings.get(point.feedback)
+    if reading is None or reading.fault or reading.value is None:
+        why = "was never received" if reading is None or reading.value is None else reading.fault
+        sentence = f"A ramp begins where {point.feedback or 'the feedback'} is, and that {why}."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+    if wish.ramp is not None:
+        _check_ramp_ends(abs(wish.value - reading.value) / wish.ramp, wish)
+        return
+    step = (limit or 0.0) * step_s(capability)
+    if abs(wish.value - reading.value) > step:
+        sentence = (
+            f"From {reading.value:g} to {wish.value:g} {point.unit} is a step of more than {step:g} {point.unit}: "
+            f"send a ramp of at most {limit:g} {point.unit}/s."
+        )
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+
+
+def _check_ramp_ends(lasts_s: float, wish: Wish) -> None:
+    valid_s = (wish.valid_until - wish.valid_from).total_seconds()
+    if lasts_s >= valid_s:
+        sentence = f"The ramp would last {lasts_s:.0f} s, longer than the set-point is valid ({valid_s:.0f} s)."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="ramp")
+
+
+def _check_wished_ramp(wish: Wish, point: PointSpec, limit: float | None) -> None:
+    ramp = wish.ramp
+    if point.kind is not PointKind.SETPOINT or wish.mode != "absolute":
+        raise SetpointRejected(RejectCode.NOT_CAPABLE, "Only a target has a ramp, no ceiling and no command.", field="ramp")
+    if isinstance(ramp, bool) or not isinstance(ramp, int | float) or not math.isfinite(ramp) or ramp <= 0:
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The ramp is not a number above 0.", field="ramp")
+    if limit is not None and ramp > limit:
+        sentence = f"{ramp:g} {point.unit}/s is more than the {limit:g} {point.unit}/s that {point.name} may change by."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="ramp")
 
 
 def _check_wear(capability: Capability, around: Circumstances) -> None:

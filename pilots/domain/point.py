@@ -51,6 +51,8 @@ class Capability:
     tolerance: float | None = None  # None: max(2 % of the range's larger end, one step)
     modes: tuple[str, ...] = ("absolute",)  # "absolute" target or "limit" ceiling
     min_interval_s: float = 1.0  # between two writes; what comes sooner waits, and the newest of what waits wins
+    ramp: float = 0.0  # unit a second that the plant bears; 0: any
+    ramp_by: str = ""  # "device": it keeps to its ramp by itself, whatever step it is asked for
     max_per_hour: int = 0  # writes, for switches that wear; 0: any number
     minimum_from: str = ""  # point of the same device that bounds it now, "-" in front turns its sign
     maximum_from: str = ""
@@ -96,6 +98,7 @@ class PointSpec:
     capability: Capability | None = None
     operating_minimum: float | None = None  # an engineer's limits inside the capability's
     operating_maximum: float | None = None
+    operating_ramp: float | None = None
     shares: Mapping[str, float] = field(default_factory=dict)  # scale, low, high, deadband, minimum, maximum, step, tolerance
 
     @property
@@ -103,6 +106,12 @@ class PointSpec:
         """Seconds after which an unrenewed value is old data: three poll periods or three promised intervals."""
         interval = self.max_interval_s or self.period_s
         return None if interval is None else 3.0 * interval
+
+    @property
+    def ramp(self) -> float | None:
+        """Unit a second that the point may change by: the stricter of the plant's and an engineer's; None for any."""
+        limits = [limit for limit in (self.capability and self.capability.ramp, self.operating_ramp) if limit]
+        return min(limits, default=None)
 
     @property
     def accumulates(self) -> bool:

@@ -7,7 +7,7 @@ from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
 from pilots.models.links import LinkHour
 from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
-from pilots.models.setpoints import Setpoint, SetpointEvent
+from pilots.models.setpoints import Forwarding, Setpoint, SetpointEvent, SourceRate
 from pilots.models.values import LatestValue
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ControlCentrePoint",
     "Device",
     "FieldRequest",
+    "Forwarding",
     "IdempotencyKey",
     "LatestValue",
     "Lease",
@@ -39,5 +40,6 @@ __all__ = [
     "ServiceToken",
     "Setpoint",
     "SetpointEvent",
+    "SourceRate",
     "User",
 ]

@@ -200,6 +200,9 @@ class Point(models.Model):
         _("operate from"), null=True, blank=True, help_text=_("empty: the capability's minimum")
     )
     operating_maximum = models.FloatField(_("operate to"), null=True, blank=True, help_text=_("empty: the capability's maximum"))
+    operating_ramp = models.FloatField(
+        _("change by, per second"), null=True, blank=True, help_text=_("empty: the capability's ramp")
+    )
 
     class Meta:
         ordering = ["device", "name"]
@@ -239,6 +242,7 @@ class Point(models.Model):
             capability=capability,
             operating_minimum=self.operating_minimum,
             operating_maximum=self.operating_maximum,
+            operating_ramp=self.operating_ramp,
         )
 
 

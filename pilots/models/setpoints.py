@@ -34,6 +34,8 @@ class Setpoint(models.Model):
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     service = models.CharField(_("service"), max_length=32, blank=True)
     priority = models.PositiveSmallIntegerField(_("priority"))
+    ramp = models.FloatField(_("ramp"), null=True)
+    sequence = models.BigIntegerField(_("sequence"), null=True)
     on_expiry = models.CharField(_("on expiry"), max_length=16, default="release")
     correlation_id = models.CharField(_("correlation id"), max_length=64, blank=True)
     before = models.FloatField(_("value before"), null=True)
@@ -44,6 +46,7 @@ class Setpoint(models.Model):
     received_at = models.DateTimeField(_("received"))
     claimed_at = models.DateTimeField(_("claimed"), null=True)
     claim_epoch = models.PositiveBigIntegerField(null=True)
+    stepped_at = models.DateTimeField(null=True)  # the newest step of a ramp
     dispatched_at = models.DateTimeField(_("dispatched"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
     feedback_deadline = models.DateTimeField(_("feedback expected until"), null=True)
@@ -63,8 +66,19 @@ class Setpoint(models.Model):
         return f"{self.point} = {self.value:g} {self.unit} ({self.state})"
 
 
+class Forwarding(models.TextChoices):
+    """Where an event stands on its way to the platform; empty: it is nothing of the platform's."""
+
+    WAITING = "waiting", _("waiting")
+    TOLD = "told", _("told")
+    REFUSED = "refused", _("refused")
+
+
 class SetpointEvent(models.Model):
-    """One transition of a set-point: who, when, why, and the device's own words."""
+    """One transition of a set-point: who, when, why, and the device's own words.
+
+    Of the platform's set-points it is its own outbox row: written with the transition, `forwarding` until the platform has it.
+    """
 
     setpoint = models.ForeignKey(Setpoint, models.CASCADE, related_name="events")
     state = models.CharField(max_length=16)
@@ -73,9 +87,24 @@ class SetpointEvent(models.Model):
     code = models.CharField(max_length=32, blank=True)
     reason = models.CharField(max_length=300, blank=True)
     raw = models.CharField(max_length=500, blank=True)
+    forwarding = models.CharField(max_length=8, blank=True, default="", choices=Forwarding.choices)
 
     class Meta:
         ordering = ["id"]
+        indexes = [models.Index(fields=["id"], condition=models.Q(forwarding="waiting"), name="setpoint_events_waiting")]
 
     def __str__(self) -> str:
         return f"{self.state} {self.at:%H:%M:%S} {self.actor}"
+
+
+class SourceRate(models.Model):
+    """How often a source asks for set-points: the moment its bucket is full again, in seconds since 1970 UTC.
+
+    A row, so that every web process counts in the same bucket.
+    """
+
+    source = models.CharField(max_length=140, primary_key=True)
+    full_at = models.FloatField()
+
+    def __str__(self) -> str:
+        return self.source

@@ -34,13 +34,20 @@ class InvadeClient:
         self._http.close()
 
     def post_measurements(self, body: bytes, *, key: str) -> None:
-        """The platform has the message (or had it already under this key).
+        """The platform has the measurements (or had them already under this key).
 
         Raises PlatformDown when trying again can help, PlatformRefused when this message is the problem.
         """
+        self._post("measurements", body, key)
+
+    def post_setpoint_event(self, body: bytes, *, key: str) -> None:
+        """The platform knows of this transition of a set-point of its own. Raises as `post_measurements` does."""
+        self._post("setpoint-events", body, key)
+
+    def _post(self, path: str, body: bytes, key: str) -> None:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
-            answer = self._http.post("measurements", content=body, headers=headers)
+            answer = self._http.post(path, content=body, headers=headers)
         except httpx.HTTPError as error:
             raise PlatformDown(f"The platform does not answer: {error or type(error).__name__}.") from error
         if answer.is_success:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import transaction
@@ -15,21 +14,18 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from invade_scada.ports import read_ports
 from pilots.audit.services import record_event
 from pilots.domain.errors import PlatformDown, PlatformRefused
-from pilots.drivers.figures import LinkFigures, PollCounters
-from pilots.drivers.traffic import Traffic
 from pilots.models import OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import HeldLease, take_lease
 from pilots.northbound.client import InvadeClient
+from pilots.northbound.exchanges import exchange, note_exchange
 from pilots.northbound.messages import rfc3339, written_values
+from pilots.northbound.setpoint_events import events_wait, forward_events
 
 log = logging.getLogger(__name__)
 
 LEASE_S = 20.0
 PAGE = 50
 RUN_S = 10.0
-LONGEST_PAUSE_S = 60.0
-#: Of the messages this process has sent, by pilot; another worker begins its own, as another gateway does.
-_figures: dict[int, LinkFigures] = {}
 
 
 def platform_address() -> tuple[str, str] | None:
@@ -46,14 +42,16 @@ def platform_address() -> tuple[str, str] | None:
 def forward_outbox(*, owner: str, now: datetime) -> int:
     """What waits and is due has been offered to the platform; returns how many messages it took."""
     address, due = platform_address(), _due(now)
-    if address is None or not due:
+    if address is None or not (due or events_wait()):
         return 0
     # One forwarder at a time keeps every pilot's order. The lease is left to run on: the next beat is here in a second.
     lease = take_lease("outbox", owner, ttl_s=LEASE_S, now=now)
     if lease is None:
         return 0
     with InvadeClient(*address) as client:
-        return sum(_forward_pilot(client, state, lease) for state in due)
+        # Events first: they are few, and somebody waits for them.
+        told = forward_events(client, lease, now)
+        return told + sum(_forward_pilot(client, state, lease) for state in due)
 
 
 def _due(now: datetime) -> list[OutboxState]:
@@ -94,30 +92,16 @@ def _offer(client: InvadeClient, state: OutboxState, page: list[OutboxMessage], 
         except PlatformDown as error:
             trouble = str(error)
             break
-    _note(state, done, trouble)
+    with transaction.atomic():
+        OutboxMessage.objects.filter(pk__in=[message.pk for message in done], refused_at=None).delete()
+        note_exchange(state, accepted=bool(done), sequence=done[-1].sequence if done else None, trouble=trouble)
     return len(done)
 
 
 def _post(client: InvadeClient, state: OutboxState, message: OutboxMessage, *, again: bool) -> None:
-    """The platform has the message; what the exchange says of the link is counted. Raises as `post_measurements` does."""
-    traffic, body, began = _figures_of(state.pilot).traffic, _body(state.pilot, message), time.monotonic()
-    traffic.sent += 1
-    traffic.sent_bytes += len(body)
-    traffic.retries += again
-    try:
-        client.post_measurements(body, key=message_key(state.pilot.code, message))
-    except PlatformDown:
-        traffic.timeouts += 1
-        raise
-    except PlatformRefused:
-        traffic.refused += 1
-        raise
-    traffic.received += 1
-    traffic.note_round_trip(time.monotonic() - began)
-
-
-def _figures_of(pilot: Pilot) -> LinkFigures:
-    return _figures.setdefault(pilot.pk, LinkFigures(Traffic(), PollCounters(), period_s=None))
+    """The platform has the message. Raises as `post_measurements` does."""
+    key = message_key(state.pilot.code, message)
+    exchange(client.post_measurements, state, _body(state.pilot, message), key=key, again=again)
 
 
 def message_key(pilot: str, message: OutboxMessage) -> str:
@@ -135,24 +119,6 @@ def _set_aside(message: OutboxMessage, reason: str) -> None:
     """A message the platform will never take is kept apart for an engineer; the ones behind it go on."""
     log.error("outbox message %s set aside: %s", message.pk, reason)
     OutboxMessage.objects.filter(pk=message.pk).update(refused_at=datetime.now(UTC), refusal=reason[:300])
-
-
-@transaction.atomic
-def _note(state: OutboxState, done: list[OutboxMessage], trouble: str) -> None:
-    now = datetime.now(UTC)
-    OutboxMessage.objects.filter(pk__in=[message.pk for message in done], refused_at=None).delete()
-    states = OutboxState.objects.filter(pk=state.pk)
-    states.update(statistics=_figures_of(state.pilot).form(time.monotonic()))
-    if done:
-        states.update(accepted_sequence=done[-1].sequence, accepted_at=now, attempts=0, retry_at=None, last_error="")
-        state.attempts = 0
-    if trouble:
-        if not state.last_error:
-            log.warning("platform: %s", trouble)
-        # Full jitter: many pilots and workers must not come back in step.
-        pause_s = random.uniform(0.5, min(LONGEST_PAUSE_S, 2.0 ** min(state.attempts, 6)))
-        retry_at = now + timedelta(seconds=pause_s)
-        states.update(attempts=state.attempts + 1, retry_at=retry_at, last_error=trouble[:300])
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from typing import Any
 
 WRITES = "writes.jsonl"
 PLATFORM = "platform.jsonl"
+PLATFORM_EVENTS = "platform_events.jsonl"
 
 
 class Ledger:

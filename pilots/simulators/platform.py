@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pilots.simulators.ledger import PLATFORM, Ledger
+from pilots.simulators.ledger import PLATFORM, PLATFORM_EVENTS, Ledger
 from pilots.simulators.small_http import Answer, HttpRequest, SmallHttpServer
 
 KEPT_KEYS = 500_000
@@ -42,7 +42,7 @@ class Platform:
 
     def __init__(self, ledger_folder: Path, *, token: Callable[[], str | None]) -> None:
         self.token = token
-        self._ledger = Ledger(ledger_folder / PLATFORM)
+        self._ledger, self._events = Ledger(ledger_folder / PLATFORM), Ledger(ledger_folder / PLATFORM_EVENTS)
         self._answered: OrderedDict[str, tuple[str, int]] = OrderedDict()  # key -> digest of the body, count of values
         self._sequences: dict[tuple[str, int], Sequence] = {}
         self.counts: Counter[str] = Counter()
@@ -50,6 +50,8 @@ class Platform:
         for entry in self._ledger.entries():
             count = len(entry["values"])
             self._remember(entry["key"], entry["digest"], entry["pilot"], entry["epoch"], entry["sequence"], count)
+        for entry in self._events.entries():
+            self._note_event(entry["key"], entry["digest"], entry["event"]["state"])
 
     async def start(self, host: str, port: int) -> int:
         """The port it listens on."""
@@ -64,20 +66,16 @@ class Platform:
             return 200, self.state()
         if request.method == "POST" and path.endswith("/measurements"):
             return self._take(request)
+        if request.method == "POST" and path.endswith("/setpoint-events"):
+            return self._learn(request)
         return _problem(404, "not_found", f"no {request.method} {path}")
 
     def _take(self, request: HttpRequest) -> Answer:
         """The answer to one measurement message; everything accepted is on the disk."""
-        expected = self.token()
-        if expected is None or request.headers.get("authorization") != f"Bearer {expected}":
-            self.counts["unauthorised"] += 1
-            return _problem(401, "not_authorised", "wrong bearer token")
-        key = request.headers.get("idempotency-key", "")
-        if not key:
-            return _problem(400, "idempotency_key_missing", "Idempotency-Key is mandatory")
-        digest = hashlib.sha256(request.body).hexdigest()
-        if key in self._answered:
-            return self._again(key, digest)
+        key, digest = request.headers.get("idempotency-key", ""), hashlib.sha256(request.body).hexdigest()
+        known = self._known(request, key, digest)
+        if known is not None:
+            return known
         try:
             message = json.loads(request.body)
             pilot, epoch, sequence = str(message["pilot"]), int(message["epoch"]), int(message["sequence"])
@@ -90,6 +88,33 @@ class Platform:
         self._remember(key, digest, pilot, epoch, sequence, len(values))
         return 200, {"accepted": len(values)}
 
+    def _learn(self, request: HttpRequest) -> Answer:
+        """The answer to one transition of a set-point; it is on the disk too."""
+        key, digest = request.headers.get("idempotency-key", ""), hashlib.sha256(request.body).hexdigest()
+        known = self._known(request, key, digest)
+        if known is not None:
+            return known
+        try:
+            event = dict(json.loads(request.body))
+            state = str(event["state"])
+        except (ValueError, KeyError, TypeError) as error:
+            self.counts["malformed"] += 1
+            return _problem(422, "malformed", f"no set-point event: {error}")
+        self._turn_over()
+        self._events.write(key=key, digest=digest, event=event)
+        self._note_event(key, digest, state)
+        return 200, {"accepted": 1}
+
+    def _known(self, request: HttpRequest, key: str, digest: str) -> Answer | None:
+        """The answer that needs no look into the body: a wrong token, no key, a key that was answered."""
+        expected = self.token()
+        if expected is None or request.headers.get("authorization") != f"Bearer {expected}":
+            self.counts["unauthorised"] += 1
+            return _problem(401, "not_authorised", "wrong bearer token")
+        if not key:
+            return _problem(400, "idempotency_key_missing", "Idempotency-Key is mandatory")
+        return self._again(key, digest) if key in self._answered else None
+
     def _again(self, key: str, digest: str) -> Answer:
         known, count = self._answered[key]
         # `sent_at` may be renewed by a sender that tries again, but then it is another body and says so.
@@ -100,19 +125,27 @@ class Platform:
         return 200, {"accepted": count}
 
     def _remember(self, key: str, digest: str, pilot: str, epoch: int, sequence: int, count: int) -> None:
-        self._answered[key] = (digest, count)
-        while len(self._answered) > KEPT_KEYS:
-            self._answered.popitem(last=False)
+        self._note_answer(key, digest, count)
         self._sequences.setdefault((pilot, epoch), Sequence()).note(sequence)
         self.counts["messages"] += 1
         self.counts["values"] += count
         self.counts[f"values_{pilot}"] += count
 
+    def _note_event(self, key: str, digest: str, state: str) -> None:
+        self._note_answer(key, digest, 1)
+        self.counts["setpoint_events"] += 1
+        self.counts[f"setpoint_{state}"] += 1
+
+    def _note_answer(self, key: str, digest: str, count: int) -> None:
+        self._answered[key] = (digest, count)
+        while len(self._answered) > KEPT_KEYS:
+            self._answered.popitem(last=False)
+
     def _turn_over(self) -> None:
-        """A demo left running for weeks must not fill the disk: one old ledger is kept."""
-        path = self._ledger.path
-        if path is not None and path.exists() and path.stat().st_size > LEDGER_LIMIT:
-            os.replace(path, path.with_suffix(".old.jsonl"))
+        """A demo left running for weeks must not fill the disk: one old ledger of each kind is kept."""
+        for path in (self._ledger.path, self._events.path):
+            if path is not None and path.exists() and path.stat().st_size > LEDGER_LIMIT:
+                os.replace(path, path.with_suffix(".old.jsonl"))
 
     def state(self) -> Mapping[str, Any]:
         """Counts for people and tests."""

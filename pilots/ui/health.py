@@ -13,6 +13,7 @@ from django.urls import path
 from pilots.audit.selectors import head, last_verification
 from pilots.domain.topology import LinkState, Protocol
 from pilots.models import Connection, Lease, OutboxMessage, Scope, ServiceToken, Setpoint
+from pilots.northbound.setpoint_events import waiting_events
 from pilots.ui.access import public
 
 REQUIRED_ROLES = ("web", "field", "worker", "beat")
@@ -74,6 +75,7 @@ def _has_token(request: HttpRequest) -> bool:
 
 def _gauges() -> list[tuple[str, float]]:
     gauges: list[tuple[str, float]] = [("invade_outbox_messages", OutboxMessage.objects.filter(refused_at=None).count())]
+    gauges.append(("invade_setpoint_events_waiting", waiting_events().count()))
     gauges.append(("invade_outbox_set_aside", OutboxMessage.objects.exclude(refused_at=None).count()))
     for state, count in Setpoint.objects.values_list("state").annotate(Count("pk")):
         gauges.append((f'invade_setpoints{{state="{state}"}}', count))

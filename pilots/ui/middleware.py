@@ -17,6 +17,7 @@ from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
+from pilots.audit.origin import Origin, add_to_origin, asked_from, fingerprint
 from pilots.domain.errors import AuditUnavailable
 from pilots.models import Role, User
 from pilots.ui.access import Access, Door, declared_access
@@ -56,6 +57,24 @@ def _activate_zone(name: str) -> None:
         timezone.activate(ZoneInfo(name or "UTC"))
     except (ZoneInfoNotFoundError, ValueError):
         timezone.activate(ZoneInfo("UTC"))
+
+
+class AuditOriginMiddleware:
+    """What a request does is audited with its session and its client's address; role and token are added where they are known."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        key = request.session.session_key if request.user.is_authenticated else None
+        with asked_from(Origin(session=fingerprint(key) if key else "", address=address_of(request))):
+            return self.get_response(request)
+
+
+def address_of(request: HttpRequest) -> str:
+    """The client's address: behind a proxy that ends TLS the last one it passed on, which is the one it saw itself."""
+    passed_on = request.headers.get("X-Forwarded-For", "") if settings.SECURE_COOKIES else ""
+    return (passed_on.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR") or ""))[:45]
 
 
 class DenyByDefaultMiddleware:
@@ -98,6 +117,7 @@ class DenyByDefaultMiddleware:
             raise PermissionDenied
         if access.door is Door.STAFF and not user.is_staff:
             raise PermissionDenied(_("Your account does not open the configuration pages."))
+        add_to_origin(role=str(access.role or access.door))
         if access.door is Door.ROLE:
             return _check_role(request, user, access.role, str(kwargs.get("code", "")))
         return None

@@ -86,6 +86,8 @@ def cancel_setpoint(request: HttpRequest, setpoint_id: UUID, **_route: str) -> H
 def _refused(refusal: SetpointRejected, status: int) -> JsonResponse:
     if refusal.code == RejectCode.AUDIT_UNAVAILABLE:
         status = 503
+    if refusal.code == RejectCode.RATE_LIMITED:
+        status = 429
     return JsonResponse({"code": refusal.code, "reason": refusal.reason, "field": refusal.field}, status=status)
 
 

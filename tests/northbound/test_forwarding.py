@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from pilots.models import OutboxMessage, OutboxState, Pilot
 from pilots.models.leases import take_lease
-from pilots.northbound import services
+from pilots.northbound import exchanges
 from pilots.northbound.services import forward_outbox
 from tests.builders import make_pilot, queue_messages
+from tests.northbound.conftest import Scripted
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-@dataclass
-class Scripted:
-    """A platform that answers as told: `answer` gets the decoded message; `taken` are those it said 200 to."""
-
-    answer: Callable[[dict[str, Any]], int] = lambda message: 200
-    asked: list[tuple[str, bytes]] = field(default_factory=list)
-    taken: list[dict[str, Any]] = field(default_factory=list)
-    url: str = ""
-
-
-@pytest.fixture
-def platform(settings: Any) -> Iterator[Scripted]:
-    script = Scripted()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            script.asked.append((self.headers["Idempotency-Key"], body))
-            message = json.loads(body)
-            status = script.answer(message)
-            if status == 200:
-                script.taken.append(message)
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    script.url = settings.PLATFORM_URL = f"http://127.0.0.1:{server.server_address[1]}/invade"
-    settings.PLATFORM_TOKEN = "secret"
-    yield script
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 @pytest.fixture
@@ -110,7 +66,7 @@ def test_a_failure_that_may_pass_keeps_everything_for_later(platform: Scripted, 
 
 
 def test_what_the_exchange_says_of_the_link_is_counted(platform: Scripted, pilot: Pilot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "_figures", {})
+    monkeypatch.setattr(exchanges, "_figures", {})
     queue(pilot, 1.0, 2.0)
     platform.answer = lambda message: 503
     forward()

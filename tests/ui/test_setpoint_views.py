@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
+from pilots.audit.origin import fingerprint
 from pilots.models import AuditEvent, Setpoint
 from tests.ui.conftest import Plant
 
@@ -39,6 +40,25 @@ def test_a_good_wish_is_recorded_with_who_and_why(operator: Client, plant: Plant
     setpoint = Setpoint.objects.get(pk=answer.json()["id"])
     assert (setpoint.issuer, setpoint.requested_by, setpoint.reason, setpoint.priority) == ("operator", "olaf", "test", 3)
     assert AuditEvent.objects.filter(actor="olaf").exists()
+
+
+def test_s24_the_trail_says_in_which_role_and_session_and_from_where(operator: Client, plant: Plant) -> None:
+    post(operator, wish())
+    asked = AuditEvent.objects.get(action="request set-point")
+    session = fingerprint(str(operator.session.session_key))
+    assert asked.details["by"] == {"role": "operator", "session": session, "address": "127.0.0.1"}
+    assert {name: asked.details[name] for name in ("before", "value", "limits")} == {
+        "before": 20_000,
+        "value": -20_000,
+        "limits": [-100_000, 100_000],
+    }
+
+
+def test_s4_an_operator_who_clicks_too_often_is_told_to_wait(operator: Client, plant: Plant, settings: Any) -> None:
+    settings.SETPOINT_RATE, settings.SETPOINT_BURST = 1, 1
+    assert post(operator, wish()).status_code == 202
+    answer = post(operator, wish())
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
 
 
 def test_the_same_wish_sent_twice_makes_one_record(operator: Client, plant: Plant) -> None:
