@@ -81,8 +81,8 @@ def dying(call: Callable[..., Any], key: str, *, before: bool = False, state: st
 def written(write: Callable[..., Any], key: str) -> Callable[..., Any]:
     """The device has confirmed the write, and nobody is there any more to hear of it."""
 
-    async def wrapped(orders: Any, driver: Any, setpoint: Any) -> Any:
-        answer = await write(orders, driver, setpoint)
+    async def wrapped(orders: Any, driver: Any, setpoint: Any, *more: Any) -> Any:
+        answer = await write(orders, driver, setpoint, *more)
         if str(setpoint.pk) == key:
             die()
         return answer
