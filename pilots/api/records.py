@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from pilots.domain.guards import range_of
+from pilots.domain.point import PointKind
 from pilots.domain.quality import Quality, aged
+from pilots.domain.switching import class_of
 from pilots.models import BlockingTag, CommandsOff, Device, LatestValue, Link, Pilot, Point
 from pilots.northbound.messages import rfc3339
 
@@ -130,6 +132,7 @@ def capability_record(point: Point) -> dict[str, Any] | None:
         "min_interval_s": capability.min_interval_s,
         "interlock": capability.interlock or None,
         "interlock_words": capability.interlock_words,
+        "command_class": class_of(spec) if spec.kind is PointKind.COMMAND else None,
         "response_time_s": capability.response_time_s,
         "tolerance": capability.tolerance_or_default,
         "modes": list(capability.modes),

@@ -86,14 +86,14 @@ class Setpoints(AuditedView):
         client, now = self.client(request), timezone.now()
         try:
             body = read_setpoint(request.data)
-            point = find_point(client, body)
+            point = find_point(client, body.device, body.point)
             check_against_point(body, point)
             setpoint = _requested(client, point, body, now)
         except Problem as problem:
             audit_refusal(request, self.action, problem)
             raise
         location = reverse("api:setpoint", [str(setpoint.pk)], request=request)
-        return Answer(202, _record(setpoint.pk), location)
+        return Answer(202, setpoint_record(setpoint.pk), location)
 
 
 class OneSetpoint(ApiView):
@@ -133,13 +133,13 @@ class CancelSetpoint(AuditedView):
         except Problem as problem:
             audit_refusal(request, self.action, problem)
             raise
-        return Answer(200, _record(cancelled.pk))
+        return Answer(200, setpoint_record(cancelled.pk))
 
 
-def find_point(client: Client, body: SetpointBody) -> Point:
+def find_point(client: Client, device: str, name: str) -> Point:
     """The point the body names. Raises Problem 404 naming `device` or `point`, the same for one that is not this client's."""
-    device = find_device(client, body.device, "device")
-    point = Point.objects.select_related("device__pilot", "device__connection").filter(device=device, name=body.point).first()
+    found = find_device(client, device, "device")
+    point = Point.objects.select_related("device__pilot", "device__connection").filter(device=found, name=name).first()
     if point is None:
         raise not_found("point", "point")
     return point
@@ -221,7 +221,8 @@ def _problem(refusal: SetpointRejected, status: int, field: str = "") -> Problem
     return Problem(status, str(refusal.code), refusal.reason, field=field)
 
 
-def _record(pk: UUID) -> dict[str, Any]:
+def setpoint_record(pk: UUID) -> dict[str, Any]:
+    """The record of that set-point, read anew."""
     return record(with_record_data(Setpoint.objects.filter(pk=pk)).get())
 
 

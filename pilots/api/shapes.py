@@ -10,6 +10,7 @@ from rest_framework import serializers as s
 from pilots.domain.point import PointKind
 from pilots.domain.quality import Flag, Source, Validity
 from pilots.domain.setpoint import Issuer, SetpointState
+from pilots.domain.switching import CommandClass
 from pilots.domain.topology import DeviceKind, LinkRole, LinkState
 
 
@@ -25,13 +26,14 @@ WRITABLE_KINDS = ["setpoint", "command"]
 LINK_STATES = _words(LinkState)
 SETPOINT_STATES = _words(SetpointState)
 MODES = ["absolute", "limit"]
+COMMAND_CLASSES = _words(CommandClass)
 
 
-class _Shape(s.Serializer[Any]):
+class Shape(s.Serializer[Any]):
     """Fields only."""
 
 
-class Problem(_Shape):
+class Problem(Shape):
     type = s.CharField()
     title = s.CharField()
     status = s.IntegerField()
@@ -40,13 +42,13 @@ class Problem(_Shape):
     field = s.CharField(required=False, help_text="What is at fault, as values[3].t.")
 
 
-class Quality(_Shape):
+class Quality(Shape):
     validity = s.ChoiceField(_words(Validity))
     source = s.ChoiceField(_words(Source))  # type: ignore[assignment]  # the base class keeps its own `source`
     flags = s.ListField(child=s.ChoiceField(_words(flag for flag in Flag if flag)), required=False)
 
 
-class Pilot(_Shape):
+class Pilot(Shape):
     code = s.CharField()
     name = s.CharField()
     country = s.CharField()
@@ -60,14 +62,14 @@ class Pilot(_Shape):
     revision = s.IntegerField()
 
 
-class Node(_Shape):
+class Node(Shape):
     id = s.CharField()
     kind = s.ChoiceField(DEVICE_KINDS)
     sgam = s.CharField()
     parent = s.CharField(allow_null=True)  # type: ignore[assignment]
 
 
-class Link(_Shape):
+class Link(Shape):
     letter = s.CharField()
     ends = s.ListField(child=s.CharField(), min_length=2, max_length=2)
     protocol = s.CharField()
@@ -79,7 +81,7 @@ class Link(_Shape):
     connection = s.CharField(allow_null=True)
 
 
-class LinkFigures(_Shape):
+class LinkFigures(Shape):
     connection = s.CharField()
     way = s.IntegerField(help_text="0: the configured way; n: the n-th backup.")
     last_frame_ms = s.IntegerField(allow_null=True, help_text="Newest good frame, ms since 1970 UTC.")
@@ -103,7 +105,7 @@ class LinkNow(Link):
     figures = LinkFigures(allow_null=True, help_text="null where the connection is not ours.")
 
 
-class LinkMonth(_Shape):
+class LinkMonth(Shape):
     letter = s.CharField()
     ends = s.ListField(child=s.CharField(), min_length=2, max_length=2)
     protocol = s.CharField()
@@ -126,7 +128,7 @@ class LinkMonth(_Shape):
     misses = s.ListField(child=s.ChoiceField(["availability", "round_trip", "loss"]))
 
 
-class Frame(_Shape):
+class Frame(Shape):
     number = s.IntegerField()
     at_ms = s.IntegerField()
     sent = s.BooleanField()
@@ -135,23 +137,23 @@ class Frame(_Shape):
     words = s.CharField()
 
 
-class FrameLog(_Shape):
+class FrameLog(Shape):
     count = s.IntegerField(help_text="Frames since the gateway took the connection.")
     frames = Frame(many=True)
 
 
-class Topology(_Shape):
+class Topology(Shape):
     nodes = Node(many=True)
     links = Link(many=True)
     revision = s.IntegerField()
 
 
-class Location(_Shape):
+class Location(Shape):
     latitude = s.FloatField()
     longitude = s.FloatField()
 
 
-class Guard(_Shape):
+class Guard(Shape):
     owner = s.CharField()
     reason = s.CharField()
     since = s.DateTimeField()
@@ -161,7 +163,7 @@ class CommandsOff(Guard):
     pilot = s.CharField(allow_null=True, help_text="null: every pilot.")
 
 
-class Device(_Shape):
+class Device(Shape):
     id = s.CharField()
     pilot = s.CharField()
     kind = s.ChoiceField(DEVICE_KINDS)
@@ -177,7 +179,7 @@ class Device(_Shape):
     tags = Guard(many=True, help_text="Do not operate: every set-point is refused while there is one.")
 
 
-class Capability(_Shape):
+class Capability(Shape):
     point = s.CharField()
     kind = s.ChoiceField(WRITABLE_KINDS)
     unit = s.CharField()
@@ -189,6 +191,7 @@ class Capability(_Shape):
     min_interval_s = s.FloatField(help_text="Between two writes; what comes sooner waits, the newest of it wins.")
     interlock = s.CharField(allow_null=True, help_text="The condition that must hold (docs/profiles.md).")
     interlock_words = s.CharField()
+    command_class = s.ChoiceField(COMMAND_CLASSES, allow_null=True, help_text="Of a command: critical needs more scopes.")
     response_time_s = s.FloatField()
     tolerance = s.FloatField()
     modes = s.ListField(child=s.ChoiceField(MODES))
@@ -197,13 +200,13 @@ class Capability(_Shape):
     schedules = s.BooleanField()
 
 
-class Support(_Shape):
+class Support(Shape):
     reactive_power = s.BooleanField()
     voltage = s.BooleanField()
     frequency = s.BooleanField()
 
 
-class DeviceCapabilities(_Shape):
+class DeviceCapabilities(Shape):
     device = s.CharField()
     setpoints = Capability(many=True)
     support = Support()
@@ -211,7 +214,7 @@ class DeviceCapabilities(_Shape):
     blocked = s.CharField(allow_null=True, help_text="Why every set-point is refused now: a tag, commands off.")
 
 
-class Point(_Shape):
+class Point(Shape):
     pilot = s.CharField()
     device = s.CharField()
     point = s.CharField()
@@ -230,7 +233,7 @@ class Point(_Shape):
     iec104_types = s.ListField(child=s.IntegerField())
 
 
-class Value(_Shape):
+class Value(Shape):
     pilot = s.CharField()
     device = s.CharField()
     point = s.CharField()
@@ -249,7 +252,7 @@ class Value(_Shape):
     good_share = s.FloatField(required=False)
 
 
-class MessageValue(_Shape):
+class MessageValue(Shape):
     device = s.CharField()
     point = s.CharField()
     t = s.DateTimeField()
@@ -259,7 +262,7 @@ class MessageValue(_Shape):
     quality = Quality(required=False)
 
 
-class Message(_Shape):
+class Message(Shape):
     pilot = s.CharField()
     epoch = s.IntegerField(required=False)
     sequence = s.IntegerField(required=False)
@@ -267,20 +270,20 @@ class Message(_Shape):
     values = MessageValue(many=True)
 
 
-class Refusal(_Shape):
+class Refusal(Shape):
     index = s.IntegerField()
     field = s.CharField()
     code = s.CharField()
 
 
-class Stored(_Shape):
+class Stored(Shape):
     stored = s.IntegerField(help_text="Values taken, the late ones included.")
     late = s.IntegerField(help_text="Of those, older than the newest we had: history only.")
     repeated = s.IntegerField(help_text="Already here; not stored again.")
     refused = Refusal(many=True)
 
 
-class SetpointRequest(_Shape):
+class SetpointRequest(Shape):
     id = s.UUIDField(required=False)
     device = s.CharField()
     point = s.CharField()
@@ -299,7 +302,7 @@ class SetpointRequest(_Shape):
     reason = s.CharField(required=False)
 
 
-class SetpointEvent(_Shape):
+class SetpointEvent(Shape):
     state = s.ChoiceField(SETPOINT_STATES)
     at = s.DateTimeField()
     actor = s.CharField()
@@ -308,7 +311,7 @@ class SetpointEvent(_Shape):
     raw = s.CharField()
 
 
-class Setpoint(_Shape):
+class Setpoint(Shape):
     id = s.UUIDField()
     state = s.ChoiceField(SETPOINT_STATES)
     code = s.CharField(help_text="Why not, as a stable word.")
@@ -339,11 +342,15 @@ class Setpoint(_Shape):
     events = SetpointEvent(many=True)
 
 
-class Cancellation(_Shape):
+class Nothing(Shape):
+    """An empty object; unknown fields are ignored."""
+
+
+class Cancellation(Shape):
     reason = s.CharField(required=False)
 
 
-class ApiCapabilities(_Shape):
+class ApiCapabilities(Shape):
     version = s.CharField()
     bindings = s.ListField(child=s.CharField())
     pilots = s.ListField(child=s.CharField())
@@ -356,11 +363,11 @@ class ApiCapabilities(_Shape):
     commands_off = CommandsOff(many=True)
 
 
-class Clock(_Shape):
+class Clock(Shape):
     now = s.DateTimeField()
     tolerance_s = s.IntegerField()
 
 
-class Health(_Shape):
+class Health(Shape):
     status = s.CharField()
     now = s.DateTimeField()

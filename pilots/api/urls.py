@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from pilots.api import link_views, measurement_views, plant_views, setpoint_views, system_views, views
+from pilots.api import link_views, measurement_views, plant_views, setpoint_views, switching_views, system_views, views
 
 app_name = "api"
 
@@ -28,6 +28,14 @@ urlpatterns = [
     path("setpoints", setpoint_views.Setpoints.as_view(), name="setpoints"),
     path("setpoints/<str:setpoint>", setpoint_views.OneSetpoint.as_view(), name="setpoint"),
     path("setpoints/<str:setpoint>/cancel", setpoint_views.CancelSetpoint.as_view(), name="cancel-setpoint"),
+    path("selections", switching_views.Selections.as_view(), name="selections"),
+    path("selections/<str:selection>", switching_views.OneSelection.as_view(), name="selection"),
+    path("selections/<str:selection>/operate", switching_views.OperateSelection.as_view(), name="operate"),
+    path("selections/<str:selection>/cancel", switching_views.CancelSelection.as_view(), name="cancel-selection"),
+    path("selections/<str:selection>/approval", switching_views.AskForApproval.as_view(), name="ask-for-approval"),
+    path("approvals", switching_views.Approvals.as_view(), name="approvals"),
+    path("approvals/<str:approval>/approve", switching_views.Approve.as_view(), name="approve"),
+    path("approvals/<str:approval>/refuse", switching_views.Disapprove.as_view(), name="refuse-approval"),
     path("schema/", views.Schema.as_view(), name="schema"),
     path("docs/", views.Docs.as_view(), name="docs"),
     re_path(r"^.*$", views.Unknown.as_view(), name="unknown"),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pilots.domain.guards import referred
 from pilots.domain.interlock import InterlockError, references
 from pilots.domain.point import Capability
+from pilots.domain.switching import CommandClass
 
 
 def capability_faults(capability: Capability, own: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -17,6 +18,8 @@ def capability_faults(capability: Capability, own: Collection[str]) -> Iterator[
         yield "ramp", "a ramp is above 0"
     if capability.ramp_by not in ("", "device"):
         yield "ramp_by", 'it is "device" or nothing'
+    if capability.command_class not in ("", *CommandClass):
+        yield "command_class", f"{capability.command_class!r} is none of {', '.join(CommandClass)}"
     for name in sorted(referred(capability) - set(own)):
         yield _key_of(capability, name), f"{name!r} is no point of this device"
     try:

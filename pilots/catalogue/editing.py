@@ -30,8 +30,8 @@ from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Set
 KEY_BYTES = 20
 POINT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 #: Keys of a capability that hold words; the others are numbers.
-_CAPABILITY_WORDS = {"modes", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words"}
-_CAPABILITY_WORDS |= {"ramp_by"}
+_CAPABILITY_WORDS = {"modes", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max"}
+_CAPABILITY_WORDS |= {"interlock", "interlock_words", "command_class", "ramp_by"}
 _PERIODS = ("F", "N", "S", "E")
 
 

@@ -37,8 +37,8 @@ SCALARS: Mapping[str, Any] = {
 }
 CAPABILITY: tuple[str, ...] = ("minimum", "maximum", "step", "tolerance", "response_time_s", "modes", "min_interval_s")
 CAPABILITY += ("max_per_hour", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words")
-CAPABILITY += ("ramp", "ramp_by")
-_CAPABILITY_TEXTS = ("minimum_from", "maximum_from", "soc", "interlock", "interlock_words", "ramp_by")
+CAPABILITY += ("ramp", "ramp_by", "command_class")
+_CAPABILITY_TEXTS = ("minimum_from", "maximum_from", "soc", "interlock", "interlock_words", "ramp_by", "command_class")
 _TEXTS = ("unit", "feedback")
 _YES, _NO = {"yes", "true", "1", "x", "delete"}, {"", "no", "false", "0"}
 

@@ -74,6 +74,12 @@ def feedback_point(point: Point) -> Point:
     return point.device.points.filter(name=point.feedback).first() or point
 
 
+def measured_before(point: Point) -> float | None:
+    """The feedback's value before the set-point, for the operator's comparison; None when there is none."""
+    latest = LatestValue.objects.filter(point__device=point.device, point__name=point.feedback or point.name).first()
+    return None if latest is None else latest.value
+
+
 def shown_quality(row: LatestValue, now: datetime) -> Quality:
     """The quality as a reader must take it now."""
     return aged(row.unpacked_quality, received=row.received_time, max_age_s=row.point.spec.max_age_s, now=now)

@@ -19,17 +19,21 @@ from django.db.models import Q
 
 from pilots.audit.services import audited, is_inside
 from pilots.control.circumstances import circumstances, limits_now
+from pilots.control.feedback import measured_before
 from pilots.control.rates import take_token
 from pilots.control.transitions import add_event, audit, full, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import MAX_VALIDITY, Circumstances, Wish, check_setpoint
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, RejectCode, SetpointState
+from pilots.domain.switching import SwitchingCode
 from pilots.live.hub import hub
-from pilots.models import LatestValue, Point, Setpoint, User
+from pilots.models import Point, Setpoint, User
 
 S = SetpointState
 CLOCK = "clock"
+#: Selected before operated already, by the protocol they came with.
+SELECTS_ITSELF = (Issuer.CONTROL_CENTRE,)
 #: The value that gives a device back waits for a broken link as long as a set-point can.
 RELEASE_VALIDITY = MAX_VALIDITY
 
@@ -55,13 +59,17 @@ def request_setpoint(
     sequence: int | None = None,
     setpoint_id: UUID | None = None,
     user: User | None = None,
+    selected: bool = False,
 ) -> Setpoint:
     """A record of the wish stands, validated or rejected with its reason; the gateway is woken for a validated one.
 
     `value` in `unit`, load convention; `ramp` in units a second; `sequence` numbers the wishes of this source for the point.
     Raises SetpointRejected, and nothing is stored: `duplicate_id` when another record has this id, `out_of_range` for what is
-    no finite number, `rate_limited` when the source asks too often, `audit_unavailable` without the audit trail.
+    no finite number, `rate_limited` when the source asks too often, `audit_unavailable` without the audit trail,
+    `not_selected` for a command that does not come out of `control.switching` (`selected`).
     """
+    if point.kind == PointKind.COMMAND and not selected and issuer not in SELECTS_ITSELF:
+        raise SetpointRejected(SwitchingCode.NOT_SELECTED, f"{point.name} is a command: select it, then operate.", field="point")
     if isinstance(value, bool) or not math.isfinite(value):
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The value is not a finite number.", field="value")
     wish = Wish(
@@ -99,7 +107,7 @@ def request_setpoint(
         valid_until=max(valid_until, wish.valid_from + timedelta(milliseconds=1)),
         issued_at=issued_at,
         received_at=now,
-        before=_measured(point),
+        before=measured_before(point),
     )
     with _audited_or_refused():
         take_token(issuer, requested_by, now)
@@ -198,12 +206,6 @@ def release(setpoint: Setpoint, now: datetime, *, actor: str) -> None:
         valid_until=now + RELEASE_VALIDITY,
         now=now,
     )
-
-
-def _measured(point: Point) -> float | None:
-    """The feedback's value before the set-point, for the operator's comparison; None when there is none."""
-    latest = LatestValue.objects.filter(point__device=point.device, point__name=point.feedback or point.name).first()
-    return None if latest is None else latest.value
 
 
 def _store(setpoint: Setpoint) -> None:

@@ -8,9 +8,10 @@ an old value; a blocking tag holds it too, but it waits for the tag instead of b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.interlock import InterlockError, Reading, holds, shown
@@ -76,19 +77,40 @@ class Circumstances:
 
 def check_setpoint(wish: Wish, point: PointSpec, now: datetime, around: Circumstances) -> None:
     """The wish may be sent to the device. Raises SetpointRejected with the first reason that forbids it."""
-    capability = _capability_for(wish, point)
-    _check_sequence(wish, around)
+    for check in _checks(wish, point, _capability_for(wish, point), now, around):
+        check()
+
+
+def refusals(wish: Wish, point: PointSpec, now: datetime, around: Circumstances) -> list[SetpointRejected]:
+    """Every reason that forbids it now, the first of each kind; empty when it may be sent."""
+    found = []
+    try:
+        checks = list(_checks(wish, point, _capability_for(wish, point), now, around))
+    except SetpointRejected as error:
+        return [error]
+    for check in checks:
+        try:
+            check()
+        except SetpointRejected as error:
+            found.append(error)
+    return found
+
+
+def _checks(
+    wish: Wish, point: PointSpec, capability: Capability, now: datetime, around: Circumstances
+) -> Iterator[Callable[[], None]]:
+    yield partial(_check_sequence, wish, around)
     if not wish.gives_back:
-        _check_blocks(around)
-    _check_range(wish, point, capability, around)
-    _check_times(wish, now)
-    _check_reach(wish, now, around)
+        yield partial(_check_blocks, around)
+    yield partial(_check_range, wish, point, capability, around)
+    yield partial(_check_times, wish, now)
+    yield partial(_check_reach, wish, now, around)
     if not wish.gives_back:
-        _check_soc(wish, capability, around)
-        _check_connections(wish, point, around)
-        _check_ramp(wish, point, around)
-        _check_wear(capability, around)
-        _check_interlock(capability, around)
+        yield partial(_check_soc, wish, capability, around)
+        yield partial(_check_connections, wish, point, around)
+        yield partial(_check_ramp, wish, point, around)
+        yield partial(_check_wear, capability, around)
+        yield partial(_check_interlock, capability, around)
 
 
 def range_of(point: PointSpec) -> tuple[float, float]:

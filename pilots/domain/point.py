@@ -61,6 +61,7 @@ class Capability:
     soc_max: float | str | None = None
     interlock: str = ""  # a condition of `domain.interlock` that must hold, on fresh values
     interlock_words: str = ""  # what it is for, in a sentence
+    command_class: str = ""  # of a command: "ordinary" or "critical"; empty: critical where it opens and closes
 
     @property
     def tolerance_or_default(self) -> float:

@@ -8,9 +8,11 @@ from pilots.models.links import LinkHour
 from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
 from pilots.models.setpoints import Forwarding, Setpoint, SetpointEvent, SourceRate
+from pilots.models.switching import Approval, Selection
 from pilots.models.values import LatestValue
 
 __all__ = [
+    "Approval",
     "AuditEvent",
     "AuditVerification",
     "BlockingTag",
@@ -37,6 +39,7 @@ __all__ = [
     "Role",
     "RoleGrant",
     "Scope",
+    "Selection",
     "ServiceToken",
     "Setpoint",
     "SetpointEvent",

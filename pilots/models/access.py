@@ -52,10 +52,12 @@ class Role(models.TextChoices):
     SECADM = "secadm", _("security administrator")
     SECAUD = "secaud", _("security auditor")
     RBACMNT = "rbacmnt", _("role administrator")
+    #: Ours beside the standard's (it foresees such): agrees to commands of others where two persons are needed.
+    APPROVER = "approver", _("approver")
 
 
 #: Who sees values and diagrams (IEC 62351-8 rights, docs/admins.md).
-SEEING = [Role.VIEWER, Role.OPERATOR, Role.ENGINEER, Role.INSTALLER]
+SEEING = [Role.VIEWER, Role.OPERATOR, Role.ENGINEER, Role.INSTALLER, Role.APPROVER]
 
 
 class RoleGrant(models.Model):
@@ -85,6 +87,9 @@ class Scope(models.TextChoices):
     CONTROL = "control", _("control")
     INGEST = "ingest", _("ingest")
     ADMIN = "admin", _("admin")
+    SWITCH = "switch", _("switch")
+    SWITCH_CRITICAL = "switch_critical", _("switch what is critical")
+    APPROVE = "approve", _("approve")
 
 
 class ServiceToken(models.Model):

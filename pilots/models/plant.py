@@ -13,6 +13,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from pilots.domain.point import Capability, PointKind, PointSpec
+from pilots.domain.switching import FourEyes
 from pilots.domain.topology import DeviceKind, LinkRole, LinkState, Protocol
 
 
@@ -33,6 +34,13 @@ class Pilot(models.Model):
     summary = models.CharField(_("summary"), max_length=200, blank=True)
     operator = models.CharField(_("operator"), max_length=80, blank=True)
     source = models.CharField(_("source"), max_length=200, blank=True)
+    four_eyes = models.CharField(
+        _("two persons for"),
+        max_length=16,
+        choices=choices(FourEyes),
+        default=FourEyes.NONE.value,
+        help_text=_("commands that need an approver beside who gives them: none, the critical ones, or all"),
+    )
     revision = models.PositiveIntegerField(_("revision"), default=1, help_text=_("counts changes of the topology"))
 
     class Meta:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from pilots.api.services import TokenError, create_token
+from pilots.models import Scope
 
 
 class Command(BaseCommand):
@@ -17,7 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="whose token it is; shown in the audit trail")
-        parser.add_argument("--scope", required=True, help="comma-separated: read, control, ingest, admin")
+        parser.add_argument("--scope", required=True, help=f"comma-separated: {', '.join(Scope.values)}")
         parser.add_argument("--pilot", required=True, help="comma-separated codes, or all")
         parser.add_argument("--device", action="append", default=[], help="limit to this device; may be repeated")
         parser.add_argument("--days", type=int, default=None, help="how long it lives; without: until revoked")
