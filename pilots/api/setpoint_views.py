@@ -27,6 +27,7 @@ from pilots.control.selectors import record, with_record_data
 from pilots.control.services import cancel_setpoint, request_setpoint
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
+from pilots.domain.switching import http_status
 from pilots.models import Point, Scope, Setpoint
 
 
@@ -201,7 +202,7 @@ def _requested(client: Client, point: Point, body: SetpointBody, now: datetime) 
             now=now,
         )
     except SetpointRejected as refusal:
-        status = 409 if refusal.code == "duplicate_id" else 422
+        status = 409 if refusal.code == "duplicate_id" else http_status(refusal.code)
         raise _problem(refusal, status, field=refusal.field or "id") from refusal
 
 

@@ -321,6 +321,7 @@ class Setpoint(Shape):
     point = s.CharField()
     kind = s.ChoiceField(WRITABLE_KINDS)
     value = s.FloatField()
+    label = s.CharField(help_text="Of a command: the value's word, as open.")  # type: ignore[assignment]  # its own `label`
     unit = s.CharField()
     mode = s.CharField()
     issuer = s.ChoiceField(_words(Issuer))

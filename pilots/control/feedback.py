@@ -106,7 +106,10 @@ def _shows(setpoint: Setpoint, value: float | None, quality: Quality) -> bool:
 
 def _still_holds(setpoint: Setpoint, latest: LatestValue, now: datetime) -> bool:
     """A point that reports changes by itself and has reported none still shows what it showed."""
-    if setpoint.state != S.DISPATCHED or latest.point.period_s is not None or latest.point.max_interval_s is None:
+    if setpoint.state != S.DISPATCHED or latest.point.period_s is not None:
+        return False
+    # A position comes on change only and is as good as its connection: closing what is closed changes nothing.
+    if latest.point.max_interval_s is None and setpoint.kind != "command":
         return False
     return _shows(setpoint, latest.value, shown_quality(latest, now))
 

@@ -28,6 +28,7 @@ def record(setpoint: Setpoint) -> dict[str, Any]:
         "point": setpoint.point.name,
         "kind": setpoint.kind,
         "value": setpoint.value,
+        "label": setpoint.point.labels.get(f"{setpoint.value:g}", "") if setpoint.kind == "command" else "",
         "unit": setpoint.unit,
         "mode": setpoint.mode,
         "issuer": setpoint.issuer,

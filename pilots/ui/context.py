@@ -11,6 +11,7 @@ from django.utils.functional import SimpleLazyObject
 from pilots.audit.selectors import may_read
 from pilots.control.guards import off_words, switches_off
 from pilots.models import Connection, Pilot, Role, User
+from pilots.ui.switching import approvable_pilots
 from pilots.ui.training import simulator, training_pilots
 
 
@@ -18,7 +19,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     """Context processor: lazy, so that pages without the frame ask the database nothing."""
     user = getattr(request, "user", None)
     if not isinstance(user, User):
-        return {"own_pilots": [], "simulated": False, "trains": False, "commissions": False, "audits": False}
+        return {"own_pilots": [], "simulated": False, "trains": False, "commissions": False, "audits": False, "approves": False}
     pilots = SimpleLazyObject(lambda: list(user.visible_pilots()))
     pilot = getattr(request, "pilot", None)
     return {
@@ -26,6 +27,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "switch": SimpleLazyObject(lambda: _switch(user, pilot)),
         "simulated": SimpleLazyObject(lambda: _any_simulated(user)),
         "commissions": SimpleLazyObject(lambda: user.grants.filter(role=Role.ENGINEER).exists() or user.is_superuser),
+        "approves": SimpleLazyObject(lambda: approvable_pilots(user).exists()),
         "audits": SimpleLazyObject(lambda: may_read(user)),
         # The page's entry shows only where a simulation runs and its reader may break something of it.
         "trains": SimpleLazyObject(lambda: simulator().is_there and bool(training_pilots(user))),

@@ -19,6 +19,7 @@ from pilots.domain.topology import DeviceKind
 from pilots.models import BlockingTag, Device, OperatorHold, Pilot, Point, Role, Setpoint, User
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.single_line_symbols import symbol
+from pilots.ui.switching import switches_of
 from pilots.ui.words import KIND_NAMES, direction_role
 
 #: Shown first, in this order; what a device has beyond them is one click away.
@@ -71,7 +72,8 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "no_values": _no_values(device),
         "controls": [control for control in controls if control["point"] in LEADING_SETPOINTS],
         "more_controls": [control for control in controls if control["point"] not in LEADING_SETPOINTS],
-        "records": _records(device, held) if controls else [],
+        "switches": switches_of(points),
+        "records": _records(device, held) if any(PointKind(point.kind).writable for point in points) else [],
         "may_operate": user.has_role(Role.OPERATOR, pilot),
         "holder": None if held is None else _holder(held),
         "holding_points": " ".join(LEADING_SETPOINTS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,9 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from pilots.audit.services import record_event
 from pilots.control import selectors, services
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
+from pilots.domain.switching import SwitchingCode, http_status
 from pilots.models import Pilot, Point, Role, Setpoint, User
 from pilots.ui.access import requires
 from pilots.ui.views import pilot_of
@@ -59,7 +61,9 @@ def create_setpoint(request: HttpRequest, **_route: str) -> HttpResponse:
             now=now,
         )
     except SetpointRejected as refusal:
-        return _refused(refusal, 409 if refusal.code == "duplicate_id" else 422)
+        if refusal.code == SwitchingCode.NOT_SELECTED:
+            _audit_unselected(form, user, refusal, now)
+        return _refused(refusal, 409 if refusal.code == "duplicate_id" else http_status(refusal.code))
     answer = selectors.record(setpoint)
     if setpoint.state == SetpointState.REJECTED:
         body = {"code": setpoint.code, "reason": setpoint.explanation, "field": "", "record": answer}
@@ -81,6 +85,14 @@ def cancel_setpoint(request: HttpRequest, setpoint_id: UUID, **_route: str) -> H
     except SetpointRejected as refusal:
         return _refused(refusal, 409)
     return JsonResponse(selectors.record(selectors.with_record_data(found).get()))
+
+
+def _audit_unselected(form: SetpointForm, user: User, refusal: SetpointRejected, now: datetime) -> None:
+    """A command that passed its selection by is no slip of a page of ours."""
+    subject, details = f"{form.device}/{form.point}", {"code": refusal.code, "value": form.value}
+    record_event(
+        at=now, actor=user.get_username(), action="refuse command", subject=subject, reason=refusal.reason, details=details
+    )
 
 
 def _refused(refusal: SetpointRejected, status: int) -> JsonResponse:

@@ -2,6 +2,7 @@
 import { duration, fill, flowOf, words } from "./quantities.js";
 import { Feed } from "./live.js";
 import { coverLost, showAge, showRest, showSum, showValue, showWord, text } from "./show.js";
+import { openSwitching, showSwitching } from "./switching.js";
 import { heldWords, inForce, openForms, showForms, showHolder, showLife } from "./setpoint.js";
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
@@ -154,6 +155,7 @@ function show() {
   showHolder(inside, feed);
   showLife(inside, feed);
   showForms(inside, feed);
+  showSwitching(inside, feed);
   dirty = false;
 }
 
@@ -168,6 +170,7 @@ async function open(id) {
   inside.innerHTML = await answer.text();
   inside.querySelector("[data-close]").addEventListener("click", close);
   openForms(inside, feed);
+  openSwitching(inside, feed);
   guardsShown = [...feed.guards.tags, ...feed.guards.holds].filter(({ device }) => device === id).map((each) => `${each.id} ${each.point ?? ""}`).join();
   show();
   if (matchMedia("(max-width: 1180px)").matches) face.scrollIntoView({ block: "start" });

@@ -178,10 +178,10 @@ function item(record, list, feed) {
   const zone = document.querySelector("[data-clock]").dataset.clock;
   const part = (name, words_) => { const element = document.createElement("span"); element.className = name; element.textContent = words_; parts.push(element); return element; };
   part("at", new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(record.received_at)));
-  part("num", `${digits(record.value, record.unit)} ${unitOf(record.unit)}`);
+  part("num", record.label || `${digits(record.value, record.unit)} ${unitOf(record.unit)}`);
   parts.push(steps(record));
   part("said", sentence(record));
-  const open = ["received", "validated", "dispatched"].includes(record.state) || record.active;
+  const open = ["received", "validated", "dispatched"].includes(record.state) || (record.active && record.kind !== "command");
   if (open && list.dataset.operator) {
     const button = document.createElement("button");
     button.type = "button";

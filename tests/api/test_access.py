@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pilots.api.permissions import RateLimit
-from pilots.models import ServiceToken
+from pilots.models import Scope, ServiceToken
 from tests.api.conftest import BASE, Api, Plant, api, problem
 from tests.builders import make_token, make_user
 
@@ -19,6 +19,9 @@ READABLE += ["/measurements?point=es/es-STO01/active_power&from=2024-05-01T00:00
 FOR_ANYBODY = ["/capabilities", "/clock", "/health"]
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 POSTS = {"/setpoints": "control", f"/setpoints/{UNKNOWN_ID}/cancel": "control", "/measurements": "ingest"}
+POSTS |= {"/selections": "switch"} | {f"/selections/{UNKNOWN_ID}/{step}": "switch" for step in ("operate", "cancel", "approval")}
+POSTS |= {f"/approvals/{UNKNOWN_ID}/{word}": "approve" for word in ("approve", "refuse")}
+SCOPES = list(Scope.values)
 
 
 @pytest.mark.parametrize("path", READABLE + FOR_ANYBODY)
@@ -41,7 +44,7 @@ def test_an_expired_or_revoked_token_is_refused(plant: Plant) -> None:
     problem(api("read", revoked_at=past).get("/pilots"), 401, "not_authenticated")
 
 
-@pytest.mark.parametrize(("path", "scope"), list(product(READABLE, ["read", "control", "ingest", "admin"])))
+@pytest.mark.parametrize(("path", "scope"), list(product(READABLE, SCOPES)))
 def test_reading_needs_the_scope_read(plant: Plant, path: str, scope: str) -> None:
     answer = api(scope).get(path)
     if scope == "read":
@@ -50,12 +53,12 @@ def test_reading_needs_the_scope_read(plant: Plant, path: str, scope: str) -> No
         problem(answer, 403, "not_authorised")
 
 
-@pytest.mark.parametrize(("path", "scope"), list(product(FOR_ANYBODY, ["read", "control", "ingest", "admin"])))
+@pytest.mark.parametrize(("path", "scope"), list(product(FOR_ANYBODY, SCOPES)))
 def test_every_token_may_ask_for_capabilities_clock_and_health(plant: Plant, path: str, scope: str) -> None:
     assert api(scope).get(path).status_code == 200
 
 
-@pytest.mark.parametrize(("path", "scope"), list(product(POSTS, ["read", "control", "ingest", "admin"])))
+@pytest.mark.parametrize(("path", "scope"), list(product(POSTS, SCOPES)))
 def test_posting_needs_its_own_scope(plant: Plant, path: str, scope: str) -> None:
     answer = api(scope).post(path, {}, key="k")
     if scope == POSTS[path]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import BASE, Api, build_plant
-from tests.builders import make_token
+from tests.builders import make_device, make_point, make_token
 
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
@@ -47,9 +47,12 @@ def test_the_docs_have_examples() -> None:
 
 @pytest.mark.parametrize("curl", CURLS)
 def test_a_printed_example_works(transactional_db: None, ingesting: None, curl: str) -> None:
-    build_plant()
-    answer = run(curl, make_token("read", "control", "ingest"))
-    assert answer.status_code in (200, 202), answer.content
+    plant = build_plant()
+    breaker = make_device(plant.es, "es-SW04", kind="switch", connection=plant.battery.connection)
+    capability = {"minimum": 1, "maximum": 2, "step": 1, "tolerance": 0}
+    make_point(breaker, "position_cmd", kind="command", unit="", labels={"1": "open", "2": "closed"}, capability=capability)
+    answer = run(curl, make_token("read", "control", "ingest", "switch", "switch_critical"))
+    assert answer.status_code in (200, 201, 202), answer.content
     assert not answer.json().get("refused")
 
 

@@ -205,15 +205,12 @@ def test_s7_ten_repeats_at_once_make_one_record() -> None:
     assert Setpoint.objects.count() == 1
 
 
-def test_a_command_is_switched_by_its_number(plant: Plant) -> None:
+def test_a_command_is_no_set_point_to_post(plant: Plant) -> None:
     capability = {"minimum": 1, "maximum": 2, "modes": ["absolute"]}
     make_point(plant.battery, "position_cmd", kind="command", unit="", feedback="position", capability=capability)
-    client = api("control")
     body = wish(point="position_cmd", value=2, unit="", kind="command")
-    assert client.post("/setpoints", body, key="a").json()["kind"] == "command"
-    problem(client.post("/setpoints", body | {"value": True}, key="b"), 400, "invalid_field")
-    problem(client.post("/setpoints", body | {"value": "open"}, key="c"), 400, "invalid_field")
-    assert client.post("/setpoints", body | {"value": 3}, key="d").json()["code"] == "out_of_range"
+    problem(api("control", "switch", "switch_critical").post("/setpoints", body, key="a"), 403, "not_selected")
+    assert not Setpoint.objects.exists()
 
 
 def test_another_pilots_device_cannot_be_commanded(plant: Plant) -> None:

@@ -9,13 +9,17 @@ from datetime import datetime
 import pytest
 
 from pilots.control import guards, switching
+from pilots.control.dispatch import claim_setpoint, note_dispatched
+from pilots.control.expiry import expire_setpoints
 from pilots.control.selections import obstacles, pending_approvals
 from pilots.control.services import request_setpoint
 from pilots.control.switching import Actor
 from pilots.domain.errors import SetpointRejected
+from pilots.domain.quality import GOOD, Quality, Validity
 from pilots.domain.setpoint import Issuer
 from pilots.domain.switching import FourEyes
-from pilots.models import AuditEvent, Point, Selection, Setpoint
+from pilots.models import AuditEvent, LatestValue, Point, Selection, Setpoint
+from pilots.models.leases import HeldLease
 from tests.builders import make_latest, make_point
 from tests.conftest import Battery
 from tests.control.conftest import NOW, after
@@ -236,3 +240,30 @@ def test_what_waits_for_a_second_person_is_listed_until_it_is_over(
     switching.ask_for_approval(selected, actor=ANA, now=after(1))
     pilots = type(battery.pilot).objects.all()
     assert pending_approvals(pilots, moment).count() == waiting
+
+
+def dispatched(selection: Selection, lease: HeldLease, value: float) -> Setpoint:
+    setpoint = switching.operate(selection, value, actor=ANA, now=after(1))
+    assert claim_setpoint(setpoint, lease, now=after(2))
+    note_dispatched(setpoint, raw="ACT_CON", actor="gateway-1", now=after(3))
+    return setpoint
+
+
+@pytest.mark.parametrize(("quality", "state"), [(GOOD, "executed"), (Quality(Validity.QUESTIONABLE), "failed")])
+def test_closing_what_is_closed_is_executed_while_its_position_is_known(
+    breaker: Point, lease: HeldLease, quality: Quality, state: str
+) -> None:
+    selection = switching.select(breaker, CLOSED, reason="make sure", actor=ANA, now=NOW)
+    setpoint = dispatched(selection, lease, CLOSED)
+    assert setpoint.state == "dispatched"
+    LatestValue.objects.update(quality=quality.pack())
+    expire_setpoints(now=after(20))
+    setpoint.refresh_from_db()
+    assert setpoint.state == state
+
+
+def test_a_breaker_that_acknowledges_and_stays_has_failed(selected: Selection, lease: HeldLease) -> None:
+    setpoint = dispatched(selected, lease, OPEN)
+    expire_setpoints(now=after(20))
+    setpoint.refresh_from_db()
+    assert (setpoint.state, setpoint.explanation) == ("failed", "The device has not followed: position shows 2 .")

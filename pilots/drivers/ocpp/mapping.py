@@ -69,7 +69,9 @@ class PointMap:
     def status_readings(self, payload: Mapping[str, Any]) -> list[RawReading]:
         """The readings of a StatusNotification."""
         stamp = moment(payload.get("timestamp"))
-        words = {"connector_state": str(payload["status"]), "error_code": str(payload["errorCode"])}
+        status = str(payload["status"])
+        words = {"connector_state": status, "error_code": str(payload["errorCode"])}
+        words["availability"] = "disabled" if status == "Unavailable" else "enabled"
         return [status_reading(spec, word, stamp) for name, word in words.items() for spec in self.statuses.get(name, [])]
 
     def transaction_readings(self, facts: Mapping[str, float | str], stamp: datetime | None) -> list[RawReading]:
