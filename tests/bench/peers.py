@@ -67,7 +67,7 @@ class ModbusGateway(asyncio.Protocol):
         words = body[2:4] if function == 6 else body[5:]
         for index in range(len(words) // 2):
             self.memory[address + index] = int.from_bytes(words[2 * index : 2 * index + 2], "big")
-        print(f"{moment} {address}", flush=True)
+        print(f"{moment} {address} {words.hex()}", flush=True)
         return body[:4]
 
 

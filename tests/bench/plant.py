@@ -28,8 +28,10 @@ POINTS = 50
 NAMES = [f"p{index:02d}" for index in range(POINTS)]
 
 
-def make_meters(devices: int, *, connections: int = 1, port: int | None = None, period_s: float = 1.0) -> Pilot:
-    """A pilot `es` whose meters have 50 float registers each, spread over so many Modbus connections."""
+def make_meters(
+    devices: int, *, connections: int = 1, port: int | None = None, period_s: float = 1.0, points: int = POINTS
+) -> Pilot:
+    """A pilot `es` whose meters have so many float registers each, spread over so many Modbus connections."""
     pilot = Pilot.objects.create(code="es", name="Bench", country="ES", latitude=41.6, longitude=2.3)
     lines = [
         Connection.objects.create(
@@ -58,7 +60,7 @@ def make_meters(devices: int, *, connections: int = 1, port: int | None = None, 
             address={"register": 2 * index, "type": "float32"},
         )
         for meter in meters
-        for index, name in enumerate(NAMES)
+        for index, name in enumerate(NAMES[:points])
     )
     return pilot
 
