@@ -241,7 +241,9 @@ def _check_capability(point: Point) -> None:
         if name not in form:
             raise CatalogueError(f"{name} is missing", field="capability")
     for name, value in form.items():
-        if name not in _CAPABILITY_WORDS and not (name == "tolerance" and value is None):
+        if name == "self_expiring" and not isinstance(value, bool):
+            raise CatalogueError(f"{name} is true or false", field="capability")
+        if name not in {*_CAPABILITY_WORDS, "self_expiring"} and not (name in ("tolerance", "default") and value is None):
             _number(value, "capability", name)
     modes = form.get("modes", ["absolute"])
     if not isinstance(modes, list) or not modes or not set(map(str, modes)) <= {"absolute", "limit"}:

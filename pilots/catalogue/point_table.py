@@ -37,7 +37,7 @@ SCALARS: Mapping[str, Any] = {
 }
 CAPABILITY: tuple[str, ...] = ("minimum", "maximum", "step", "tolerance", "response_time_s", "modes", "min_interval_s")
 CAPABILITY += ("max_per_hour", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words")
-CAPABILITY += ("ramp", "ramp_by", "command_class")
+CAPABILITY += ("ramp", "ramp_by", "command_class", "default", "watchdog_s", "self_expiring")
 _CAPABILITY_TEXTS = ("minimum_from", "maximum_from", "soc", "interlock", "interlock_words", "ramp_by", "command_class")
 _TEXTS = ("unit", "feedback")
 _YES, _NO = {"yes", "true", "1", "x", "delete"}, {"", "no", "false", "0"}
@@ -225,6 +225,8 @@ def _capability_part(reader: _Reader, number: int, name: str, cell: Cell) -> Any
     part = name.removeprefix("capability.")
     if part == "modes":
         return _text(cell).split()
+    if part == "self_expiring":
+        return _choice(reader, number, cell, name)
     point = part in ("soc_min", "soc_max") and math.isnan(_float(_text(cell)))
     return _text(cell) if point or part in _CAPABILITY_TEXTS else _number(reader, number, name, cell)
 

@@ -16,10 +16,10 @@ from pilots.domain.topology import ConnectionSpec, DeviceSpec, Protocol
 
 #: The point's own numbers that may be declared as a percentage of rated power; the others belong to its capability.
 POINT_SHARES = ("scale", "low", "high", "deadband")
-CAPABILITY_SHARES = ("minimum", "maximum", "step", "tolerance")
-#: What else a capability may say: bounds by other points, state of charge, wear, interlock, ramp, class of a command.
+CAPABILITY_SHARES = ("minimum", "maximum", "step", "tolerance", "default")
+#: What else a capability may say: bounds by other points, state of charge, wear, interlock, ramp, class of a command, its end.
 CAPABILITY_RULES: tuple[str, ...] = ("max_per_hour", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max")
-CAPABILITY_RULES += ("interlock", "interlock_words", "ramp", "ramp_by", "command_class")
+CAPABILITY_RULES += ("interlock", "interlock_words", "ramp", "ramp_by", "command_class", "watchdog_s", "self_expiring")
 
 _WIDTH = re.compile(r"[a-z]+(?:10_)?(16|32|48|64)")
 #: Protocols that we ask; the others' devices report by themselves.

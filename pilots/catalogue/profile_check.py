@@ -71,6 +71,7 @@ def _errors(document: Document, profile: Profile, stem: str) -> Iterator[Catalog
         if feedback is not None and feedback.unit != spec.unit and spec.kind is PointKind.SETPOINT:
             sentence = f"{spec.feedback} is in {feedback.unit or 'no unit'}, the set-point in {spec.unit or 'no unit'}"
             yield document.error(sentence, "points", name, "feedback")
+        yield from _watchdog_errors(document, name, spec)
         if profile.protocol in _MODBUS:
             yield from _modbus_errors(document, name, spec)
         if profile.protocol in _IEC60870:
@@ -127,6 +128,12 @@ def _modbus_errors(document: Document, name: str, spec: PointSpec) -> Iterator[C
         yield document.error(f"{kind} at {start} reaches beyond register 65535", *place, "register")
     if spec.kind.writable is False and {"enable", "reversion_register", "reversion_offset", "write_scale"} & address.keys():
         yield document.error(f"a {spec.kind.value} is never written", *place)
+
+
+def _watchdog_errors(document: Document, name: str, spec: PointSpec) -> Iterator[CatalogueError]:
+    reverts = {"reversion_register", "reversion_offset"} & spec.address.keys()
+    if spec.capability is not None and spec.capability.watchdog_s and not reverts:
+        yield document.error("a watchdog needs its reversion register", "points", name, "capability", "watchdog_s")
 
 
 def _overlaps(document: Document, profile: Profile) -> Iterator[CatalogueError]:
@@ -193,6 +200,6 @@ def _order_warnings(document: Document, name: str, spec: PointSpec) -> Iterator[
     capability = spec.capability
     if capability is None or spec.kind is not PointKind.SETPOINT or spec.unit not in _NOT_GIVEN_BACK_BY_ZERO:
         return
-    if "absolute" in capability.modes and capability.minimum <= 0 <= capability.maximum:
-        sentence = "when it expires 0 is written: keep 0 out of the range unless that is meant"
+    if "absolute" in capability.modes and capability.default is None and capability.minimum <= 0 <= capability.maximum:
+        sentence = "when it expires 0 is written: declare a default unless that is meant"
         yield document.error(sentence, "points", name, "capability", "minimum")

@@ -20,7 +20,7 @@ from pilots.domain.topology import DeviceSpec, PilotSpec, Way
 from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Setpoint
 
 M = TypeVar("M", bound=Model)
-_RULES = {"min_interval_s", *CAPABILITY_RULES}
+_RULES = {"min_interval_s", "default", *CAPABILITY_RULES}
 
 
 @dataclass(slots=True)

@@ -62,12 +62,34 @@ class Capability:
     interlock: str = ""  # a condition of `domain.interlock` that must hold, on fresh values
     interlock_words: str = ""  # what it is for, in a sentence
     command_class: str = ""  # of a command: "ordinary" or "critical"; empty: critical where it opens and closes
+    default: float | None = None  # what the device stands at when nobody wants anything of it, in unit
+    watchdog_s: float = 0.0  # the device's reversion time, written with a value and wound up again while it is valid
+    self_expiring: bool = False  # the device is told until when a value holds, and drops it then by itself
 
     @property
     def tolerance_or_default(self) -> float:
         if self.tolerance is not None:
             return self.tolerance
         return max(0.02 * max(abs(self.minimum), abs(self.maximum)), self.step)
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether the device ends a value by itself when nobody renews it."""
+        return self.watchdog_s > 0 or self.self_expiring
+
+    def rest(self, mode: str) -> float | None:
+        """The value that gives the point back: the declared default, no ceiling, or 0; None where none of them fits.
+
+        >>> Capability(minimum=-5, maximum=5).rest("absolute"), Capability(minimum=0, maximum=9, modes=("limit",)).rest("limit")
+        (0.0, 9)
+        >>> Capability(minimum=5, maximum=50).rest("absolute"), Capability(minimum=5, maximum=50, default=10).rest("absolute")
+        (None, 10)
+        """
+        if self.default is not None:
+            return self.default
+        if mode == "limit":
+            return self.maximum
+        return 0.0 if self.minimum <= 0.0 <= self.maximum else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from pilots.simulators.weather import Weather, evening, occupancy
 
 THREE_PHASE = (1 / 3, 1 / 3, 1 / 3)
 WATER = 4186.0  # J/(kg K)
+ROOM_C = 21.0  # what a home is kept at unless told otherwise
 DRAW_MEAN = 0.4 * 1.2 * math.sqrt(2 * math.pi) / 24 + 0.6 * 1.8 * math.sqrt(2 * math.pi) / 24
 
 
@@ -123,8 +124,7 @@ class Boilers(Unit):
         elif point == "p_limit" and value >= 0:
             self.limit_w = value
         elif point == "load_shed_level" and 0 <= value <= 3:
-            # Level 3 sheds everything, 1 and 2 a third and two thirds.
-            self.shed, self.limit_w = value, self.count * self.power_w * (1.0 - value / 3.0)
+            self.shed, self.limit_w = value, self.count * self.power_w * _left_by(value)
         else:
             raise Refused(f"{point} = {value}")
 
@@ -145,7 +145,8 @@ class Household(Unit):
         self.heating_ua, self.heating_w = heating_ua, heating_w
         self._noise = Drift(source, sigma=0.35 / math.sqrt(homes), tau_s=1800.0)
         self._pulses: list[float] = []
-        self.room = 21.0
+        self.room = self.room_set = ROOM_C
+        self.shed = 0.0
         self.heat_p = 0.0
         self.mean_import_w = homes * (yearly_wh / 8760.0 + heating_w * 0.4)
         first = source.random() * 0.12 / math.sqrt(homes)
@@ -171,9 +172,9 @@ class Household(Unit):
     def _heat(self, weather: Weather, dt_s: float, *, live: bool) -> None:
         if not self.heating_ua:
             return
-        wanted = max(0.0, self.heating_ua * (21.0 - 3.0 - weather.ambient) + 800.0 * (21.0 - self.room))
+        wanted = max(0.0, self.heating_ua * (self.room_set - 3.0 - weather.ambient) + 800.0 * (self.room_set - self.room))
         cop = min(5.0, max(1.5, 3.0 + 0.07 * (weather.ambient - 7.0))) if self.cop else 1.0
-        self.heat_p = min(self.heating_w, wanted / cop) if live else 0.0
+        self.heat_p = min(self.heating_w * _left_by(self.shed), wanted / cop) if live else 0.0
         gains = 3.0 * self.heating_ua
         flow = self.heat_p * cop + gains - self.heating_ua * (self.room - weather.ambient)
         # A long step must not overshoot the balance: the room is stable within its own time constant.
@@ -181,12 +182,31 @@ class Household(Unit):
 
     def read(self, point: str) -> float | str | None:
         if point in ("temp_room", "temp_room_set"):
-            return self.room if point == "temp_room" else 21.0
+            return self.room if point == "temp_room" else self.room_set
         if point == "deferrable_power":
             return self.heat_p + 0.15 * self.p
         if point == "deferrable_energy":
             return 0.5 * self.heat_p + 0.3 * self.p
-        return 0.0 if point == "load_shed_level" else None
+        return self.shed if point == "load_shed_level" else None
+
+    def write(self, point: str, value: float) -> None:
+        if point == "temp_room_set" and 16.0 <= value <= 24.0:
+            self.room_set = value
+        elif point == "load_shed_level" and 0 <= value <= 3:
+            self.shed = value
+        else:
+            raise Refused(f"{point} = {value}")
+
+    def release(self, point: str) -> None:
+        if point == "temp_room_set":
+            self.room_set = ROOM_C
+        elif point == "load_shed_level":
+            self.shed = 0.0
+
+
+def _left_by(shed: float) -> float:
+    """The share of load that a level of shedding leaves: 3 sheds everything, 1 and 2 a third and two thirds."""
+    return 1.0 - shed / 3.0
 
 
 def season_factor(day: int) -> float:

@@ -34,6 +34,7 @@ class Node:
         self.p = self.q = self.loss = 0.0
         self.lines = [0.0, 0.0, 0.0]  # W per phase
         self.measures: list[Node] = []  # a meter beside the line: devices whose power it shows
+        self.island: Battery | None = None  # what makes voltage and frequency here instead of the grid
         self.u, self.live, self.u_ln, self.u_ll = 1.0, True, 230.0, 400.0
         self.resistance = self.reactance = 0.0  # of the cable to here, ohm
         self.position = int(spec.nameplate.get("normal_position", CLOSED))
@@ -205,11 +206,19 @@ class Network:
             if transformer is not None:
                 upper -= (0.0103 * node.p + 0.0386 * node.q) / transformer.rated_va
             node.u = upper - (node.resistance * node.p + node.reactance * node.q) / node.u_ll**2
+            if node.island is not None:
+                node.u = node.island.settings["u_set"] / node.u_ln
+            if isinstance(node.unit, Battery):
+                node.unit.terminal_v, node.unit.grid_hz = node.u * node.u_ln, self.frequency_at(node)
+
+    def frequency_at(self, node: Node) -> float:
+        """Hz of the grid, or of the island that the node is part of."""
+        return self.frequency if node.island is None else node.island.island_hz
 
     def energise(self) -> None:
         """Live is what a closed way connects to the infeed or to an island's battery."""
         for node in self.downwards:
-            parent = node.parent
+            parent, node.island = node.parent, None
             node.live = parent is None or (parent.live and parent.position != OPEN)
         for former in self.formers:
             self._form(former)
@@ -230,7 +239,7 @@ class Network:
         if -battery.discharge_max <= need <= battery.charge_max:
             battery.grid_mode, battery.balance_w = "island", need
             for node in below:
-                node.live = True
+                node.live, node.island = True, battery
 
 
 def _below(node: Node) -> list[Node]:

@@ -16,7 +16,7 @@ from pilots.domain.profile import Profile
 from pilots.domain.topology import DeviceKind, PilotSpec
 from pilots.simulators.ev import Charger
 from pilots.simulators.faults import Fault, FaultKind, Faults
-from pilots.simulators.loads import Refused, Unit
+from pilots.simulators.loads import Household, Refused, Unit
 from pilots.simulators.mishaps import Mishaps
 from pilots.simulators.network import CLOSED, OPEN, Network, Node
 from pilots.simulators.storage import Photovoltaic, weather_point
@@ -114,6 +114,8 @@ class Plant:
     def word(self, device_id: str, point: str) -> float | str | None:
         """As `read`, but status points in our own words ("Charging")."""
         node = self.nodes[device_id]
+        if point.endswith("_feedback"):  # a set-point as the device holds it
+            return self.word(device_id, point.removesuffix("_feedback"))
         if point in _ELECTRICAL and _carries(node):
             return _ELECTRICAL[point](node) if point != "frequency" else self._frequency(node)
         for unit in self._relatives[device_id]:
@@ -157,7 +159,7 @@ class Plant:
         return 0.0 if spec.kind in (PointKind.COMMAND, PointKind.SETPOINT) else None
 
     def _frequency(self, node: Node) -> float | None:
-        return self.network.frequency if node.live else None
+        return self.network.frequency_at(node) if node.live else None
 
     # -- writing
 
@@ -183,12 +185,18 @@ class Plant:
 
     def _to_unit(self, device_id: str, point: str, value: float) -> None:
         refusal: Refused | None = None
+        taken = False
         for unit in self._relatives[device_id]:
             try:
                 unit.write(point, value)
-                return
             except Refused as no:
                 refusal = refusal or no
+                continue
+            taken = True
+            if self.nodes[device_id].spec.kind is not DeviceKind.LOCAL_CONTROLLER:
+                return  # only a home's controller speaks to several of its devices at once
+        if taken:
+            return
         spec = self._points.get(device_id, {}).get(point)
         if refusal is not None or spec is None or not spec.kind.writable:
             raise refusal or Refused(f"{device_id} has no {point} to write")
@@ -269,8 +277,11 @@ def _relatives(node: Node, nodes: Mapping[str, Node]) -> list[Unit]:
         batteries = [other.unit for key, other in nodes.items() if key.endswith(f"STO{number}") and other.unit is not None]
         return batteries or ([node.parent.unit] if node.parent is not None and node.parent.unit is not None else [])
     if kind is DeviceKind.LOCAL_CONTROLLER:
-        home = node.parent
-        return [child.unit for child in _descendants(home) if child.unit is not None] if home is not None else []
+        pilot, number = node.spec.id.split("-")[0], node.spec.id[-2:]
+        home = node.parent or nodes.get(f"{pilot}-SM{number}")
+        units = [child.unit for child in _descendants(home) if child.unit is not None] if home is not None else []
+        # The house itself first: rooms and levels are its own, the rest follows.
+        return sorted(units, key=lambda unit: not isinstance(unit, Household))
     return []
 
 

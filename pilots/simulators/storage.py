@@ -15,6 +15,11 @@ LAG_S = 0.3
 RAMP_SHARE_S = 0.20
 THERMAL_S = 3600.0
 TRIP_C = 55.0
+NOMINAL_HZ = 50.0
+#: Volt-var: half of rated power for each 2 % of voltage beside u_set, reached within about 2 s.
+SUPPORT_V_SHARE, SUPPORT_S = 0.02, 2.0
+#: Frequency-watt begins beyond this much off 50 Hz.
+SUPPORT_DEADBAND_HZ = 0.1
 
 
 class Battery(Unit):
@@ -32,7 +37,12 @@ class Battery(Unit):
         self.cycles = float(source.randint(120, 700))
         self.energy_wh = self.capacity_real * (0.45 + 0.2 * source.random())
         self.p_set = self.q_set = 0.0
-        self.settings: dict[str, float] = {"soc_min_set": 10.0, "soc_max_set": 90.0, "pf_set": 1.0, "u_set": 230.0}
+        self.settings: dict[str, float] = {
+            "soc_min_set": 10.0, "soc_max_set": 90.0, "pf_set": 1.0, "u_set": 230.0, "f_droop_set": 0.0,
+        }  # fmt: skip
+        self.reactive_mode = "q_set"  # the last of q_set, pf_set and u_set that was written
+        self.terminal_v = self.settings["u_set"]  # phase to neutral, told by the network
+        self.grid_hz = NOMINAL_HZ
         self.connected = True
         self.temperature = 22.0
         self.state = "holding"
@@ -72,14 +82,36 @@ class Battery(Unit):
         # The set-point holds at the terminals, so standby is taken from the cells unless they stand still.
         self.p = self._cell if abs(self._cell) > standby else standby
         room = math.sqrt(max(0.0, self.rated_w**2 - self.p**2))
-        self.q = min(room, max(-room, self.q_set)) if running else 0.0
+        self.q = min(room, max(-room, self._reactive(dt_s))) if running else 0.0
         self.state = self._state(running)
+
+    @property
+    def island_hz(self) -> float:
+        """The frequency it makes: P discharged lowers it by the droop, f_droop_set in % of rated power per Hz."""
+        droop = self.settings["f_droop_set"]
+        return NOMINAL_HZ + (100.0 * self.p / (self.rated_w * droop) if droop else 0.0)
+
+    def _reactive(self, dt_s: float) -> float:
+        """Q wanted, in load convention: fixed, by the power factor (inductive), or against the voltage beside u_set."""
+        if self.reactive_mode == "pf_set":
+            return abs(self.p) * math.tan(math.acos(min(1.0, self.settings["pf_set"])))
+        if self.reactive_mode == "u_set":
+            beside = (self.terminal_v - self.settings["u_set"]) / self.settings["u_set"]
+            wanted = 0.5 * self.rated_w * min(1.0, max(-1.0, beside / SUPPORT_V_SHARE))
+            return self.q + (wanted - self.q) * (1.0 - math.exp(-dt_s / SUPPORT_S))
+        return self.q_set
+
+    def _support(self) -> float:
+        """W on top of the target while the frequency is far off: less consumption when it is low."""
+        off = self.grid_hz - NOMINAL_HZ
+        beyond = math.copysign(max(0.0, abs(off) - SUPPORT_DEADBAND_HZ), off)
+        return self.settings["f_droop_set"] / 100.0 * self.rated_w * beyond
 
     def _target(self, weather: Weather) -> float:
         if self.grid_mode != "following":
             return self.balance_w
         if self.commandable:
-            return self.p_set
+            return self.p_set + self._support()
         if weather.poa > 120.0:
             return min(self.rated_w, self.rated_w * weather.poa / 900.0)
         return -0.15 * self.rated_w if weather.hour >= 17.0 or weather.hour < 7.0 else 0.0
@@ -114,6 +146,13 @@ class Battery(Unit):
                 raise Refused(f"{point} {value} W is beyond the rated {self.rated_w} W")
             setattr(self, point, value)
             self.commandable = True
+            if point == "q_set":
+                self.reactive_mode = point
+        elif point in ("pf_set", "u_set"):
+            low, high = {"pf_set": (0.8, 1.0), "u_set": (207.0, 253.0)}[point]
+            if not low <= value <= high:
+                raise Refused(f"{point} {value} is outside {low:g}..{high:g}")
+            self.settings[point], self.reactive_mode = value, point
         elif point in ("soc_min_set", "soc_max_set"):
             if not 5.0 <= value <= 95.0:
                 raise Refused(f"{point} {value} % is outside 5..95 %")
@@ -128,6 +167,8 @@ class Battery(Unit):
     def release(self, point: str) -> None:
         if point in ("p_set", "q_set"):
             setattr(self, point, 0.0)
+        if point == self.reactive_mode:
+            self.reactive_mode = "q_set"
 
 
 _BATTERY: dict[str, Callable[[Battery], float | str]] = {
@@ -163,6 +204,7 @@ class Photovoltaic(Unit):
         self.peak_w, self.inverter_w = peak_w, inverter_w
         self.limit_w: float | None = None
         self.q_set = 0.0
+        self.pf_set: float | None = None  # in place of q_set
         self.available = 0.0
         self.weather: Weather | None = None
         self._soiling = 1.0 - 0.01 * source.random()
@@ -173,7 +215,10 @@ class Photovoltaic(Unit):
         self.available = pv_power(self.peak_w, self.inverter_w, weather.poa * self._soiling, weather.module) if live else 0.0
         self.p = self.available if self.limit_w is None else -min(-self.available, self.limit_w)
         room = math.sqrt(max(0.0, self.inverter_w**2 - self.p**2))
-        self.q = min(room, max(-room, self.q_set)) if live else 0.0
+        self.q = min(room, max(-room, self._reactive())) if live else 0.0
+
+    def _reactive(self) -> float:
+        return self.q_set if self.pf_set is None else -self.p * math.tan(math.acos(min(1.0, abs(self.pf_set))))
 
     def read(self, point: str) -> float | str | None:
         if point == "generation_available":
@@ -191,13 +236,16 @@ class Photovoltaic(Unit):
             return {"dc_power": self.p / 0.97, "dc_voltage": voltage, "dc_current": -self.p / 0.97 / 600.0}[point]
         if point == "temperature":
             return self.weather.ambient + 4.0 - 20.0 * self.p / self.inverter_w
-        return self.q_set if point == "q_set" else weather_point(self.weather, point)
+        held = {"q_set": self.q_set, "pf_set": -1.0 if self.pf_set is None else self.pf_set}
+        return held[point] if point in held else weather_point(self.weather, point)
 
     def write(self, point: str, value: float) -> None:
         if point == "p_limit" and 0.0 <= value <= self.peak_w * 1.0001:
             self.limit_w = value
         elif point == "q_set" and abs(value) <= self.inverter_w:
-            self.q_set = value
+            self.q_set, self.pf_set = value, None
+        elif point == "pf_set" and -1.0 <= value <= -0.8:
+            self.pf_set = value
         elif point in ("start", "stop"):
             running = (value == 0) if point == "stop" else value != 0
             self.limit_w = None if running else 0.0
@@ -209,6 +257,8 @@ class Photovoltaic(Unit):
             self.limit_w = None
         elif point == "q_set":
             self.q_set = 0.0
+        elif point == "pf_set":
+            self.pf_set = None
 
 
 def weather_point(weather: Weather, point: str) -> float | None:

@@ -55,6 +55,13 @@ def test_a_good_profile_has_neither_errors_nor_warnings(tmp_path: Path, text: st
 
 #: what is replaced, by what, line and field of the error, words of it
 ERRORS: list[tuple[str, str, int, str, str]] = [
+    (
+        "capability: {minimum: -100, maximum: 100}",
+        "capability: {minimum: -100, maximum: 100, watchdog_s: 60}",
+        14,
+        "points.p_set.capability.watchdog_s",
+        "needs its reversion register",
+    ),
     ("name: thing", "name: other", 1, "name", "must be that of the file"),
     ("source: maker's list\n", "", 1, "", "'source' is a required property"),
     ("unit: W, poll: N", "unit: kW, poll: N", 6, "points.active_power.unit", "no unit of ours"),
