@@ -34,6 +34,7 @@ from pilots.acquisition.state_writer import StateWriter
 from pilots.acquisition.supervisor import Supervisor
 from pilots.acquisition.targets import Plan, PlanBook
 from pilots.acquisition.threads import DatabaseThreads
+from pilots.acquisition.watchdogs import held_by_watchdogs
 from pilots.control.dispatch import recover_claims
 from pilots.live.hub import hub
 from pilots.models.leases import (
@@ -309,6 +310,9 @@ class Gateway:
         keys = {key: supervisor for supervisor in self.supervisors.values() for key in supervisor.plan.connections.values()}
         for key in await self.threads.run(connections_with_orders, datetime.now(UTC)) & keys.keys():
             keys[key].orders.wake()
+        held = await self.threads.run(held_by_watchdogs, datetime.now(UTC))
+        for key, supervisor in keys.items():
+            supervisor.orders.note_in_force(held.get(key, []))
 
     async def _drain(self) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,10 +18,12 @@ from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.questions import carry_out
 from pilots.acquisition.targets import Plan
 from pilots.acquisition.threads import DatabaseThreads
+from pilots.acquisition.watchdogs import Watchdogs
 from pilots.control import dispatch
+from pilots.control.age import left_s, since_boot_s
 from pilots.control.ramps import claim_step, steps_of
 from pilots.control.selectors import connections_with_due_setpoints, due_for
-from pilots.domain.errors import DeviceRefused, FieldError, LinkDown
+from pilots.domain.errors import DeviceRefused, FieldError, LinkDown, NotSent
 from pilots.domain.ramp import step_s
 from pilots.drivers.base import Driver, WriteResult
 from pilots.drivers.traffic import Traffic
@@ -42,6 +44,7 @@ class Orders:
         self._again = False
         self._ramps: set[asyncio.Task[None]] = set()
         self._free = asyncio.Lock()
+        self._watchdogs = Watchdogs(lease, threads)
 
     @property
     def busy(self) -> bool:
@@ -52,6 +55,11 @@ class Orders:
         self._again = True
         if self._work is None:
             self._work = asyncio.create_task(self._serve(), name=f"orders {self._plan.target.name}")
+
+    def note_in_force(self, held: Sequence[Setpoint]) -> None:
+        """Set-points in force of which the devices let go by themselves unless they are told in time."""
+        if self._watchdogs.note(held):
+            self.wake()
 
     async def end(self) -> None:
         """Nothing is begun any more; what was claimed and not noted stays so."""
@@ -82,6 +90,9 @@ class Orders:
             for setpoint in await self._threads.run(due_for, self._keys, now):
                 async with self._free:
                     await self._dispatch(setpoint)
+        for setpoint in self._watchdogs.due():
+            async with self._free:
+                await self._watchdogs.renew(setpoint, self.driver)
         for request in await self._threads.run(requests_for, self._keys, now):
             async with self._free:
                 await self._answer(request)
@@ -93,12 +104,13 @@ class Orders:
         driver = self.driver
         if driver is None or not self._lease.usable:
             return  # stays validated until the link is back or its time is over
+        before = since_boot_s() + left_s(setpoint, datetime.now(UTC))
         if not await self._threads.run(dispatch.claim_setpoint, setpoint, self._lease, now=datetime.now(UTC)):
             return
         log.info("set-point %s: %s = %g", setpoint.pk, setpoint.point, setpoint.value)
         steps, lasts_s = await self._threads.run(steps_of, setpoint)
         first = next(value for value in steps if value is not None)
-        note, words = await self._write(driver, setpoint, first)
+        note, words = await self._write(driver, setpoint, first, before)
         if first != setpoint.value and note is dispatch.note_dispatched:
             words["lasts_s"] = lasts_s
             self._begin(self._go_on(setpoint, steps))
@@ -113,9 +125,10 @@ class Orders:
                 continue
             async with self._free:
                 driver, now = self.driver, datetime.now(UTC)
+                before = since_boot_s() + left_s(setpoint, now)
                 if driver is None or not await self._threads.run(claim_step, setpoint, self._lease, value=value, now=now):
                     return
-                note, words = await self._write(driver, setpoint, value)
+                note, words = await self._write(driver, setpoint, value, before)
                 if note is not dispatch.note_dispatched:
                     await self._note(note, setpoint, words)
                     return
@@ -134,9 +147,11 @@ class Orders:
         await self._threads.run(note, setpoint, actor=self._lease.owner, now=datetime.now(UTC), **words)
         await self._threads.run(self._ingest.note_pending_setpoint)
 
-    async def _write(self, driver: Driver, setpoint: Setpoint, value: float) -> tuple[Callable[..., object], dict[str, Any]]:
-        now = datetime.now(UTC)
-        valid_for_s = (setpoint.valid_until - now).total_seconds()
+    async def _write(
+        self, driver: Driver, setpoint: Setpoint, value: float, before: float
+    ) -> tuple[Callable[..., object], dict[str, Any]]:
+        """`before`: its end by the clock since boot, as it was before the claim; the wall clock may have been set since."""
+        valid_for_s = min(left_s(setpoint, datetime.now(UTC)), before - since_boot_s())
         if valid_for_s <= 0:
             return dispatch.note_expired, {}
         if not self._lease.usable:
@@ -147,6 +162,8 @@ class Orders:
             return dispatch.note_dispatched, {"raw": (await write).raw}
         except LinkDown as error:
             return dispatch.note_not_sent, {"reason": str(error)}
+        except NotSent:
+            return dispatch.note_expired, {}
         except DeviceRefused as error:
             return dispatch.note_refused, {"reason": str(error), "raw": error.device_code}
         except FieldError as error:

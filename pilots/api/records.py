@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pilots.domain.guards import range_of
+from pilots.domain.guards import endings_offered, range_of
 from pilots.domain.point import PointKind
 from pilots.domain.quality import Quality, aged
 from pilots.domain.switching import class_of
@@ -136,6 +136,9 @@ def capability_record(point: Point) -> dict[str, Any] | None:
         "response_time_s": capability.response_time_s,
         "tolerance": capability.tolerance_or_default,
         "modes": list(capability.modes),
+        "default": capability.default,
+        "watchdog_s": capability.watchdog_s or None,
+        "on_expiry": endings_offered(capability),
         "labels": point.labels,
         "feedback": point.feedback or None,
         "schedules": False,

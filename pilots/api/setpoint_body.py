@@ -36,6 +36,7 @@ class SetpointBody:
     sequence: int | None
     service: str
     on_expiry: str
+    fallback_value: float | None
     correlation_id: str
     reason: str
 
@@ -64,6 +65,7 @@ def read_setpoint(body: Any) -> SetpointBody:
         sequence=reading.whole(form, "sequence", low=0, high=2**63 - 1),
         service=reading.one_of(form, "service", SERVICES, default=""),
         on_expiry=reading.one_of(form, "on_expiry", ON_EXPIRY, default="release"),
+        fallback_value=_fallback_value(form),
         correlation_id=reading.text(form, "correlation_id", longest=64, default=""),
         reason=reading.text(form, "reason", longest=300, default=""),
     )
@@ -76,8 +78,17 @@ def check_against_point(body: SetpointBody, point: Point) -> None:
         raise Problem(422, "wrong_unit", f"The unit of {point.name} is {expected}.", field="unit")
     if body.kind is not None and body.kind != point.kind:
         raise invalid("kind", f"{point.name} is a {point.kind}.")
-    if point.kind == "command" and body.on_expiry == "hold":
+    if point.kind == "command" and body.on_expiry != "release":
         raise invalid("on_expiry", "A command is not held: on_expiry does not apply to it.")
+
+
+def _fallback_value(form: dict[str, Any]) -> float | None:
+    """The value of `on_expiry: fallback`, in the point's unit. Raises Problem 400 where it is missing or not wanted."""
+    if form.get("on_expiry") == "fallback":
+        return reading.number(form, "fallback_value")
+    if form.get("fallback_value") is not None:
+        raise invalid("fallback_value", "fallback_value goes with on_expiry fallback only.")
+    return None
 
 
 def _unit(form: dict[str, Any]) -> str:
@@ -91,5 +102,3 @@ def _refuse_not_offered(form: dict[str, Any]) -> None:
     if form.get("mode") == "delta":
         sentence = "Increments (mode delta) are not offered: send the absolute value."
         raise Problem(422, "not_capable", sentence, field="mode")
-    if form.get("on_expiry") == "fallback":
-        raise Problem(422, "not_capable", "on_expiry fallback is not offered: send release or hold.", field="on_expiry")

@@ -194,6 +194,7 @@ def _requested(client: Client, point: Point, body: SetpointBody, now: datetime) 
             reason=body.reason,
             service=body.service,
             on_expiry=body.on_expiry,
+            fallback_value=body.fallback_value,
             issued_at=body.issued_at,
             correlation_id=body.correlation_id,
             ramp=body.ramp,

@@ -195,6 +195,9 @@ class Capability(Shape):
     response_time_s = s.FloatField()
     tolerance = s.FloatField()
     modes = s.ListField(child=s.ChoiceField(MODES))
+    default = s.FloatField(allow_null=True, help_text="Where the device stands when nobody wants anything of it.")
+    watchdog_s = s.FloatField(allow_null=True, help_text="After so long without us the device drops a value by itself.")
+    on_expiry = s.ListField(child=s.CharField(), help_text="What it may be told to do when a set-point ends.")
     labels = s.DictField()
     feedback = s.CharField(allow_null=True)
     schedules = s.BooleanField()
@@ -296,7 +299,8 @@ class SetpointRequest(Shape):
     ramp = s.FloatField(required=False, help_text="Units a second; written in steps.")
     sequence = s.IntegerField(required=False, help_text="Rises with each wish for the point; what is not newer is superseded.")
     service = s.CharField(required=False)
-    on_expiry = s.ChoiceField(["release", "hold"], required=False)
+    on_expiry = s.ChoiceField(["release", "hold", "fallback"], required=False)
+    fallback_value = s.FloatField(required=False, help_text="With on_expiry fallback, in the point's unit.")
     issued_at = s.DateTimeField(required=False)
     correlation_id = s.CharField(required=False)
     reason = s.CharField(required=False)
@@ -309,6 +313,11 @@ class SetpointEvent(Shape):
     code = s.CharField()
     reason = s.CharField()
     raw = s.CharField()
+
+
+class Then(Shape):
+    action = s.ChoiceField(["release", "fallback", "hold", "lets_go"])
+    value = s.FloatField(allow_null=True)
 
 
 class Setpoint(Shape):
@@ -332,10 +341,15 @@ class Setpoint(Shape):
     ramp = s.FloatField(allow_null=True)
     sequence = s.IntegerField(allow_null=True)
     on_expiry = s.CharField()
+    fallback_value = s.FloatField(allow_null=True)
     before = s.FloatField(allow_null=True)
     correlation_id = s.CharField()
     superseded_by = s.UUIDField(allow_null=True)
     active = s.BooleanField()
+    ends_in_s = s.FloatField(allow_null=True, help_text="While active: until what `then` says is done.")
+    then = Then(allow_null=True)
+    released_at = s.DateTimeField(allow_null=True)
+    release_reason = s.CharField()
     valid_from = s.DateTimeField()
     valid_until = s.DateTimeField()
     issued_at = s.DateTimeField(allow_null=True)

@@ -20,6 +20,8 @@ def capability_faults(capability: Capability, own: Collection[str]) -> Iterator[
         yield "ramp_by", 'it is "device" or nothing'
     if capability.command_class not in ("", *CommandClass):
         yield "command_class", f"{capability.command_class!r} is none of {', '.join(CommandClass)}"
+    if capability.default is not None and not capability.minimum <= capability.default <= capability.maximum:
+        yield "default", "it is outside minimum to maximum"
     for name in sorted(referred(capability) - set(own)):
         yield _key_of(capability, name), f"{name!r} is no point of this device"
     try:

@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, Q
 
 from pilots.audit.services import audited, audited_or_spooled
+from pilots.control.age import over
 from pilots.control.circumstances import circumstances, limits_now
+from pilots.control.ending import gives_back
 from pilots.control.feedback import settle
 from pilots.control.guards import unguarded
-from pilots.control.services import supersede_older
+from pilots.control.services import give_back, supersede_older
 from pilots.control.transitions import audit, full, move
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, check_setpoint
@@ -56,7 +58,7 @@ def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bo
 def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
     lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
     claimable = Setpoint.objects.filter(
-        Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now, valid_until__gt=now
+        ~over(now), Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now
     )
     # With the point's row, as those who ask: neither the holder nor the last write changes in between.
     Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)
@@ -68,7 +70,7 @@ def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
         return False
     if fresh.valid_from > fresh.received_at:
         supersede_older(fresh, now)
-    free = unguarded(fresh.point.device, gives_back=fresh.issuer == Issuer.FALLBACK)
+    free = unguarded(fresh.point.device, gives_back=gives_back(fresh))
     if not claimable.filter(free).update(claimed_at=now, claim_epoch=lease.epoch):
         return False
     limits = limits_now(fresh, around)
@@ -95,14 +97,18 @@ def passes_again(setpoint: Setpoint, around: Circumstances, now: datetime, *, st
         valid_from=setpoint.valid_from,
         valid_until=setpoint.valid_until,
         issued_at=None,  # our clock was compared when it came
-        gives_back=setpoint.issuer == Issuer.FALLBACK,
+        gives_back=gives_back(setpoint),
         ramp=setpoint.ramp,
+        on_expiry=setpoint.on_expiry,
+        fallback_value=setpoint.fallback_value,
     )
     try:
         check_setpoint(wish, setpoint.point.spec, now, around)
     except SetpointRejected as error:
         end = S.FAILED if error.code == RejectCode.LINK_DOWN else S.REJECTED
         move(setpoint, [state], end, now=now, actor="checks", code=error.code, reason=error.reason)
+        if setpoint.issuer == Issuer.FALLBACK and not gives_back(setpoint):
+            give_back(setpoint, now, actor="checks")  # the fallback may not be written: the device is released instead
         return False
     return True
 

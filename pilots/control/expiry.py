@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 
 from pilots.audit.services import audited_or_spooled, take_in_spool
+from pilots.control.age import over
 from pilots.control.dispatch import LOST_CLAIM, note_expired, note_unknown
+from pilots.control.ending import ending_of
 from pilots.control.feedback import give_up
-from pilots.control.services import CLOCK, release, release_executed
+from pilots.control.services import CLOCK, expire_active, write_ending
 from pilots.control.transitions import full
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.setpoint import SetpointState
@@ -38,16 +40,15 @@ def expire_setpoints(*, now: datetime) -> int:
 
 
 def _expire(now: datetime) -> int:
-    overdue = Q(state__in=[S.RECEIVED, S.DISPATCHED], valid_until__lte=now)
-    unclaimed = Q(state=S.VALIDATED, claimed_at=None, valid_until__lte=now)
+    waiting = Q(state__in=[S.RECEIVED, S.DISPATCHED]) | Q(state=S.VALIDATED, claimed_at=None)
 
     def end(setpoint: Setpoint) -> bool:
         expired = note_expired(setpoint, actor=CLOCK, now=now)
         if expired and setpoint.claimed_at is not None:
-            release(setpoint, now, actor=CLOCK)
+            write_ending(setpoint, ending_of(setpoint), now, actor=CLOCK)
         return expired
 
-    return _each(Setpoint.objects.filter(overdue | unclaimed), lambda setpoint: audited_or_spooled(lambda: end(setpoint)))
+    return _each(Setpoint.objects.filter(waiting, over(now)), lambda setpoint: audited_or_spooled(lambda: end(setpoint)))
 
 
 def _lose_claims(now: datetime) -> int:
@@ -62,8 +63,8 @@ def _settle_overdue(now: datetime) -> int:
 
 
 def _release_over(now: datetime) -> int:
-    over = Setpoint.objects.filter(state=S.EXECUTED, released_at=None, valid_until__lte=now)
-    return _each(over, lambda setpoint: audited_or_spooled(lambda: release_executed(setpoint, now, actor=CLOCK)))
+    ended = Setpoint.objects.filter(over(now), state=S.EXECUTED, released_at=None)
+    return _each(ended, lambda setpoint: audited_or_spooled(lambda: expire_active(setpoint, now)))
 
 
 def _each(setpoints: QuerySet[Setpoint], end: Callable[[Setpoint], bool]) -> int:

@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
+from pilots.control.age import left_s
+from pilots.control.ending import ending_of
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models import Device, Point, Setpoint
 from pilots.northbound.messages import rfc3339
@@ -39,12 +42,14 @@ def record(setpoint: Setpoint) -> dict[str, Any]:
         "ramp": setpoint.ramp,
         "sequence": setpoint.sequence,
         "on_expiry": setpoint.on_expiry,
+        "fallback_value": setpoint.fallback_value,
         "before": setpoint.before,
         "correlation_id": setpoint.correlation_id,
         "superseded_by": None if setpoint.superseded_by_id is None else str(setpoint.superseded_by_id),
         "active": setpoint.state == SetpointState.EXECUTED and setpoint.released_at is None,
     }
-    for name in ("valid_from", "valid_until", "issued_at", "received_at"):
+    form |= _end(setpoint, active=form["active"])
+    for name in ("valid_from", "valid_until", "issued_at", "received_at", "released_at"):
         moment = getattr(setpoint, name)
         form[name] = None if moment is None else rfc3339(moment)
     form["events"] = [
@@ -52,6 +57,17 @@ def record(setpoint: Setpoint) -> dict[str, Any]:
         for e in setpoint.events.all()
     ]
     return form
+
+
+def _end(setpoint: Setpoint, *, active: bool) -> dict[str, Any]:
+    """When a set-point in force ends and what happens then; why one has ended."""
+    ending = ending_of(setpoint)
+    left = max(0.0, left_s(setpoint, timezone.now())) if active else None
+    return {
+        "ends_in_s": None if left is None else round(left, 1),
+        "then": {"action": ending.action, "value": ending.value} if setpoint.kind == "setpoint" else None,
+        "release_reason": setpoint.release_reason,
+    }
 
 
 def with_record_data(setpoints: QuerySet[Setpoint]) -> QuerySet[Setpoint]:

@@ -18,7 +18,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from pilots.audit.services import audited, is_inside
+from pilots.control.age import stamp
 from pilots.control.circumstances import circumstances, limits_now
+from pilots.control.ending import Ending, ending_of, ending_words, gives_back, is_rest
 from pilots.control.feedback import measured_before
 from pilots.control.rates import take_token
 from pilots.control.transitions import add_event, audit, full, move, publish
@@ -36,6 +38,13 @@ CLOCK = "clock"
 SELECTS_ITSELF = (Issuer.CONTROL_CENTRE,)
 #: The value that gives a device back waits for a broken link as long as a set-point can.
 RELEASE_VALIDITY = MAX_VALIDITY
+#: What is said of an ending, before how late it was.
+_ENDED = {
+    "release": "Its time was over: the device is given back",
+    "fallback": "Its time was over: the fallback value is written",
+    "hold": "Its time was over: nothing is written, the device ends it by itself",
+    "lets_go": "Its time was over: the device drops it by itself",
+}
 
 
 def request_setpoint(
@@ -53,6 +62,7 @@ def request_setpoint(
     reason: str = "",
     service: str = "",
     on_expiry: str = "release",
+    fallback_value: float | None = None,
     issued_at: datetime | None = None,
     correlation_id: str = "",
     ramp: float | None = None,
@@ -80,9 +90,11 @@ def request_setpoint(
         valid_from=valid_from or now,
         valid_until=valid_until,
         issued_at=issued_at,
-        gives_back=issuer == Issuer.FALLBACK,
+        gives_back=is_rest(issuer, value, mode, point.spec.capability),
         ramp=ramp,
         sequence=sequence,
+        on_expiry=on_expiry,
+        fallback_value=fallback_value,
     )
     setpoint = Setpoint(
         id=setpoint_id or uuid4(),
@@ -101,6 +113,7 @@ def request_setpoint(
         ramp=ramp if ramp is None or math.isfinite(ramp) else None,
         sequence=sequence,
         on_expiry=on_expiry,
+        fallback_value=fallback_value if on_expiry == "fallback" else None,
         correlation_id=correlation_id,
         valid_from=wish.valid_from,
         # A window of no length is refused below; the row still has to satisfy its own constraint.
@@ -109,6 +122,7 @@ def request_setpoint(
         received_at=now,
         before=measured_before(point),
     )
+    stamp(setpoint)
     with _audited_or_refused():
         take_token(issuer, requested_by, now)
         # One wish at a time for a point: two that arrive together must not both find it free.
@@ -129,7 +143,7 @@ def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetim
             setpoint.refresh_from_db()
             # A write that already left is not undone by the cancelling: the point is given back explicitly.
             if setpoint.claimed_at is not None:
-                release(setpoint, now, actor=actor)
+                give_back(setpoint, now, actor=actor)
         elif not release_executed(setpoint, now, actor=actor):
             raise SetpointRejected("already_finished", f"The set-point is already {setpoint.state}.")
     setpoint.refresh_from_db()
@@ -169,43 +183,76 @@ def supersede_older(setpoint: Setpoint, now: datetime) -> None:
         )
     active = older.filter(state=S.EXECUTED, released_at=None)
     for other in full(active):
-        Setpoint.objects.filter(pk=other.pk, released_at=None).update(released_at=now, superseded_by=setpoint)
+        ended = {"released_at": now, "release_reason": f"Superseded by {setpoint.requested_by}.", "superseded_by": setpoint}
+        Setpoint.objects.filter(pk=other.pk, released_at=None).update(**ended)
         publish(other.pk)
 
 
 def release_executed(setpoint: Setpoint, now: datetime, *, actor: str) -> bool:
-    """An executed set-point no longer holds its point, and the device is given back."""
+    """An executed set-point no longer holds its point, and the device is given back. True exactly once."""
     with transaction.atomic():
-        if not Setpoint.objects.filter(pk=setpoint.pk, state=S.EXECUTED, released_at=None).update(released_at=now):
+        if not end_active(setpoint, now, actor=actor, reason=f"Ended by {actor}."):
             return False
-        if setpoint.issuer != Issuer.FALLBACK:
-            release(setpoint, now, actor=actor)
+        if not gives_back(setpoint):
+            give_back(setpoint, now, actor=actor)
+    return True
+
+
+def end_active(setpoint: Setpoint, now: datetime, *, actor: str, reason: str) -> bool:
+    """The set-point is not in force any longer, and its record says why. True exactly once."""
+    active = Setpoint.objects.filter(pk=setpoint.pk, state=S.EXECUTED, released_at=None)
+    with transaction.atomic():
+        if not active.update(released_at=now, release_reason=reason[:300]):
+            return False
+        audit(setpoint, "end set-point", now=now, actor=actor, reason=reason)
+        setpoint.released_at, setpoint.release_reason = now, reason[:300]
         publish(setpoint.pk)
     return True
 
 
-def release(setpoint: Setpoint, now: datetime, *, actor: str) -> None:
-    """A target ends with 0 written to the device; a ceiling ends by the device's own validity (OCPP `validTo`)."""
+def expire_active(setpoint: Setpoint, now: datetime, *, actor: str = CLOCK) -> bool:
+    """The time of a set-point in force is over: what its on_expiry says is done. True exactly once."""
+    ending = ending_of(setpoint)
+    with transaction.atomic():
+        if not end_active(setpoint, now, actor=actor, reason=ending_words(setpoint, now, _ENDED[ending.action])):
+            return False
+        if not gives_back(setpoint):
+            write_ending(setpoint, ending, now, actor=actor)
+    return True
+
+
+def give_back(setpoint: Setpoint, now: datetime, *, actor: str) -> None:
+    """The device is taken off the value at once, whatever was to be done at its end: no ceiling, 0, or its default."""
     capability = setpoint.point.spec.capability
-    if setpoint.kind != "setpoint" or setpoint.on_expiry != "release" or capability is None:
+    rest = None if capability is None else capability.rest(setpoint.mode)
+    if rest is None:
+        rest = setpoint.fallback_value
+    if setpoint.kind == "setpoint" and rest is not None:
+        write_ending(setpoint, Ending("release", rest), now, actor=actor)
+
+
+def write_ending(setpoint: Setpoint, ending: Ending, now: datetime, *, actor: str) -> None:
+    """What ends the set-point is on its way to the device; a fallback that is refused becomes a release."""
+    if ending.action not in ("release", "fallback") or ending.value is None or ending.value == setpoint.value:
         return
-    ceiling = setpoint.mode == "limit"
-    value = capability.maximum if ceiling else 0.0
-    if not capability.minimum <= value <= capability.maximum or setpoint.value == value:
-        return
-    if ceiling and setpoint.valid_until <= now:
-        return
-    request_setpoint(
+    capability = setpoint.point.spec.capability
+    at_rest = capability is not None and capability.rest(setpoint.mode) is not None
+    made = request_setpoint(
         point=setpoint.point,
-        value=value,
+        value=ending.value,
         unit=setpoint.unit,
         mode=setpoint.mode,
         issuer=Issuer.FALLBACK,
         requested_by=actor,
-        reason=f"Release of set-point {setpoint.pk}",
+        reason=f"{ending.action.capitalize()} of set-point {setpoint.pk}",
         valid_until=now + RELEASE_VALIDITY,
+        # A point without a default is left at the value that its asker named for it.
+        on_expiry="release" if at_rest else "fallback",
+        fallback_value=None if at_rest else ending.value,
         now=now,
     )
+    if made.state == S.REJECTED and ending.action == "fallback":
+        give_back(made, now, actor=actor)
 
 
 def _store(setpoint: Setpoint) -> None:

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from pilots.audit.services import audited_or_spooled, record_event
+from pilots.control.ending import gives_back
 from pilots.control.selectors import record
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import Change
@@ -41,7 +42,7 @@ def move(
     columns: dict[str, Any] = {"state": new, "code": code, "explanation": reason[:300]} | (changes or {})
     if new.terminal:
         columns["finished_at"] = now
-    if new is SetpointState.EXECUTED and setpoint.issuer == Issuer.FALLBACK:
+    if new is SetpointState.EXECUTED and gives_back(setpoint):
         columns["released_at"] = now  # it gives the point back, it does not hold it
 
     def deed() -> bool:

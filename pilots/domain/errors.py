@@ -7,6 +7,7 @@ PilotsError
  │   ├─ AnswerTimeout       the request left, no answer came: outcome unknown
  │   ├─ ProtocolViolation   the peer spoke, but not the protocol
  │   └─ DeviceRefused       the device answered no (its own code)
+ │       └─ NotSent         we said no for it: its time was over before it could leave
  ├─ AuditUnavailable        the audit trail cannot be written, so nothing is done
  ├─ SetpointRejected        a check said no (code of docs/api.md, sentence)
  └─ NorthboundError         something between us and the INVADE platform
@@ -69,6 +70,13 @@ class DeviceRefused(FieldError):
     def __init__(self, message: str, *, device_code: str = "") -> None:
         self.device_code = device_code
         super().__init__(message)
+
+
+class NotSent(DeviceRefused):
+    """We refused it ourselves: its time was over before it could leave. The device never saw it."""
+
+    def __init__(self) -> None:
+        super().__init__("its time was over before it could leave", device_code="not sent: expired")
 
 
 class SetpointRejected(PilotsError):

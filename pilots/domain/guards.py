@@ -44,6 +44,8 @@ class Wish:
     gives_back: bool = False
     ramp: float | None = None
     sequence: int | None = None
+    on_expiry: str = "release"
+    fallback_value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +106,7 @@ def _checks(
         yield partial(_check_blocks, around)
     yield partial(_check_range, wish, point, capability, around)
     yield partial(_check_times, wish, now)
+    yield partial(_check_ending, wish, point, capability)
     yield partial(_check_reach, wish, now, around)
     if not wish.gives_back:
         yield partial(_check_soc, wish, capability, around)
@@ -147,6 +150,16 @@ def range_now(point: PointSpec, around: Circumstances) -> tuple[float, float]:
     return max(end[0] for end in ends), min(end[1] for end in ends)
 
 
+def endings_offered(capability: Capability) -> list[str]:
+    """The words of `on_expiry` that a set-point of this capability may say.
+
+    >>> endings_offered(Capability(minimum=-5, maximum=5)), endings_offered(Capability(minimum=5, maximum=9, watchdog_s=60))
+    (['release', 'fallback'], ['hold', 'fallback'])
+    """
+    known = capability.default is not None or any(capability.rest(mode) is not None for mode in capability.modes)
+    return [*(["release"] if known else []), *(["hold"] if capability.lets_go else []), "fallback"]
+
+
 def referred(capability: Capability) -> set[str]:
     """Names of the points that its limits refer to, the interlock's apart.
 
@@ -185,14 +198,18 @@ def _check_range(wish: Wish, point: PointSpec, capability: Capability, around: C
         if not low <= wish.value <= high:
             sentence = f"{wish.value:g} {point.unit} is outside {low:g} to {high:g} {point.unit}{why}."
             raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+    _check_step(wish.value, point, capability, "value")
+
+
+def _check_step(value: float, point: PointSpec, capability: Capability, field: str) -> None:
     # The ends may be no whole steps: a share of rated power seldom is.
-    if capability.step <= 0 or wish.value in (capability.minimum, capability.maximum):
+    if capability.step <= 0 or value in (capability.minimum, capability.maximum):
         return
-    steps = wish.value / capability.step
+    steps = value / capability.step
     if abs(steps - round(steps)) > 1e-6:
         below, above = math.floor(steps) * capability.step, math.ceil(steps) * capability.step
         sentence = f"{point.name} goes in steps of {capability.step:g} {point.unit}: take {below:g} or {above:g}."
-        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="value")
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field=field)
 
 
 def _bounds(wish: Wish, point: PointSpec, capability: Capability, around: Circumstances) -> Iterator[tuple[float, float, str]]:
@@ -233,6 +250,30 @@ def _check_times(wish: Wish, now: datetime) -> None:
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, "A set-point begins within 24 h.", field="valid_from")
     if wish.valid_until - max(wish.valid_from, now) > MAX_VALIDITY:
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, "A set-point is valid for 24 h at most.", field="valid_until")
+
+
+def _check_ending(wish: Wish, point: PointSpec, capability: Capability) -> None:
+    """No value holds for ever: at its end something is known to take it away."""
+    if wish.gives_back or point.kind is PointKind.COMMAND:
+        return
+    if wish.on_expiry == "hold" and not capability.lets_go:
+        sentence = f"Nothing would ever end a hold: the device has no watchdog for {point.name}. Take release or fallback."
+        raise SetpointRejected(RejectCode.NOT_CAPABLE, sentence, field="on_expiry")
+    if wish.on_expiry == "release" and capability.rest(wish.mode) is None:
+        sentence = f"{point.name} has no default to be released to. Take fallback and give a fallback_value."
+        raise SetpointRejected(RejectCode.NOT_CAPABLE, sentence, field="on_expiry")
+    if wish.on_expiry == "fallback":
+        _check_fallback(wish.fallback_value, point, capability)
+
+
+def _check_fallback(value: float | None, point: PointSpec, capability: Capability) -> None:
+    low, high = range_of(point)
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The fallback value is not a finite number.", field="fallback_value")
+    if not low <= value <= high:
+        sentence = f"A fallback of {value:g} {point.unit} is outside {low:g} to {high:g} {point.unit}."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="fallback_value")
+    _check_step(value, point, capability, "fallback_value")
 
 
 def _check_reach(wish: Wish, now: datetime, around: Circumstances) -> None:

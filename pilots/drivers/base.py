@@ -124,6 +124,13 @@ class Driver(ABC):
         configured point: the commissioning page writes addresses that are none yet.
         """
 
+    async def renew(self, device_id: str, point: str, *, valid_for_s: float) -> bool:
+        """The reversion timer of the value that the point holds runs anew; False where the device has let go already.
+
+        Raises FieldError. Only for points whose capability declares a watchdog.
+        """
+        raise DeviceRefused(f"{type(self).__name__} knows no reversion timers", device_code="not supported")
+
     async def examine(self, device_id: str, spec: PointSpec) -> Examined:
         """What stands at `spec.address` now, configured or not, asked of the device. Raises FieldError."""
         raise DeviceRefused(f"{type(self).__name__} cannot ask for a single address", device_code="not supported")

@@ -37,11 +37,15 @@ class Setpoint(models.Model):
     ramp = models.FloatField(_("ramp"), null=True)
     sequence = models.BigIntegerField(_("sequence"), null=True)
     on_expiry = models.CharField(_("on expiry"), max_length=16, default="release")
+    fallback_value = models.FloatField(_("fallback value"), null=True)
     correlation_id = models.CharField(_("correlation id"), max_length=64, blank=True)
     before = models.FloatField(_("value before"), null=True)
 
     valid_from = models.DateTimeField(_("valid from"))
     valid_until = models.DateTimeField(_("valid until"))
+    # Its end by the clock that nobody sets, and of which run of which machine that clock is (`control.age`).
+    boot = models.CharField(max_length=36, blank=True)
+    ends_since_boot_s = models.FloatField(null=True)
     issued_at = models.DateTimeField(_("issued"), null=True)
     received_at = models.DateTimeField(_("received"))
     claimed_at = models.DateTimeField(_("claimed"), null=True)
@@ -51,13 +55,17 @@ class Setpoint(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True)
     feedback_deadline = models.DateTimeField(_("feedback expected until"), null=True)
     released_at = models.DateTimeField(_("released"), null=True)
+    release_reason = models.CharField(_("why it ended"), max_length=300, blank=True)
     superseded_by = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="supersedes")
 
     class Meta:
         ordering = ["-received_at"]
         verbose_name = _("set-point")
         verbose_name_plural = _("set-points")
-        indexes = [models.Index(fields=["point", "-received_at"], name="setpoint_by_point")]
+        indexes = [
+            models.Index(fields=["point", "-received_at"], name="setpoint_by_point"),
+            models.Index(fields=["valid_until"], condition=models.Q(state="executed", released_at=None), name="setpoint_active"),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(valid_until__gt=models.F("valid_from")), name="valid_for_some_time"),
         ]

@@ -209,6 +209,8 @@ def setpoint_words() -> dict[str, object]:
         "in": _("executed in %s"),
         "over": _("executed in %s, ended"),
         "replaced": _("executed in %s, then replaced"),
+        "ends": _("ends in %s, then %s is written"),
+        "endsByItself": _("ends in %s, then the device drops it by itself"),
         "held": _("Held, priority %s, until %s, by"),
         "charge": _("Charge %s until %s"),
         "discharge": _("Discharge %s until %s"),

@@ -159,11 +159,19 @@ function sentence(record) {
   return said.state[record.state] ?? record.state;
 }
 
+// "ends in 4 min 12 s, then 0 W is written": by the server's clock, as the frames brought it.
+function countdown(record, feed) {
+  if (!record?.active) return "";
+  const left = duration(Date.parse(record.valid_until) - feed.now()), { value } = record.then;
+  return value === null ? fill(words.setpoint.endsByItself, left) : fill(words.setpoint.ends, left, `${digits(value, record.unit)} ${unitOf(record.unit)}`);
+}
+
 export function showLife(scope, feed) {
   const list = scope?.querySelector("[data-life]");
   if (!list) return;
   const mine = [...feed.setpoints.values()].filter(({ device }) => device === list.dataset.device);
   mine.sort((a, b) => Date.parse(b.received_at) - Date.parse(a.received_at));
+  for (const line of list.querySelectorAll("[data-ends]")) line.textContent = countdown(feed.setpoints.get(line.dataset.ends), feed);
   const key = mine.slice(0, 6).map(({ id, state, active }) => `${id}${state}${active}`).join() + live;
   if (list.dataset.key === key) return;
   list.dataset.key = key;
@@ -191,6 +199,8 @@ function item(record, list, feed) {
     parts.push(button);
   }
   if (record.reason && record.state !== "executed") part("why", record.reason);
+  if (record.active && record.then) part("why", countdown(record, feed)).dataset.ends = record.id;
+  else if (record.state === "executed" && record.release_reason) part("why", record.release_reason);
   row.append(...parts);
   return row;
 }

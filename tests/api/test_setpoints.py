@@ -72,7 +72,8 @@ def test_an_unreadable_field_is_named_and_only_audited(plant: Plant, field: str,
         ({"point": "p_sett"}, 404, "unknown_point", "point"),
         ({"unit": "kW"}, 422, "wrong_unit", "unit"),
         ({"mode": "delta"}, 422, "not_capable", "mode"),
-        ({"on_expiry": "fallback"}, 422, "not_capable", "on_expiry"),
+        ({"on_expiry": "fallback"}, 400, "missing_field", "fallback_value"),
+        ({"fallback_value": 0.0}, 400, "invalid_field", "fallback_value"),
     ],
 )
 def test_what_cannot_be_a_set_point_is_refused_at_once(

@@ -10,7 +10,7 @@ import pytest
 
 from pilots.control.services import request_setpoint
 from pilots.domain.setpoint import Issuer
-from pilots.models import Setpoint
+from pilots.models import Point, Setpoint
 from pilots.models.leases import HeldLease, take_lease
 from tests.conftest import Battery
 
@@ -19,6 +19,12 @@ NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
+
+
+def narrowed(point: Point, **rules: Any) -> None:
+    """The point's capability says this too."""
+    point.capability = {**(point.capability or {}), **rules}
+    point.save()
 
 
 @pytest.fixture

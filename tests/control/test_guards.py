@@ -17,7 +17,7 @@ from pilots.models import AuditEvent, Connection, LatestValue, Pilot, Point, Set
 from pilots.models.leases import HeldLease, give_up_lease
 from tests.builders import make_device, make_latest, make_pilot, make_point
 from tests.conftest import Battery
-from tests.control.conftest import NOW, after
+from tests.control.conftest import NOW, after, narrowed
 
 pytestmark = pytest.mark.django_db
 Wish = Callable[..., Setpoint]
@@ -181,11 +181,6 @@ def test_a_hold_has_an_end_within_a_day(battery: Battery, duration: timedelta) -
 
 
 # Right before the write
-
-
-def narrowed(point: Point, **rules: Any) -> None:
-    point.capability = {**(point.capability or {}), **rules}
-    point.save()
 
 
 def test_limits_that_were_narrowed_meanwhile_stop_the_write(battery: Battery, wish: Wish, lease: HeldLease) -> None:

@@ -21,7 +21,7 @@ from pilots.models import AuditEvent, Connection, LatestValue, Setpoint
 from pilots.models.leases import HeldLease, give_up_lease, take_lease
 from tests.builders import make_latest, make_point
 from tests.conftest import Battery
-from tests.control.conftest import NOW, after
+from tests.control.conftest import NOW, after, narrowed
 
 pytestmark = pytest.mark.django_db
 Wish = Callable[..., Setpoint]
@@ -267,8 +267,9 @@ def test_a_release_yields_to_every_newer_wish(wish: Wish, lease: HeldLease, batt
 
 
 def test_hold_on_expiry_leaves_the_device_as_it_is(wish: Wish, lease: HeldLease, battery: Battery) -> None:
+    narrowed(battery.p_set, watchdog_s=60)
     setpoint = wish(on_expiry="hold")
-    dispatch.claim_setpoint(setpoint, lease, now=NOW)
+    assert dispatch.claim_setpoint(setpoint, lease, now=NOW)
     dispatch.note_dispatched(setpoint, raw="", actor=ACTOR, now=after(1))
     measure(battery, -20_000.0, after(2))
     expiry.expire_setpoints(now=after(300))

@@ -6,8 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from pilots.domain.errors import FieldError, LinkDown
-from pilots.drivers.iec60870.link import NotSent
+from pilots.domain.errors import FieldError, LinkDown, NotSent
 
 
 class Outgoing:

@@ -15,9 +15,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, TypeVar, cast
 
-from pilots.domain.errors import AnswerTimeout, FieldError, LinkDown, ProtocolViolation
+from pilots.domain.errors import AnswerTimeout, FieldError, LinkDown, NotSent, ProtocolViolation
 from pilots.drivers.iec104.parameters import MODULUS, LinkParameters
-from pilots.drivers.iec60870.link import NotSent
 from pilots.drivers.traffic import Traffic
 
 logger = logging.getLogger(__name__)

@@ -7,14 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pilots.domain.errors import DeviceRefused, FieldError
-
-
-class NotSent(DeviceRefused):
-    """We refused it ourselves: its time was over before it could leave. The station never saw it."""
-
-    def __init__(self) -> None:
-        super().__init__("its time was over before it could leave", device_code="not sent: expired")
+from pilots.domain.errors import FieldError
 
 
 class AsduLink(Protocol):

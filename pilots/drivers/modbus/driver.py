@@ -225,6 +225,11 @@ class ModbusDriver(Driver):
         self._health[device_id].note_answer()
         return result
 
+    async def renew(self, device_id: str, point: str, *, valid_for_s: float) -> bool:
+        device, link = self._devices[device_id], self._opened()
+        found = await self._found(device, device.points[point], link)
+        return await PointWriter(link, self._unit(device), device.options).renew(found, valid_for_s)
+
     async def examine(self, device_id: str, spec: PointSpec) -> Examined:
         """The point's reading just now, and its registers in hexadecimal. Raises FieldError."""
         device, link = self._devices[device_id], self._opened()

@@ -11,7 +11,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from pilots.domain.errors import AnswerTimeout, DeviceRefused, FieldError, LinkDown, ProtocolViolation
+from pilots.domain.errors import AnswerTimeout, DeviceRefused, FieldError, LinkDown, NotSent, ProtocolViolation
 from pilots.drivers.modbus import frames
 from pilots.drivers.modbus.frames import REFUSED, Request
 from pilots.drivers.modbus.options import LinkOptions
@@ -77,6 +77,7 @@ class ModbusLink(ABC):
         self._loop = asyncio.get_running_loop()
         self._asked: Request | None = None
         self._waiting: asyncio.Future[bytes] | None = None
+        self._before: float | None = None  # of what has the turn: when it may not leave any more
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -113,23 +114,24 @@ class ModbusLink(ABC):
         """For how long an answer of this unit to an old question may still come and could be taken for a new one's."""
         return 0.0
 
-    async def ask(self, request: Request, priority: int = POLL) -> bytes:
-        """The PDU of a proper answer. Raises FieldError."""
-        answer = await self._take_turn(request, priority)
+    async def ask(self, request: Request, priority: int = POLL, *, before: float | None = None) -> bytes:
+        """The PDU of a proper answer. Raises FieldError, NotSent when its turn came only after `before` (the loop's clock)."""
+        answer = await self._take_turn(request, priority, before)
         if answer[0] & REFUSED and answer[1] == BUSY:
             self.traffic.retries += 1
             await asyncio.sleep(BUSY_PAUSE_S)
-            answer = await self._take_turn(request, priority)
+            answer = await self._take_turn(request, priority, before)
         if answer[0] & REFUSED:
             raise self._refusal(request, answer[1])
         return answer
 
-    async def _take_turn(self, request: Request, priority: int) -> bytes:
+    async def _take_turn(self, request: Request, priority: int, before: float | None) -> bytes:
         if not self._turnstile.take():
             await self._turnstile.wait(priority)
         try:
             if not self.port.connected:
                 raise LinkDown(f"the connection to {self.place} is lost")
+            self._before = before
             return await self._exchange(request)
         finally:
             self._turnstile.leave()
@@ -138,20 +140,22 @@ class ModbusLink(ABC):
         """`count` registers as bytes, or bits, eight to a byte, the first lowest. Raises FieldError."""
         return (await self.ask(frames.read_request(unit, table, start, count), priority))[2:]
 
-    async def write_registers(self, unit: int, start: int, raw: bytes, *, single: bool = False) -> str:
+    async def write_registers(
+        self, unit: int, start: int, raw: bytes, *, single: bool = False, before: float | None = None
+    ) -> str:
         """The device took these registers; its answer in words. Raises FieldError. `single` writes with function 6."""
         request = frames.write_registers_request(unit, start, raw, single=single)
-        await self.ask(request, COMMAND)
+        await self.ask(request, COMMAND, before=before)
         return f"function {request.function} register {start} confirmed"
 
-    async def write_coil(self, unit: int, address: int, on: bool, *, multiple: bool = False) -> str:
+    async def write_coil(self, unit: int, address: int, on: bool, *, multiple: bool = False, before: float | None = None) -> str:
         request = frames.write_coil_request(unit, address, on, multiple=multiple)
-        await self.ask(request, COMMAND)
+        await self.ask(request, COMMAND, before=before)
         return f"function {request.function} coil {address} confirmed"
 
-    async def mask_register(self, unit: int, address: int, keep: int, put: int) -> str:
+    async def mask_register(self, unit: int, address: int, keep: int, put: int, *, before: float | None = None) -> str:
         """Only the bits that `keep` has not were changed, by the device itself."""
-        await self.ask(frames.mask_write_request(unit, address, keep, put), COMMAND)
+        await self.ask(frames.mask_write_request(unit, address, keep, put), COMMAND, before=before)
         return f"function {frames.MASK_WRITE} register {address} confirmed"
 
     # One exchange
@@ -166,6 +170,7 @@ class ModbusLink(ABC):
 
     async def _exchange(self, request: Request) -> bytes:
         """The answer's PDU, sound but perhaps a refusal. Raises LinkDown, AnswerTimeout, ProtocolViolation."""
+        self._refuse_late()
         frame, allowed_s = self._frame(request)
         self._asked, self._waiting = request, self._loop.create_future()
         started = self._loop.time()
@@ -183,6 +188,11 @@ class ModbusLink(ABC):
             self._waiting = None
         self.traffic.note_round_trip(self._loop.time() - started)
         return answer
+
+    def _refuse_late(self) -> None:
+        """Raises NotSent when the time of what has the turn is over."""
+        if self._before is not None and self._before <= self._loop.time():
+            raise NotSent
 
     def _set_timer(self) -> None:
         # One timer for all requests: it is moved when it runs out, because most answers come long before.

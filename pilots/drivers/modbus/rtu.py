@@ -76,10 +76,10 @@ class RtuLink(ModbusLink):
             self._gap.cancel()
             self._gap = None
 
-    async def ask(self, request: Request, priority: int = POLL) -> bytes:
+    async def ask(self, request: Request, priority: int = POLL, *, before: float | None = None) -> bytes:
         """As on any link, but a unit that was silent is asked only when its late answer has come or can no more come."""
         await self._let_late_answers_pass(request.unit)  # before the turn, so that the other units go on
-        return await super().ask(request, priority)
+        return await super().ask(request, priority, before=before)
 
     @property
     def disturbed(self) -> bool:
@@ -106,6 +106,7 @@ class RtuLink(ModbusLink):
 
     async def _exchange_once(self, request: Request) -> bytes:
         await self._await_silence()
+        self._refuse_late()
         self._damaged = False
         answered = False
         try:

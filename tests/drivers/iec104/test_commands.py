@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown
+from pilots.domain.errors import AnswerTimeout, DeviceRefused, LinkDown, NotSent
 from pilots.domain.point import PointKind, PointSpec
 from pilots.drivers.iec104 import Iec104Driver, apci
 from pilots.drivers.iec60870 import asdu
 from pilots.drivers.iec60870.asdu import Asdu
-from pilots.drivers.iec60870.link import NotSent
 from tests.drivers.iec104.peers import PATIENCE_S, RawStation, Store, opened, raw_station
 
 DEVICE = "es-STO01"
