@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,9 @@ from pilots.acquisition.ingest import Ingest
 from pilots.catalogue.services import note_change
 from pilots.models import Pilot
 from tests.acquisition.field import Field, add_unit
+from tests.acquisition.ground import Ground
 from tests.builders import make_connection, make_pilot
+from tests.simulators.peers import free_port
 
 Start = Callable[[], Gateway]
 
@@ -34,6 +39,18 @@ def pilot(transactional_db: None, field: Field) -> Pilot:
     for unit in (1, 2):
         add_unit(pilot, line, unit)
     return pilot
+
+
+@pytest.fixture
+def ground(transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Ground]:
+    """Simulated devices of three protocols, commissioned."""
+    monkeypatch.setenv("TZ", "UTC")
+    settings.DATA_DIR, settings.OCPP_PORT = tmp_path, free_port()
+    ground = Ground(tmp_path)
+    yield ground
+    ground.end()
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture
