@@ -14,6 +14,11 @@ from tests.api.test_setpoints import wish
 from tests.builders import make_latest
 
 
+def test_s2_an_increment_is_refused_and_nothing_is_stored(plant: Plant) -> None:
+    body = problem(api("control").post("/setpoints", wish(mode="delta"), key="k"), 422, "not_capable")
+    assert (body["field"], Setpoint.objects.count()) == ("mode", 0)
+
+
 def test_s4_a_source_that_asks_too_often_waits_and_nothing_is_stored(plant: Plant, settings: Any) -> None:
     settings.SETPOINT_RATE, settings.SETPOINT_BURST = 1, 2
     client, other = api("control", name="platform"), api("control")

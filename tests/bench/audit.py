@@ -14,7 +14,8 @@ from tests.bench.figures import Goal, note, report
 ROUNDS, TRANSACTIONS, ROWS = 3, 200, 5
 PLAIN = """CREATE TABLE bench_plain (id bigserial PRIMARY KEY, at timestamptz, actor text, action text, pilot text, subject text,
 reason text, details jsonb, hash text)"""
-INSERT = "INSERT INTO bench_plain (at, actor, action, pilot, subject, reason, details, hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+INSERT = """INSERT INTO bench_plain (at, actor, action, pilot, subject, reason, details, hash)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
 
 
 def main() -> None:
