@@ -88,7 +88,10 @@ def make_token(*scopes: str, name: str = "", pilots: Sequence[Pilot] = (), devic
     """The secret of a live token with these scopes (read); no pilots: all of them."""
     secret = secrets.token_urlsafe(32)
     token = ServiceToken.objects.create(
-        name=name or f"token-{secret[:8]}", sha256=digest(secret), scopes=list(scopes or ("read",)), **fields
+        name=name or f"token-{secret[:8]}",
+        sha256=digest(secret),
+        scopes=list(scopes or ("read",)),
+        **({"all_pilots": not pilots, "all_devices": not devices} | fields),
     )
     token.pilots.set(pilots)
     token.devices.set(devices)

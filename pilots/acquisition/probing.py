@@ -214,7 +214,7 @@ def _is_bound(host: str, port: int) -> bool:
 
 def _probe_push(connection: Connection, now: datetime) -> ProbeResult:
     heard = _last_received(Q(point__device__connection=connection))
-    tokens = ServiceToken.objects.filter(Q(pilots=None) | Q(pilots=connection.pilot), revoked_at=None).distinct()
+    tokens = ServiceToken.objects.filter(Q(all_pilots=True) | Q(pilots=connection.pilot), revoked_at=None).distinct()
     pushing = [token for token in tokens if Scope.INGEST in token.scopes and token.is_live(now)]
     if not pushing:
         advice = "Make a service token with scope ingest."

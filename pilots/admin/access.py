@@ -158,7 +158,7 @@ class NewTokenForm(ModelForm):
 
     class Meta:
         model = ServiceToken
-        fields = ("name", "scopes", "pilots", "devices")
+        fields = ("name", "scopes", "all_pilots", "pilots", "all_devices", "devices")
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
@@ -172,7 +172,7 @@ class NewTokenForm(ModelForm):
 
 def wanted_token(given: Mapping[str, Any]) -> dict[str, Any]:
     """What a filled-in form asks of the service."""
-    codes = {name: [row.code for row in given[name]] for name in ("pilots", "devices")}
+    codes = {name: None if given[f"all_{name}"] else [row.code for row in given[name]] for name in ("pilots", "devices")}
     return {"name": given["name"], "scopes": given["scopes"], "days": given["days"], **codes}
 
 
@@ -197,8 +197,9 @@ class ServiceTokenAdmin(Everywhere, ModelAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
-            return ("name", "scopes", "pilots", "devices", "days")
-        return ("name", "scope_words", "pilots", "devices", "created_at", "expires_at", "revoked_at", "last_used_at")
+            return ("name", "scopes", "all_pilots", "pilots", "all_devices", "devices", "days")
+        reach = ("all_pilots", "pilots", "all_devices", "devices")
+        return ("name", "scope_words", *reach, "created_at", "expires_at", "revoked_at", "last_used_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else self.get_fields(request, obj)

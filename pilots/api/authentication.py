@@ -111,14 +111,14 @@ def find_token(token: str | bytes, now: datetime) -> ServiceToken | None:
 
 
 def _client_of_token(token: ServiceToken) -> Client:
-    pilots = frozenset(token.pilots.values_list("pk", flat=True))
-    devices = frozenset(token.devices.values_list("pk", flat=True))
+    pilots = None if token.all_pilots else frozenset(token.pilots.values_list("pk", flat=True))
+    devices = None if token.all_devices else frozenset(token.devices.values_list("pk", flat=True))
     return Client(
         name=token.name,
         throttle_key=token.sha256,
         scopes=frozenset(token.scopes),
-        pilot_ids=pilots or None,
-        device_ids=devices or None,
+        pilot_ids=pilots,
+        device_ids=devices,
     )
 
 

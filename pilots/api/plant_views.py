@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import Count, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -93,7 +94,8 @@ class Capabilities(ReadView):
     def get(self, request: Request, device: str) -> Response:
         """What set-points and commands the device takes."""
         found = find_device(self.client(request), device)
-        forms = [form for point in found.points.order_by("name") if (form := capability_record(point)) is not None]
+        points, now = found.points.select_related("device__pilot", "device__connection").order_by("name"), timezone.now()
+        forms = [form for point in points if (form := capability_record(point, now)) is not None]
         names = {form["point"] for form in forms}
         support = {"reactive_power": "q_set" in names, "voltage": "u_set" in names, "frequency": "f_droop_set" in names}
         form = {"device": found.code, "setpoints": forms, "support": support, "schedules": False}

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pilots.domain.guards import endings_offered, range_of
+from pilots.control.circumstances import circumstances_for_anyone
+from pilots.domain.guards import endings_offered, range_now, range_of
 from pilots.domain.point import PointKind
 from pilots.domain.quality import Quality, aged
 from pilots.domain.switching import class_of
+from pilots.domain.topology import Protocol
 from pilots.models import BlockingTag, CommandsOff, Device, LatestValue, Link, Pilot, Point
 from pilots.northbound.messages import rfc3339
 
@@ -113,23 +115,30 @@ def point_record(point: Point) -> dict[str, Any]:
     }
 
 
-def capability_record(point: Point) -> dict[str, Any] | None:
+def capability_record(point: Point, now: datetime) -> dict[str, Any] | None:
     """What a set-point or command of this point may ask, None when it takes none."""
     spec = point.spec
     if spec.capability is None or not spec.kind.writable:
         return None
-    capability = spec.capability
+    capability, around = spec.capability, circumstances_for_anyone(point, now)
     low, high = range_of(spec)
+    low_now, high_now = range_now(spec, around)
     return {
         "point": point.name,
         "kind": point.kind,
         "unit": point.unit,
         "minimum": low,
         "maximum": high,
+        "minimum_now": low_now,
+        "maximum_now": high_now,
         "step": capability.step,
-        "ramp": None,
+        "ramp": spec.ramp,
+        "ramp_by": capability.ramp_by or "steps",
+        "watchdog": watchdog_of(point),
+        "holder": None if around.holder_priority is None else {"priority": around.holder_priority, "words": around.holder},
         "min_duration_s": None,
         "min_interval_s": capability.min_interval_s,
+        "max_per_hour": capability.max_per_hour or None,
         "interlock": capability.interlock or None,
         "interlock_words": capability.interlock_words,
         "command_class": class_of(spec) if spec.kind is PointKind.COMMAND else None,
@@ -143,6 +152,14 @@ def capability_record(point: Point) -> dict[str, Any] | None:
         "feedback": point.feedback or None,
         "schedules": False,
     }
+
+
+def watchdog_of(point: Point) -> str | None:
+    """What takes the value off by itself when we fall silent: the device's reversion timer, a charge point's `validTo`."""
+    if "reversion_register" in point.address or "reversion_offset" in point.address:
+        return "reversion_timer"
+    connection = point.device.connection
+    return "valid_to" if connection is not None and connection.protocol == Protocol.OCPP16 and point.kind == "setpoint" else None
 
 
 def latest_record(latest: LatestValue, now: datetime) -> dict[str, Any]:

@@ -24,15 +24,15 @@ def create_token(
     *,
     name: str,
     scopes: Collection[str],
-    pilots: Sequence[str],
-    devices: Sequence[str] = (),
+    pilots: Sequence[str] | None,
+    devices: Sequence[str] | None,
     days: int | None = None,
     replace: bool = False,
     actor: str,
     now: datetime,
     secret: str | None = None,
 ) -> str:
-    """A token of that name is live; returns its secret, which is not kept. `pilots` empty: every pilot, `devices` too.
+    """A token of that name is live; returns its secret, which is not kept. `pilots` or `devices` None: every one.
 
     `secret` is for an installation that shares it with its simulators beforehand. Raises TokenError.
     """
@@ -45,21 +45,25 @@ def create_token(
         token = existing or ServiceToken(name=name)
         token.sha256, token.scopes, token.revoked_at = digest(secret), sorted(set(scopes)), None
         token.expires_at = None if days is None else now + timedelta(days=days)
+        token.all_pilots, token.all_devices = pilots is None, devices is None
         token.save()
         token.pilots.set(found_pilots)
         token.devices.set(found_devices)
-        details = {"scopes": token.scopes, "pilots": list(pilots) or "all", "devices": list(devices) or "all", "days": days}
+        details = {"scopes": token.scopes, "pilots": _told(pilots), "devices": _told(devices), "days": days}
         action = "create token" if existing is None else "replace token"
         record_event(at=now, actor=actor, action=action, subject=name, details=details)
     return secret
 
 
 def check_token(
-    *, name: str, scopes: Collection[str], pilots: Sequence[str], devices: Sequence[str], days: int | None
+    *, name: str, scopes: Collection[str], pilots: Sequence[str] | None, devices: Sequence[str] | None, days: int | None
 ) -> tuple[list[Pilot], list[Device]]:
     """The pilots and devices a token of this form would be for. Raises TokenError when there can be no such token."""
     _check(name, scopes, days)
-    return _find_pilots(pilots), _find_devices(devices, pilots)
+    for what, chosen in (("pilots", pilots), ("devices", devices)):
+        if chosen is not None and not chosen:
+            raise TokenError(f"Choose the {what}, or every one of them: what is not said is not allowed.")
+    return _find_pilots(pilots or ()), _find_devices(devices or (), pilots)
 
 
 @transaction.atomic
@@ -90,9 +94,13 @@ def _find_pilots(codes: Sequence[str]) -> list[Pilot]:
     return list(found.values())
 
 
-def _find_devices(codes: Sequence[str], pilots: Sequence[str]) -> list[Device]:
+def _told(chosen: Sequence[str] | None) -> list[str] | str:
+    return "all" if chosen is None else list(chosen)
+
+
+def _find_devices(codes: Sequence[str], pilots: Sequence[str] | None) -> list[Device]:
     rows = Device.objects.filter(code__in=codes)
-    if pilots:
+    if pilots is not None:
         rows = rows.filter(pilot__code__in=pilots)
     found = {device.code: device for device in rows}
     unknown = [code for code in codes if code not in found]

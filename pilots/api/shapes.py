@@ -179,16 +179,27 @@ class Device(Shape):
     tags = Guard(many=True, help_text="Do not operate: every set-point is refused while there is one.")
 
 
+class Holder(Shape):
+    priority = s.IntegerField()
+    words = s.CharField(help_text="Who, by a set-point in force or a hold.")
+
+
 class Capability(Shape):
     point = s.CharField()
     kind = s.ChoiceField(WRITABLE_KINDS)
     unit = s.CharField()
     minimum = s.FloatField()
     maximum = s.FloatField()
+    minimum_now = s.FloatField(help_text="Narrowed by charge, offer and connection; above maximum_now: nothing goes.")
+    maximum_now = s.FloatField()
     step = s.FloatField()
-    ramp = s.FloatField(allow_null=True)
+    ramp = s.FloatField(allow_null=True, help_text="Units a second that it may change by; null: any.")
+    ramp_by = s.ChoiceField(["steps", "device"])
+    watchdog = s.ChoiceField(["reversion_timer", "valid_to"], allow_null=True, help_text="What ends it when we fall silent.")
+    holder = Holder(allow_null=True, help_text="Who holds the point now: a weaker priority is refused.")
     min_duration_s = s.FloatField(allow_null=True)
     min_interval_s = s.FloatField(help_text="Between two writes; what comes sooner waits, the newest of it wins.")
+    max_per_hour = s.IntegerField(allow_null=True)
     interlock = s.CharField(allow_null=True, help_text="The condition that must hold (docs/profiles.md).")
     interlock_words = s.CharField()
     command_class = s.ChoiceField(COMMAND_CLASSES, allow_null=True, help_text="Of a command: critical needs more scopes.")

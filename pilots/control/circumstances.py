@@ -53,6 +53,11 @@ def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) 
     )
 
 
+def circumstances_for_anyone(point: Point, now: datetime) -> Circumstances:
+    """As the next wish for the point would meet them, whoever sends it."""
+    return circumstances(Setpoint(point=point, issuer=Issuer.PLATFORM, valid_from=now), now)
+
+
 def limits_now(setpoint: Setpoint, around: Circumstances) -> list[float] | None:
     """The limits in force as the audit trail keeps them; None where the point takes nothing."""
     spec = setpoint.point.spec

@@ -17,7 +17,7 @@ from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.dispatch import passes_again
 from pilots.control.feedback import feedback_point
 from pilots.control.guards import unguarded
-from pilots.control.services import release
+from pilots.control.services import give_back
 from pilots.control.transitions import audit, full
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.ramp import ramp_steps
@@ -40,7 +40,8 @@ def steps_of(setpoint: Setpoint) -> tuple[Iterator[float | None], float]:
 def claim_step(setpoint: Setpoint, lease: HeldLease, *, value: float, now: datetime) -> bool:
     """True once for each step, while the set-point goes on: dispatched, in time, free of guards, and the lease ours.
 
-    What no longer passes its checks has its end, and the device is given back.
+    It may be executed already: the last steps lie within its tolerance. What no longer passes its checks goes no further; if it
+    was under way it has its end, and the device is given back.
     """
     try:
         with audited():
@@ -52,13 +53,15 @@ def claim_step(setpoint: Setpoint, lease: HeldLease, *, value: float, now: datet
 
 def _claim_step(setpoint: Setpoint, lease: HeldLease, value: float, now: datetime) -> bool:
     lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
-    going = Setpoint.objects.filter(Exists(lease_row), pk=setpoint.pk, state=SetpointState.DISPATCHED, valid_until__gt=now)
+    holds = {"state__in": [SetpointState.DISPATCHED, SetpointState.EXECUTED], "released_at": None, "valid_until__gt": now}
+    going = Setpoint.objects.filter(Exists(lease_row), pk=setpoint.pk, **holds)
     fresh = next(iter(full(going)), None)
     if fresh is None:
         return False
     around = circumstances(fresh, now, claiming=True)
     if not passes_again(fresh, around, now, state=SetpointState.DISPATCHED):
-        release(fresh, now, actor="checks")
+        if SetpointState(fresh.state).terminal and fresh.state != SetpointState.EXECUTED:
+            give_back(fresh, now, actor="checks")
         return False
     if not going.filter(unguarded(fresh.point.device)).update(stepped_at=now):
         return False

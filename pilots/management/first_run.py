@@ -97,7 +97,9 @@ def _pusher(device: Device) -> str:
 def _token(name: str, scopes: list[Scope], known: str | None, pilot: Pilot | None = None, devices: Sequence[Device] = ()) -> str:
     token = known or secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
-    row, _ = ServiceToken.objects.update_or_create(name=name, defaults={"sha256": digest, "scopes": [str(s) for s in scopes]})
+    reach = {"all_pilots": pilot is None, "all_devices": not devices}
+    form = {"sha256": digest, "scopes": [str(scope) for scope in scopes], **reach}
+    row, _ = ServiceToken.objects.update_or_create(name=name, defaults=form)
     row.pilots.set([] if pilot is None else [pilot])
     row.devices.set(devices)
     return token

@@ -98,9 +98,12 @@ class ServiceToken(models.Model):
     name = models.CharField(_("name"), max_length=80, unique=True)
     sha256 = models.CharField(max_length=64, unique=True, editable=False)
     scopes = models.JSONField(_("scopes"), default=list)
-    pilots = models.ManyToManyField(Pilot, blank=True, verbose_name=_("pilots"), help_text=_("empty: every pilot"))
+    #: Said in so many words: a list that became empty, its last device gone, must not open everything.
+    all_pilots = models.BooleanField(_("every pilot"), default=False)
+    all_devices = models.BooleanField(_("every device"), default=False)
+    pilots = models.ManyToManyField(Pilot, blank=True, verbose_name=_("pilots"), help_text=_("only these, unless every pilot"))
     devices = models.ManyToManyField(
-        Device, blank=True, verbose_name=_("devices"), help_text=_("for ingest; empty: every device of the pilots")
+        Device, blank=True, verbose_name=_("devices"), help_text=_("only these of the pilots, unless every device")
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)

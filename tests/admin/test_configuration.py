@@ -58,7 +58,8 @@ def test_a_point_changed_on_its_devices_page_raises_the_revision_and_is_audited(
     assert (battery.power.unit, battery.pilot.revision) == ("var", 2)
     event = AuditEvent.objects.get()
     assert (event.actor, event.action, event.pilot) == ("engineer-es", "change device", "es")
-    assert event.details == {"es-STO01/active_power": {"unit": ["W", "var"]}}
+    assert event.details["es-STO01/active_power"] == {"unit": ["W", "var"]}
+    assert event.details["by"]["role"] == "staff"
 
 
 def test_saving_without_a_change_changes_nothing(engineer: Client, battery: Battery) -> None:
@@ -215,7 +216,7 @@ def test_a_charge_point_key_is_shown_once_and_kept_as_digest(engineer: Client, b
 
 def test_a_token_is_shown_once_and_revoked(superuser: Client) -> None:
     pilot = make_pilot()
-    form = {"name": "dso", "scopes": ["read"], "pilots": [pilot.pk], "devices": [], "days": "30"}
+    form = {"name": "dso", "scopes": ["read"], "pilots": [pilot.pk], "all_devices": "on", "days": "30"}
     page = superuser.post(reverse("admin:pilots_servicetoken_add"), form, follow=True)
     secret = said(page).split()[7]
     token = ServiceToken.objects.get()
@@ -234,6 +235,27 @@ def test_a_token_for_a_device_of_another_pilot_is_refused_in_words(superuser: Cl
     page = superuser.post(reverse("admin:pilots_servicetoken_add"), form)
     assert "No device nl-STO01" in page.content.decode()
     assert not ServiceToken.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("reach", "words"),
+    [
+        ({"all_devices": "on"}, "Choose the pilots, or every one of them"),
+        ({"all_pilots": "on"}, "Choose the devices, or every one of them"),
+    ],
+)
+def test_a_token_for_nothing_in_particular_is_refused(superuser: Client, reach: dict[str, str], words: str) -> None:
+    form = {"name": "dso", "scopes": ["control"], "days": "", **reach}
+    assert words in superuser.post(reverse("admin:pilots_servicetoken_add"), form).content.decode()
+    assert not ServiceToken.objects.exists()
+
+
+def test_a_token_for_chosen_devices_reaches_no_other(superuser: Client) -> None:
+    device = make_device(make_pilot("es"))
+    form = {"name": "dso", "scopes": ["control"], "all_pilots": "on", "devices": [device.pk], "days": ""}
+    superuser.post(reverse("admin:pilots_servicetoken_add"), form)
+    token = ServiceToken.objects.get()
+    assert (token.all_pilots, token.all_devices, list(token.devices.all())) == (True, False, [device])
 
 
 def test_a_set_aside_message_is_offered_again(engineer: Client, battery: Battery) -> None:

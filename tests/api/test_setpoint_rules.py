@@ -14,6 +14,11 @@ from tests.api.test_setpoints import wish
 from tests.builders import make_latest
 
 
+def test_s2_an_increment_is_refused_and_nothing_is_stored(plant: Plant) -> None:
+    body = problem(api("control").post("/setpoints", wish(mode="delta"), key="k"), 422, "not_capable")
+    assert (body["field"], Setpoint.objects.count()) == ("mode", 0)
+
+
 def test_s4_a_source_that_asks_too_often_waits_and_nothing_is_stored(plant: Plant, settings: Any) -> None:
     settings.SETPOINT_RATE, settings.SETPOINT_BURST = 1, 2
     client, other = api("control", name="platform"), api("control")
@@ -114,3 +119,46 @@ def test_a_ramp_is_taken_and_shown(plant: Plant) -> None:
     record = api("control").post("/setpoints", wish(ramp=500), key="k").json()
     assert (record["state"], record["ramp"]) == ("validated", 500.0)
     assert api("control").post("/setpoints", wish(ramp=-1), key="k").json()["reason"] == "The ramp is not a number above 0."
+
+
+# What a token may do: said, or not allowed
+
+
+@pytest.mark.parametrize(
+    ("rights", "status", "code"),
+    [
+        ({"scopes": ["read", "ingest", "admin"]}, 403, "not_authorised"),
+        ({"pilots": ["nl"]}, 404, "unknown_device"),
+        ({"devices": ["nl-EVSE01"]}, 404, "unknown_device"),
+        ({"pilots": ["nl"], "devices": ["es-STO01"]}, 404, "unknown_device"),
+        ({"all_pilots": False}, 404, "unknown_device"),
+        ({"all_devices": False}, 404, "unknown_device"),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, 401, "not_authenticated"),
+        ({"revoked_at": datetime(2020, 1, 1, tzinfo=UTC)}, 401, "not_authenticated"),
+    ],
+    ids=str,
+)
+def test_what_a_token_is_not_given_is_refused(plant: Plant, rights: dict[str, Any], status: int, code: str) -> None:
+    chosen: dict[str, Any] = dict(rights)
+    scopes = chosen.pop("scopes", ["control"])
+    if "pilots" in chosen:
+        chosen["pilots"] = [plant.nl]
+    if "devices" in chosen:
+        chosen["devices"] = [{"es-STO01": plant.battery, "nl-EVSE01": plant.charger}[name] for name in chosen["devices"]]
+    made = api("control").post("/setpoints", wish(), key="k").json()
+    client = api(*scopes, **chosen)
+    problem(client.post("/setpoints", wish(), key="k"), status, code)
+    problem(client.post(f"/setpoints/{made['id']}/cancel", {}), status, "not_found" if status == 404 else code)
+    assert Setpoint.objects.get().state == "validated"
+
+
+def test_a_token_of_one_device_commands_that_one(plant: Plant) -> None:
+    client = api("control", pilots=[plant.es], devices=[plant.battery])
+    assert client.post("/setpoints", wish(), key="k").status_code == 202
+
+
+def test_a_token_whose_last_device_or_pilot_is_gone_reaches_nothing(plant: Plant) -> None:
+    of_device, of_pilot = api("control", devices=[plant.charger]), api("control", pilots=[plant.nl])
+    plant.nl.delete()
+    for client in (of_device, of_pilot):
+        problem(client.post("/setpoints", wish(), key="k"), 404, "unknown_device")

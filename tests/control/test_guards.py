@@ -148,7 +148,7 @@ def test_a_guard_without_its_audit_row_does_not_exist(battery: Battery) -> None:
 # Operator holds
 
 
-def test_a_held_point_refuses_the_platform_and_names_the_holder(battery: Battery, wish: Wish) -> None:
+def test_s13_a_held_point_refuses_the_platform_and_names_the_holder(battery: Battery, wish: Wish) -> None:
     guards.hold_point(battery.p_set, owner="olaf", reason="test run", until=after(600), now=NOW)
     refused = wish(issuer=Issuer.PLATFORM, now=after(1))
     assert told(refused) == (S.REJECTED, "conflict_priority")
@@ -164,7 +164,7 @@ def test_a_hold_stops_what_waits_and_ends_by_itself(battery: Battery, wish: Wish
     assert wish(issuer=Issuer.PLATFORM, now=after(601)).state == S.VALIDATED
 
 
-def test_a_hold_is_handed_back_before_another_takes_it(battery: Battery, wish: Wish) -> None:
+def test_s13_a_hold_is_handed_back_before_another_takes_it(battery: Battery, wish: Wish) -> None:
     hold = guards.hold_point(battery.p_set, owner="olaf", reason="test run", until=after(600), now=NOW)
     with pytest.raises(GuardRefused, match="held already"):
         guards.hold_point(battery.p_set, owner="ana", reason="mine", until=after(600), now=after(1))
@@ -183,14 +183,14 @@ def test_a_hold_has_an_end_within_a_day(battery: Battery, duration: timedelta) -
 # Right before the write
 
 
-def test_limits_that_were_narrowed_meanwhile_stop_the_write(battery: Battery, wish: Wish, lease: HeldLease) -> None:
+def test_s3_limits_that_were_narrowed_meanwhile_stop_the_write(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     setpoint = wish(-20_000.0)
     Point.objects.filter(pk=battery.p_set.pk).update(operating_minimum=-10_000)
     assert not dispatch.claim_setpoint(setpoint, lease, now=after(1))
     assert told(setpoint) == (S.REJECTED, "out_of_range")
 
 
-def test_a_device_taken_to_local_mode_meanwhile_is_not_written_to(battery: Battery, wish: Wish, lease: HeldLease) -> None:
+def test_s13_a_device_taken_to_local_mode_meanwhile_is_not_written_to(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     setpoint = wish()
     make_latest(make_point(battery.device, "control_mode", kind="status", labels={"1": "local"}), 1.0, at=after(1))
     assert not dispatch.claim_setpoint(setpoint, lease, now=after(2))
@@ -302,7 +302,7 @@ def test_a_connection_without_a_measurement_of_its_own_is_known_by_its_meter(bat
     assert wish(20_000.0).state == S.VALIDATED  # what is not known bounds nothing
 
 
-def test_a_switch_that_wears_rests_for_the_hour(battery: Battery, wish: Wish, lease: HeldLease) -> None:
+def test_s4_a_switch_that_wears_rests_for_the_hour(battery: Battery, wish: Wish, lease: HeldLease) -> None:
     narrowed(battery.p_set, max_per_hour=2, min_interval_s=0)
     for second in (0, 1):
         assert dispatch.claim_setpoint(wish(-1000.0 * second, now=after(second)), lease, now=after(second))

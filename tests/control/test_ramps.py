@@ -145,6 +145,17 @@ def test_a_guard_in_mid_ramp_ends_it_and_gives_the_device_back(walking: Setpoint
     assert Setpoint.objects.get(issuer=Issuer.FALLBACK).value == 0.0
 
 
+def test_steps_within_the_tolerance_go_on_after_the_proof(walking: Setpoint, battery: Battery, lease: HeldLease) -> None:
+    Setpoint.objects.update(state=S.EXECUTED)
+    assert step(walking, lease)
+    tag = guards.set_tag(battery.device, owner="ana", reason="crew", now=after(2.5))
+    assert not step(walking, lease, 3)
+    assert told(walking) == (S.EXECUTED, "") and Setpoint.objects.count() == 1
+    guards.remove_tag(tag, by="ana", reason="", now=after(3.5))
+    Setpoint.objects.update(released_at=after(4))
+    assert not step(walking, lease, 5)
+
+
 def test_s25_a_step_that_cannot_be_audited_is_not_written(walking: Setpoint, lease: HeldLease) -> None:
     with trail_out_of_order():
         assert not step(walking, lease)

@@ -99,7 +99,7 @@ def test_a_silent_polled_device_is_not_saved_by_its_slow_nameplate(battery: Batt
     assert wish().code == "link_down"
 
 
-def test_a_device_in_local_mode_refuses(battery: Battery, wish: Wish) -> None:
+def test_s13_a_device_in_local_mode_refuses(battery: Battery, wish: Wish) -> None:
     mode = make_point(battery.device, "control_mode", kind="status", labels={"0": "remote", "1": "local"})
     make_latest(mode, 1.0, at=NOW)
     assert wish().code == "local_mode"
@@ -113,7 +113,7 @@ def test_an_unknown_mode_is_not_taken_for_local(battery: Battery, wish: Wish) ->
     assert wish().state == S.VALIDATED
 
 
-def test_a_stronger_holder_is_named_in_the_refusal(wish: Wish) -> None:
+def test_s13_a_stronger_holder_is_named_in_the_refusal(wish: Wish) -> None:
     wish(issuer=Issuer.OPERATOR, requested_by="ana")
     refused = wish(issuer=Issuer.PLATFORM, requested_by="invade", now=after(1))
     assert refused.code == "conflict_priority"

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilots.domain.errors import SetpointRejected
-from pilots.domain.guards import Circumstances, ConnectionPoint, Wish, check_setpoint, range_of
+from pilots.domain.guards import Circumstances, ConnectionPoint, Wish, check_setpoint, range_now, range_of
 from pilots.domain.interlock import Reading
 from pilots.domain.point import Capability, PointKind, PointSpec
+from pilots.domain.ramp import ramp_steps
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 WIDE = PointSpec(name="p_set", kind=PointKind.SETPOINT, unit="W", capability=Capability(minimum=-1e5, maximum=1e5))
@@ -224,3 +225,95 @@ def test_a_silent_device_refuses_what_is_for_now_and_a_stronger_holder_whoever_i
     held = replace(QUIET, holder_priority=2, holder="operator ana")
     assert refusal(wish(1000.0), WIDE, held) == ("conflict_priority", "operator ana holds this point with priority 2.")
     check_setpoint(wish(1000.0, priority=2), WIDE, NOW, held)
+
+
+def test_s3_the_range_of_the_moment_is_just_what_passes() -> None:
+    draw = random.Random(4)
+    taken = 0
+    for _ in range(5_000):
+        around = replace(
+            plant(
+                active_power=Reading(draw.uniform(-1e5, 1e5), fault=draw.choice(["", "", "is old"])),
+                soc=Reading(draw.uniform(0, 100)),
+                p_charge_max=Reading(draw.uniform(0, 1.2e5), fault=draw.choice(["", "is old"])),
+            ),
+            connections=(ConnectionPoint(name="es-GRID", capacity_w=1e5, measured_w=draw.uniform(-1.5e5, 1.5e5)),),
+        )
+        value = 100.0 * draw.randint(-1100, 1100)
+        low, high = range_now(BATTERY, around)
+        if low <= value <= high:
+            check_setpoint(wish(value), BATTERY, NOW, around)
+            taken += 1
+        else:
+            assert refusal(wish(value), around=around)[0] == "out_of_range"
+    assert 1_000 < taken < 4_000
+    assert range_now(replace(WIDE, operating_maximum=5e4), QUIET) == (-1e5, 5e4)
+
+
+@pytest.mark.parametrize(("last", "code"), [(None, ""), (6, ""), (7, "superseded"), (8, "superseded")])
+def test_s8_only_a_newer_number_of_the_same_source_passes(last: int | None, code: str) -> None:
+    asked, around = wish(1000.0, sequence=7), replace(PLANT, last_sequence=last)
+    if code:
+        assert refusal(asked, around=around)[0] == code
+    else:
+        check_setpoint(asked, BATTERY, NOW, around)
+    check_setpoint(wish(1000.0), BATTERY, NOW, around)
+
+
+SLOW = replace(BATTERY, capability=replace(ABLE, ramp=1_000.0))
+
+
+def test_a_ramp_bounds_the_step_unless_the_device_or_the_wish_has_one() -> None:
+    check_setpoint(wish(1_000.0), SLOW, NOW, PLANT)
+    assert "is a step of more than 1000 W" in refusal(wish(1_100.0), SLOW)[1]
+    check_setpoint(wish(30_000.0, ramp=1_000.0), SLOW, NOW, PLANT)
+    check_setpoint(wish(30_000.0), replace(SLOW, capability=replace(ABLE, ramp=1_000.0, ramp_by="device")), NOW, PLANT)
+    check_setpoint(wish(30_000.0, gives_back=True), SLOW, NOW, PLANT)
+    assert "more than 500 W" in refusal(wish(1_000.0), replace(SLOW, operating_ramp=500.0))[1]
+    rested = replace(SLOW, capability=replace(ABLE, ramp=1_000.0, min_interval_s=5))
+    check_setpoint(wish(5_000.0), rested, NOW, PLANT)
+
+
+@pytest.mark.parametrize("ramp", [0.0, -1.0, math.nan, math.inf, True, "fast", 1_001.0])
+def test_a_ramp_that_is_none_is_refused_with_the_field_named(ramp: Any) -> None:
+    with pytest.raises(SetpointRejected) as caught:
+        check_setpoint(wish(1_000.0, ramp=ramp), SLOW, NOW, PLANT)
+    assert (caught.value.code, caught.value.field) == ("out_of_range", "ramp")
+
+
+def test_a_ramp_needs_to_know_where_it_begins_and_to_end_in_time() -> None:
+    assert refusal(wish(1_000.0), SLOW, plant(active_power=Reading(0.0, fault="is 40 s old")))[1].endswith("that is 40 s old.")
+    assert refusal(wish(1_000.0), SLOW, QUIET)[1].endswith("that was never received.")
+    assert "longer than the set-point is valid (300 s)" in refusal(wish(30_000.0, ramp=100.0), SLOW)[1]
+
+
+def test_only_a_target_has_a_ramp() -> None:
+    ceiling = replace(SLOW, capability=replace(ABLE, ramp=1_000.0, modes=("limit",)))
+    check_setpoint(wish(30_000.0, mode="limit"), ceiling, NOW, PLANT)
+    assert refusal(wish(1_000.0, mode="limit", ramp=10.0), ceiling)[0] == "not_capable"
+    switch = PointSpec(name="position_cmd", kind=PointKind.COMMAND, capability=Capability(minimum=1, maximum=2))
+    assert refusal(wish(1.0, unit="", ramp=10.0), switch)[0] == "not_capable"
+
+
+@given(
+    start=st.floats(-1e6, 1e6),
+    target=st.integers(-1000, 1000),
+    ramp=st.floats(500, 1e6),
+    step=st.sampled_from([0.0, 100.0, 7_000.0]),
+)
+def test_the_steps_of_a_ramp_never_leave_the_range_turn_back_or_run_ahead(
+    start: float, target: int, ramp: float, step: float
+) -> None:
+    able = Capability(minimum=-1e5, maximum=1e5, step=step)
+    begin = min(max(start, -1e5), 1e5)
+    values = list(ramp_steps(start, 100.0 * target, ramp, able))
+    assert values[-1] == 100.0 * target
+    ahead, rising = begin, 100.0 * target > begin
+    for number, value in enumerate(values[:-1], 1):
+        if value is None:
+            continue
+        assert (value > ahead) if rising else (value < ahead)
+        assert abs(value - begin) <= number * ramp + 1e-3 and -1e5 <= value <= 1e5
+        assert step == 0 or abs(value / step - round(value / step)) < 1e-6
+        ahead = value
+    assert abs(100.0 * target - begin) <= len(values) * ramp + 1e-3

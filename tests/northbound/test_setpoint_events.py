@@ -55,6 +55,13 @@ def test_every_transition_is_told_in_order_with_what_it_belongs_to(platform: Scr
     assert forward() == 0
 
 
+def test_s23_what_a_device_or_a_person_says_at_length_is_cut(platform: Scripted, p_set: Point) -> None:
+    setpoint = ask(p_set)
+    dispatch.note_refused(setpoint, reason="r" * 999, raw="f" * 9999, actor="a" * 999, now=datetime.now(UTC))
+    forward()
+    assert [len(platform.taken[-1][name]) for name in ("actor", "reason", "raw")] == [120, 300, 500]
+
+
 def test_other_peoples_set_points_are_nothing_of_the_platforms(platform: Scripted, p_set: Point) -> None:
     ask(p_set, Issuer.OPERATOR)
     assert forward() == 0 and platform.asked == []

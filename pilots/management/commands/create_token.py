@@ -25,13 +25,13 @@ class Command(BaseCommand):
         parser.add_argument("--replace", action="store_true", help="give an existing token a new secret and new rights")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        pilots = [] if options["pilot"].strip() == "all" else _words(options["pilot"])
+        pilots = None if options["pilot"].strip() == "all" else _words(options["pilot"])
         try:
             secret = create_token(
                 name=options["name"],
                 scopes=_words(options["scope"]),
                 pilots=pilots,
-                devices=[device for given in options["device"] for device in _words(given)],
+                devices=[device for given in options["device"] for device in _words(given)] or None,
                 days=options["days"],
                 replace=options["replace"],
                 actor=f"console:{_operator()}",
