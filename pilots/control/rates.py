@@ -34,13 +34,18 @@ def take_token(issuer: Issuer, requested_by: str, now: datetime) -> None:
 
 def _take(source: str, now_s: float, each_s: float, burst: int) -> float:
     """Seconds to wait; 0 when a token was taken."""
+    latest_s = now_s + (burst - 1) * each_s
+    rows = SourceRate.objects.filter(pk=source)
+    taken = Greatest(F("full_at"), now_s) + each_s
+    if rows.filter(full_at__lte=latest_s).update(full_at=taken):
+        return 0.0
     row, first = SourceRate.objects.get_or_create(source=source, defaults={"full_at": now_s + each_s})
     if first:
         return 0.0
-    latest_s = now_s + (burst - 1) * each_s
-    rows = SourceRate.objects.filter(pk=source)
     # Beyond the fullest debt there is: our clock was set back, and the bucket with it.
-    rows.filter(full_at__gt=now_s + burst * each_s + 1.0).update(full_at=now_s)
-    if rows.filter(full_at__lte=latest_s).update(full_at=Greatest(F("full_at"), now_s) + each_s):
+    if rows.filter(full_at__gt=latest_s + each_s + 1.0).update(full_at=now_s + each_s):
+        return 0.0
+    # Made by another this moment, it has room for this one too.
+    if row.full_at <= latest_s and rows.filter(full_at__lte=latest_s).update(full_at=taken):
         return 0.0
     return max(row.full_at - latest_s, 1e-3)

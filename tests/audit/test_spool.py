@@ -17,7 +17,7 @@ from pilots.audit.verification import examine
 from pilots.domain.errors import AuditUnavailable
 from pilots.models import AuditEvent, Pilot
 from tests.builders import make_pilot
-from tests.tampering import trail_out_of_order
+from tests.tampering import TABLE, execute, trail_out_of_order
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,6 +60,25 @@ def test_s25_a_safe_deed_is_done_once_and_its_row_waits_in_the_file(data_dir: Pa
     assert told() == ["the trail is back", "safe"] and examine([], now=NOW).fault == ""
     assert len(AuditEvent.objects.get(subject="safe").details["spooled"]) == 32
     assert spool.is_empty() and take_in_spool() == 0
+
+
+def test_s25_a_commit_that_cannot_link_its_rows_is_made_with_the_file(data_dir: Path) -> None:
+    """PostgreSQL links rows where it commits: what fails there fails after the deed."""
+    pilot = make_pilot()
+    record("first")
+    if connection.vendor == "postgresql":
+        there, back = [f"ALTER TABLE {TABLE} {each} CONSTRAINT no_more" for each in ("ADD", "DROP")]
+        there += " CHECK (number < 2)"
+    else:
+        there = f"CREATE TRIGGER no_more BEFORE INSERT ON {TABLE} BEGIN SELECT RAISE(ABORT, 'no more'); END"
+        back = "DROP TRIGGER no_more"
+    execute(there)
+    try:
+        assert audited_or_spooled(lambda: rename(pilot, "safe"))
+    finally:
+        execute(back)
+    assert (Pilot.objects.get().name, told(), waiting()) == ("safe", ["first"], ["safe"])
+    assert take_in_spool() == 1 and told() == ["first", "safe"]
 
 
 def test_rows_taken_in_right_before_a_crash_are_not_taken_twice(data_dir: Path) -> None:
