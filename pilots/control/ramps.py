@@ -17,7 +17,7 @@ from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.dispatch import passes_again
 from pilots.control.feedback import feedback_point
 from pilots.control.guards import unguarded
-from pilots.control.services import release
+from pilots.control.services import give_back
 from pilots.control.transitions import audit, full
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.ramp import ramp_steps
@@ -58,7 +58,7 @@ def _claim_step(setpoint: Setpoint, lease: HeldLease, value: float, now: datetim
         return False
     around = circumstances(fresh, now, claiming=True)
     if not passes_again(fresh, around, now, state=SetpointState.DISPATCHED):
-        release(fresh, now, actor="checks")
+        give_back(fresh, now, actor="checks")
         return False
     if not going.filter(unguarded(fresh.point.device)).update(stepped_at=now):
         return False
