@@ -61,8 +61,7 @@ def request_setpoint(
     priority: int | None = None,
     reason: str = "",
     service: str = "",
-    on_expiry: str = "release",
-    fallback_value: float | None = None,
+    on_expiry: str | float = "release",
     issued_at: datetime | None = None,
     correlation_id: str = "",
     ramp: float | None = None,
@@ -73,7 +72,8 @@ def request_setpoint(
 ) -> Setpoint:
     """A record of the wish stands, validated or rejected with its reason; the gateway is woken for a validated one.
 
-    `value` in `unit`, load convention; `ramp` in units a second; `sequence` numbers the wishes of this source for the point.
+    `value` in `unit`, load convention; `on_expiry` is release, hold, or the value of a fallback; `ramp` in units a second;
+    `sequence` numbers the wishes of this source for the point.
     Raises SetpointRejected, and nothing is stored: `duplicate_id` when another record has this id, `out_of_range` for what is
     no finite number, `rate_limited` when the source asks too often, `audit_unavailable` without the audit trail,
     `not_selected` for a command that does not come out of `control.switching` (`selected`).
@@ -93,8 +93,8 @@ def request_setpoint(
         gives_back=is_rest(issuer, value, mode, point.spec.capability),
         ramp=ramp,
         sequence=sequence,
-        on_expiry=on_expiry,
-        fallback_value=fallback_value,
+        on_expiry=on_expiry if isinstance(on_expiry, str) else "fallback",
+        fallback_value=None if isinstance(on_expiry, str) else on_expiry,
     )
     setpoint = Setpoint(
         id=setpoint_id or uuid4(),
@@ -112,8 +112,9 @@ def request_setpoint(
         priority=wish.priority,
         ramp=ramp if ramp is None or math.isfinite(ramp) else None,
         sequence=sequence,
-        on_expiry=on_expiry,
-        fallback_value=fallback_value if on_expiry == "fallback" else None,
+        on_expiry=wish.on_expiry,
+        # What is no number is refused below, and no database keeps it.
+        fallback_value=wish.fallback_value if math.isfinite(wish.fallback_value or 0.0) else None,
         correlation_id=correlation_id,
         valid_from=wish.valid_from,
         # A window of no length is refused below; the row still has to satisfy its own constraint.
@@ -247,8 +248,7 @@ def write_ending(setpoint: Setpoint, ending: Ending, now: datetime, *, actor: st
         reason=f"{ending.action.capitalize()} of set-point {setpoint.pk}",
         valid_until=now + RELEASE_VALIDITY,
         # A point without a default is left at the value that its asker named for it.
-        on_expiry="release" if at_rest else "fallback",
-        fallback_value=None if at_rest else ending.value,
+        on_expiry="release" if at_rest else ending.value,
         now=now,
     )
     if made.state == S.REJECTED and ending.action == "fallback":

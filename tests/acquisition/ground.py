@@ -124,6 +124,15 @@ class Ground:
     def start(self, kind: FaultKind, target: str, **options: Any) -> None:
         self._call(lambda: self.simulation.faults.start(kind, target, now=datetime.now(UTC), **options))
 
+    def freeze(self, device: str, point: str) -> None:
+        """The device tells the value that the point has now, whatever happens."""
+
+        def stick() -> None:
+            self.simulation.faults.start(FaultKind.STUCK_VALUE, device, now=datetime.now(UTC), point=point)
+            self.plant.read(device, point)  # a value sticks when it is read
+
+        self._call(stick)
+
     def quiet(self) -> None:
         """All faults are over, and the plant obeys again."""
 

@@ -30,7 +30,6 @@ class Wire:
     connection: str
     point: str = "p_set"
     mode: str = "absolute"
-    measured: str = "active_power"
     wanted: float = -10_000.0
     other: float = -15_000.0
     beyond: float = -90_000.0
@@ -54,7 +53,6 @@ WIRES = {
         connection="zz-ocpp",
         point="p_limit",
         mode="limit",
-        measured="charging_power",
         wanted=0.0,
         other=11_000.0,
     ),
@@ -102,7 +100,7 @@ def failed_link(ground: Ground, wire: Wire) -> Any:
 
 def failed_feedback(ground: Ground, wire: Wire) -> Any:
     """S16: the device says yes, and its measurement stays what it was."""
-    ground.start(FaultKind.STUCK_VALUE, wire.device, point=wire.measured)
+    ground.freeze(wire.device, "active_power")
     return ground.ended(wire.ask(ground, wire.wanted), "failed", "executed")
 
 
@@ -131,7 +129,7 @@ def unknown_then_failed(ground: Ground, wire: Wire) -> Any:
     """Nothing is heard of it, and when it is read it has not followed: refused, or (OCPP) kept and not acted on."""
     obeys = wire.mode == "limit"
     if obeys:
-        ground.start(FaultKind.STUCK_VALUE, wire.device, point=wire.measured)
+        ground.freeze(wire.device, "active_power")
     ground.on_next_write(ground.mute(wire.connection), obeys=obeys)
     return _read_later(ground, wire)
 

@@ -46,7 +46,7 @@ def written() -> list[tuple[float, str]]:
         ({"watchdog_s": 60}, {"on_expiry": "hold"}, [], "hold"),
         ({"self_expiring": True}, {"on_expiry": "hold"}, [], "hold"),
         ({"self_expiring": True}, {}, [], "lets_go"),
-        ({}, {"on_expiry": "fallback", "fallback_value": -4000.0}, [(-4000.0, S.VALIDATED)], "fallback"),
+        ({}, {"on_expiry": -4000.0}, [(-4000.0, S.VALIDATED)], "fallback"),
     ],
     ids=["release", "default", "hold on a watchdog", "hold on a validity", "the device's own validity", "fallback"],
 )
@@ -84,7 +84,7 @@ def test_an_end_that_came_while_nothing_ran_is_acted_late_and_says_so(wish: Wish
 def test_a_set_point_in_force_counts_down(
     wish: Wish, lease: HeldLease, battery: Battery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setpoint = in_force(wish, lease, battery, on_expiry="fallback", fallback_value=-4000.0)
+    setpoint = in_force(wish, lease, battery, on_expiry=-4000.0)
     monkeypatch.setattr("pilots.control.selectors.timezone.now", lambda: after(240))
     form = record(setpoint)
     assert (form["active"], form["ends_in_s"]) == (True, 60.0)
@@ -101,9 +101,9 @@ def test_a_set_point_in_force_counts_down(
         ({}, {"on_expiry": "hold"}, "on_expiry"),
         ({"minimum": -90_000, "maximum": -10_000}, {}, "on_expiry"),
         ({}, {"on_expiry": "fallback"}, "fallback_value"),
-        ({}, {"on_expiry": "fallback", "fallback_value": 1e6}, "fallback_value"),
-        ({}, {"on_expiry": "fallback", "fallback_value": 1234.5}, "fallback_value"),
-        ({}, {"on_expiry": "fallback", "fallback_value": float("nan")}, "fallback_value"),
+        ({}, {"on_expiry": 1e6}, "fallback_value"),
+        ({}, {"on_expiry": 1234.5}, "fallback_value"),
+        ({}, {"on_expiry": float("nan")}, "fallback_value"),
     ],
     ids=["hold for ever", "no default", "no fallback value", "beyond the range", "between steps", "not a number"],
 )
@@ -118,13 +118,13 @@ def test_s19_no_value_holds_for_ever(
 
 def test_a_point_without_a_default_is_given_back_by_its_fallback(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     narrowed(battery.p_set, minimum=-90_000, maximum=-10_000)
-    setpoint = in_force(wish, lease, battery, on_expiry="fallback", fallback_value=-10_000.0)
+    setpoint = in_force(wish, lease, battery, on_expiry=-10_000.0)
     control.cancel_setpoint(setpoint, actor="ana", reason="enough", now=after(3))
     assert written() == [(-10_000.0, S.VALIDATED)]
 
 
 def test_a_fallback_holds_a_day_and_is_then_released(wish: Wish, lease: HeldLease, battery: Battery) -> None:
-    in_force(wish, lease, battery, on_expiry="fallback", fallback_value=-4000.0)
+    in_force(wish, lease, battery, on_expiry=-4000.0)
     measure(battery, -20_000.0, after(299))
     expiry.expire_setpoints(now=after(300))
     fallback = Setpoint.objects.get(issuer=Issuer.FALLBACK)
@@ -138,7 +138,7 @@ def test_a_fallback_holds_a_day_and_is_then_released(wish: Wish, lease: HeldLeas
 
 
 def test_a_fallback_that_is_refused_becomes_a_release(wish: Wish, lease: HeldLease, battery: Battery) -> None:
-    in_force(wish, lease, battery, on_expiry="fallback", fallback_value=-4000.0)
+    in_force(wish, lease, battery, on_expiry=-4000.0)
     battery.p_set.operating_minimum, battery.p_set.operating_maximum = -2000.0, 2000.0
     battery.p_set.save()
     expiry.expire_setpoints(now=after(300))
@@ -148,7 +148,7 @@ def test_a_fallback_that_is_refused_becomes_a_release(wish: Wish, lease: HeldLea
 def test_a_fallback_that_is_refused_right_before_the_write_becomes_a_release(
     wish: Wish, lease: HeldLease, battery: Battery
 ) -> None:
-    in_force(wish, lease, battery, on_expiry="fallback", fallback_value=-4000.0)
+    in_force(wish, lease, battery, on_expiry=-4000.0)
     measure(battery, -20_000.0, after(299))
     expiry.expire_setpoints(now=after(300))
     battery.p_set.operating_minimum, battery.p_set.operating_maximum = -2000.0, 2000.0
@@ -167,7 +167,7 @@ def test_a_ceiling_without_a_watchdog_is_taken_away_at_its_end(wish: Wish, lease
 
 
 def test_a_dispatched_set_point_that_expires_takes_its_fallback(wish: Wish, lease: HeldLease) -> None:
-    setpoint = wish(valid_until=after(10), on_expiry="fallback", fallback_value=-4000.0)
+    setpoint = wish(valid_until=after(10), on_expiry=-4000.0)
     assert dispatch.claim_setpoint(setpoint, lease, now=NOW)
     dispatch.note_dispatched(setpoint, raw="", actor=ACTOR, now=after(1))
     expiry.expire_setpoints(now=after(10))

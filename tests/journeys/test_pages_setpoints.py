@@ -46,9 +46,28 @@ def test_a_setpoint_from_the_page_is_followed_step_by_step_until_executed(
     assert (record["value"], record["issuer"], record["requested_by"]) == (value, "operator", "admin")
     assert record["request_reason"] == "journey from the page"
     assert row.locator("svg.steps circle.on").count() == 4
+    # It counts down and says what comes next; afterwards it says why it ended.
+    assert record["active"] and record["ends_in_s"] > 0
+    row.locator("[data-ends]", has_text="ends in").wait_for()
+    assert ("by itself" if code == "nl" else "0 W is written") in row.inner_text()
     row.locator("button").click()
     page.locator(f'[data-life] li[data-setpoint-id="{number}"]:not(:has(button))').wait_for()
+    page.locator(f'[data-life] li[data-setpoint-id="{number}"]', has_text="Ended by admin.").wait_for()
     assert visitor.faults == []
+
+
+@pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
+def test_a_setpoint_that_the_checks_refuse_says_why_beside_the_form(scada: Installation, visitor: Visitor) -> None:
+    before = len([entry for entry in scada.ledger("writes") if entry["device"] == "es-STO01"])
+    page = visitor.open_faceplate("es", "es-STO01")
+    form = page.locator('form[data-setpoint][data-device="es-STO01"][data-point="p_set"]')
+    form.locator('input[name=direction][value="1"]').check()
+    form.locator("[name=value]").fill("18.03")
+    form.locator("[data-send]").click()
+    form.locator("[data-refused]", has_text="goes in steps of 100 W").wait_for()
+    record = scada.api.get("setpoints", device="es-STO01", state="rejected")["results"][0]
+    assert (record["code"], record["value"]) == ("out_of_range", 18_030.0)
+    assert len([entry for entry in scada.ledger("writes") if entry["device"] == "es-STO01"]) == before
 
 
 @pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
