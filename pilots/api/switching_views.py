@@ -251,7 +251,7 @@ def _or_problem(step: Callable[[], T]) -> T:
     try:
         return step()
     except SetpointRejected as refusal:
-        wait_s = 5 if refusal.code == RejectCode.AUDIT_UNAVAILABLE else None
+        wait_s = 5 if refusal.code == RejectCode.AUDIT_UNAVAILABLE else refusal.wait_s
         raise Refused(
             http_status(refusal.code), str(refusal.code), refusal.reason, field=refusal.field, wait_s=wait_s
         ) from refusal

@@ -78,8 +78,8 @@ def http_status(code: str) -> int:
     """
     if code in FORBIDDEN:
         return 403
-    if code == "audit_unavailable":
-        return 503
+    if code in ("audit_unavailable", "rate_limited"):
+        return 503 if code == "audit_unavailable" else 429
     return 409 if code in list(SwitchingCode) and code != SwitchingCode.REASON_MISSING else 422
 
 
