@@ -273,5 +273,5 @@ def _record(action: str, point: Point, actor: Actor, now: datetime, reason: str,
         pilot=device.pilot.code,
         subject=f"{device.code}/{point.name}",
         reason=reason,
-        details=told | {"source": actor.source},
+        details=told,
     )

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from pilots.audit.origin import add_to_origin
 from pilots.control import selectors, switching
 from pilots.control.selections import pending_approvals, selection_record, with_point
 from pilots.control.switching import Actor
@@ -142,6 +143,7 @@ def _decided(request: HttpRequest, approval_id: UUID, deed: Callable[..., None])
     rows = Approval.objects.select_related("selection__point__device__pilot", "selection__device__pilot")
     pilots = approvable_pilots(cast(User, request.user))
     found = get_object_or_404(rows, pk=approval_id, selection__device__pilot__in=pilots)
+    add_to_origin(role=Role.APPROVER)
     reason = request.POST.get("reason", "")[:300].replace("\0", "")
     return _done(lambda: deed(found, actor=actor_of(request), reason=reason, now=timezone.now()))
 
