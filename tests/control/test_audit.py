@@ -163,9 +163,10 @@ def test_s25_without_the_trail_a_device_is_still_given_back(
     expiry.expire_setpoints(now=after(305))
     taken = trail()[before:]
     assert [event.action for event in taken] == [
-        "request set-point", "set-point validated", "claim set-point", "set-point dispatched", "set-point executed",
+        "end set-point", "request set-point",
+        "set-point validated", "claim set-point", "set-point dispatched", "set-point executed",
     ]  # fmt: skip
-    assert [event.at for event in taken] == [after(300), after(300), after(301), after(302), after(303)]
+    assert [event.at for event in taken] == [after(300), after(300), after(300), after(301), after(302), after(303)]
     assert examine([], now=NOW).fault == ""
 
 
