@@ -8,10 +8,9 @@ from typing import Any
 
 from pilots.control.circumstances import circumstances_for_anyone
 from pilots.domain.guards import endings_offered, range_now, range_of
-from pilots.domain.point import PointKind
+from pilots.domain.point import Capability, PointKind
 from pilots.domain.quality import Quality, aged
 from pilots.domain.switching import class_of
-from pilots.domain.topology import Protocol
 from pilots.models import BlockingTag, CommandsOff, Device, LatestValue, Link, Pilot, Point
 from pilots.northbound.messages import rfc3339
 
@@ -134,7 +133,7 @@ def capability_record(point: Point, now: datetime) -> dict[str, Any] | None:
         "step": capability.step,
         "ramp": spec.ramp,
         "ramp_by": capability.ramp_by or "steps",
-        "watchdog": watchdog_of(point),
+        "watchdog": watchdog_of(capability),
         "holder": None if around.holder_priority is None else {"priority": around.holder_priority, "words": around.holder},
         "min_duration_s": None,
         "min_interval_s": capability.min_interval_s,
@@ -154,12 +153,9 @@ def capability_record(point: Point, now: datetime) -> dict[str, Any] | None:
     }
 
 
-def watchdog_of(point: Point) -> str | None:
-    """What takes the value off by itself when we fall silent: the device's reversion timer, a charge point's `validTo`."""
-    if "reversion_register" in point.address or "reversion_offset" in point.address:
-        return "reversion_timer"
-    connection = point.device.connection
-    return "valid_to" if connection is not None and connection.protocol == Protocol.OCPP16 and point.kind == "setpoint" else None
+def watchdog_of(capability: Capability) -> str | None:
+    """What takes the value off by itself when we fall silent: the device's reversion timer, or the end it was told."""
+    return "reversion_timer" if capability.watchdog_s else "valid_to" if capability.self_expiring else None
 
 
 def latest_record(latest: LatestValue, now: datetime) -> dict[str, Any]:

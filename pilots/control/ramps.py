@@ -13,6 +13,7 @@ from datetime import datetime
 from django.db.models import Exists
 
 from pilots.audit.services import audited
+from pilots.control.age import over
 from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.dispatch import passes_again
 from pilots.control.feedback import feedback_point
@@ -53,8 +54,8 @@ def claim_step(setpoint: Setpoint, lease: HeldLease, *, value: float, now: datet
 
 def _claim_step(setpoint: Setpoint, lease: HeldLease, value: float, now: datetime) -> bool:
     lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
-    holds = {"state__in": [SetpointState.DISPATCHED, SetpointState.EXECUTED], "released_at": None, "valid_until__gt": now}
-    going = Setpoint.objects.filter(Exists(lease_row), pk=setpoint.pk, **holds)
+    holds = {"state__in": [SetpointState.DISPATCHED, SetpointState.EXECUTED], "released_at": None}
+    going = Setpoint.objects.filter(~over(now), Exists(lease_row), pk=setpoint.pk, **holds)
     fresh = next(iter(full(going)), None)
     if fresh is None:
         return False

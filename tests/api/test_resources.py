@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from pilots.control import guards
-from pilots.models import AuditEvent, Device, Link, ServiceToken
+from pilots.models import AuditEvent, Link, ServiceToken
 from tests.api.conftest import BASE, Api, Plant, api, problem
-from tests.builders import make_connection, make_device, make_latest, make_point, make_user
+from tests.builders import make_device, make_latest, make_point, make_user
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -63,9 +63,8 @@ def test_capabilities_tell_the_limits_of_operation_the_rest_and_the_interlock(pl
 
 
 def test_capabilities_tell_what_is_so_at_this_moment(plant: Plant) -> None:
-    rules = {"ramp": 5_000.0, "soc": "soc", "soc_max": 90, "min_interval_s": 2, "max_per_hour": 30}
+    rules = {"watchdog_s": 60, "ramp": 5_000.0, "soc": "soc", "soc_max": 90, "min_interval_s": 2, "max_per_hour": 30}
     plant.p_set.capability = {**(plant.p_set.capability or {}), **rules}
-    plant.p_set.address = {"register": 40, "reversion_register": 44}
     plant.p_set.save()
     make_latest(make_point(plant.battery, "soc", unit="%"), 95.0)
     now = timezone.now()
@@ -77,9 +76,7 @@ def test_capabilities_tell_what_is_so_at_this_moment(plant: Plant) -> None:
 
 
 def test_a_charge_points_limit_ends_by_its_own_validity(plant: Plant) -> None:
-    line = make_connection(plant.nl, "nl-ocpp", protocol="ocpp16")
-    Device.objects.filter(pk=plant.charger.pk).update(connection=line)
-    limit = {"minimum": 0, "maximum": 11_000, "modes": ["limit"]}
+    limit = {"minimum": 0, "maximum": 11_000, "modes": ["limit"], "self_expiring": True}
     make_point(plant.charger, "p_limit", kind="setpoint", capability=limit)
     taken = api().get("/devices/nl-EVSE01/capabilities").json()["setpoints"][0]
     assert (taken["watchdog"], taken["holder"], taken["ramp"]) == ("valid_to", None, None)

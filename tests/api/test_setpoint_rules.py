@@ -19,7 +19,11 @@ def test_s2_an_increment_is_refused_and_nothing_is_stored(plant: Plant) -> None:
     assert (body["field"], Setpoint.objects.count()) == ("mode", 0)
 
 
-def test_s4_a_source_that_asks_too_often_waits_and_nothing_is_stored(plant: Plant, settings: Any) -> None:
+def test_s4_a_source_that_asks_too_often_waits_and_nothing_is_stored(
+    plant: Plant, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime.now(UTC)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: moment)
     settings.SETPOINT_RATE, settings.SETPOINT_BURST = 1, 2
     client, other = api("control", name="platform"), api("control")
     assert [client.post("/setpoints", wish(), key=str(n)).status_code for n in range(2)] == [202, 202]

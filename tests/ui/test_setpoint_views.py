@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -54,7 +55,11 @@ def test_s24_the_trail_says_in_which_role_and_session_and_from_where(operator: C
     }
 
 
-def test_s4_an_operator_who_clicks_too_often_is_told_to_wait(operator: Client, plant: Plant, settings: Any) -> None:
+def test_s4_an_operator_who_clicks_too_often_is_told_to_wait(
+    operator: Client, plant: Plant, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime.now(UTC)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: moment)
     settings.SETPOINT_RATE, settings.SETPOINT_BURST = 1, 1
     assert post(operator, wish()).status_code == 202
     answer = post(operator, wish())
