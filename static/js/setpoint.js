@@ -159,7 +159,7 @@ function sentence(record) {
   return said.state[record.state] ?? record.state;
 }
 
-// "ends in 4 min 12 s, then 0 W is written": by the server's clock, as the frames brought it.
+// "ends in 4 min 12 s, then 0.0 kW is written": by the server's clock, as the frames brought it.
 function countdown(record, feed) {
   if (!record?.active) return "";
   const left = duration(Date.parse(record.valid_until) - feed.now()), { value } = record.then;

@@ -100,7 +100,7 @@ def failed_link(ground: Ground, wire: Wire) -> Any:
 
 def failed_feedback(ground: Ground, wire: Wire) -> Any:
     """S16: the device says yes, and its measurement stays what it was."""
-    ground.freeze(wire.device, "active_power")
+    stuck(ground, wire)
     return ground.ended(wire.ask(ground, wire.wanted), "failed", "executed")
 
 
@@ -129,7 +129,7 @@ def unknown_then_failed(ground: Ground, wire: Wire) -> Any:
     """Nothing is heard of it, and when it is read it has not followed: refused, or (OCPP) kept and not acted on."""
     obeys = wire.mode == "limit"
     if obeys:
-        ground.freeze(wire.device, "active_power")
+        stuck(ground, wire)
     ground.on_next_write(ground.mute(wire.connection), obeys=obeys)
     return _read_later(ground, wire)
 
@@ -153,6 +153,7 @@ TABLE: list[tuple[Case, list[str], str, int]] = [
     (cancelled, ["validated", "cancelled"], "", 0),
     (superseded, ["validated", "cancelled"], "superseded", 0),
     (unknown_then_failed, ["validated", "unknown", "failed"], "", IF_LIMIT),
+    (executed, ["validated", "dispatched", "executed"], "", 1),
     (failed_feedback, ["validated", "dispatched", "failed"], "", 1),
     (executed, ["validated", "dispatched", "executed"], "", 1),
     (unknown_then_executed, ["validated", "unknown", "executed"], "", 1),
@@ -199,6 +200,13 @@ def heard(wire: Wire, since: datetime) -> bool:
         return False
     charging = wire.mode != "limit" or (row.value or 0.0) > 1000.0 or Setpoint.objects.exists()
     return charging and (row.received_time > since or wire.connection == "zz-104")
+
+
+def stuck(ground: Ground, wire: Wire) -> None:
+    """The device tells the power that it has now; a charge point that of a charging car."""
+    if wire.mode == "limit":
+        until(lambda: float(ground.plant.read(wire.device, "active_power") or 0.0) > 1000.0)
+    ground.freeze(wire.device, "active_power")
 
 
 def cut(ground: Ground, wire: Wire) -> None:

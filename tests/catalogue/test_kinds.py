@@ -9,7 +9,8 @@ from pilots.domain.guards import endings_offered
 from pilots.domain.point import PointKind, PointSpec
 
 KINDS = (
-    "p_set", "q_set", "pf_set", "u_set", "f_droop_set", "p_limit", "soc_min_set", "soc_max_set", "temp_room_set", "load_shed_level",
+    "p_set", "q_set", "pf_set", "u_set", "f_droop_set", "p_limit",
+    "soc_min_set", "soc_max_set", "temp_room_set", "load_shed_level",
 )  # fmt: skip
 
 

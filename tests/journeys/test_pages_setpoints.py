@@ -49,7 +49,7 @@ def test_a_setpoint_from_the_page_is_followed_step_by_step_until_executed(
     # It counts down and says what comes next; afterwards it says why it ended.
     assert record["active"] and record["ends_in_s"] > 0
     row.locator("[data-ends]", has_text="ends in").wait_for()
-    assert ("by itself" if code == "nl" else "0 W is written") in row.inner_text()
+    assert ("by itself" if code == "nl" else "0.0 kW is written") in row.inner_text()
     row.locator("button").click()
     page.locator(f'[data-life] li[data-setpoint-id="{number}"]:not(:has(button))').wait_for()
     page.locator(f'[data-life] li[data-setpoint-id="{number}"]', has_text="Ended by admin.").wait_for()
