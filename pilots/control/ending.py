@@ -36,6 +36,14 @@ def ending_of(setpoint: Setpoint) -> Ending:
     return Ending("hold") if rest is None else Ending("release", rest)
 
 
+def rest_value(setpoint: Setpoint) -> float | None:
+    """What takes the device off the value at once: no ceiling, 0, or its default; None when nothing is written for it."""
+    capability = setpoint.point.spec.capability
+    rest = None if capability is None else capability.rest(setpoint.mode)
+    value = setpoint.fallback_value if rest is None else rest
+    return None if setpoint.kind != "setpoint" or value == setpoint.value else value
+
+
 def gives_back(setpoint: Setpoint) -> bool:
     """Whether it only takes a device off an older value: nobody's wish, and the value is that of a point at rest."""
     return is_rest(setpoint.issuer, setpoint.value, setpoint.mode, setpoint.point.spec.capability)

@@ -20,7 +20,7 @@ from django.db.models import Q
 from pilots.audit.services import audited, is_inside
 from pilots.control.age import stamp
 from pilots.control.circumstances import circumstances, limits_now
-from pilots.control.ending import Ending, ending_of, ending_words, gives_back, is_rest
+from pilots.control.ending import Ending, ending_of, ending_words, gives_back, is_rest, rest_value
 from pilots.control.feedback import measured_before
 from pilots.control.rates import take_token
 from pilots.control.transitions import add_event, audit, full, move, publish
@@ -224,11 +224,8 @@ def expire_active(setpoint: Setpoint, now: datetime, *, actor: str = CLOCK) -> b
 
 def give_back(setpoint: Setpoint, now: datetime, *, actor: str) -> None:
     """The device is taken off the value at once, whatever was to be done at its end: no ceiling, 0, or its default."""
-    capability = setpoint.point.spec.capability
-    rest = None if capability is None else capability.rest(setpoint.mode)
-    if rest is None:
-        rest = setpoint.fallback_value
-    if setpoint.kind == "setpoint" and rest is not None:
+    rest = rest_value(setpoint)
+    if rest is not None:
         write_ending(setpoint, Ending("release", rest), now, actor=actor)
 
 

@@ -65,6 +65,9 @@ class Setpoint(models.Model):
         indexes = [
             models.Index(fields=["point", "-received_at"], name="setpoint_by_point"),
             models.Index(fields=["valid_until"], condition=models.Q(state="executed", released_at=None), name="setpoint_active"),
+            models.Index(fields=["-received_at", "-id"], name="setpoint_by_time"),
+            # The few that are on their way or hold their point, among all that ever were.
+            models.Index(fields=["state", "-received_at"], condition=models.Q(released_at=None), name="setpoint_open"),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(valid_until__gt=models.F("valid_from")), name="valid_for_some_time"),
