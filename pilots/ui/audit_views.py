@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
@@ -17,13 +16,10 @@ from pilots.audit.services import record_event
 from pilots.models import AuditEvent, User
 from pilots.ui.access import signed_in
 from pilots.ui.audit_export import KINDS, export_lines
+from pilots.ui.filters import BadFilter, texts, window
 from pilots.ui.trend_views import off_the_loop
 
 ROWS_A_PAGE = 100
-
-
-class BadFilter(Exception):
-    """A filter that cannot be meant, in a sentence."""
 
 
 @signed_in
@@ -87,24 +83,8 @@ def _reader(request: HttpRequest) -> User:
 
 def _wanted(query: QueryDict) -> Wanted:
     """Raises BadFilter."""
-    texts: dict[str, Any] = {name: query.get(name, "").strip()[:200] for name in ("text", "pilot", "actor", "action")}
-    if any("\0" in text for text in texts.values()):
-        raise BadFilter(_("Write words without control characters."))
-    start, end = (_moment(query.get(name, "")) for name in ("from", "to"))
-    if start is not None and end is not None and end <= start:
-        raise BadFilter(_("The end must be after the beginning."))
-    return Wanted(**texts, start=start, end=end)
-
-
-def _moment(text: str) -> datetime | None:
-    """Wall clock of the reader's zone, or ISO 8601 with an offset; None for nothing."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else timezone.make_aware(moment)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise BadFilter(_("Give both times as date and time.")) from error
+    start, end = window(query)
+    return Wanted(**texts(query, ("text", "pilot", "actor", "action")), start=start, end=end)
 
 
 def _number(text: str) -> int | None:

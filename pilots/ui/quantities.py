@@ -81,6 +81,35 @@ def shown_number(value: float, unit: str) -> str:
     return f"{digits} {words}".strip()
 
 
+#: Decimals on screen, one where nothing is said (static/js/quantities.js holds the same table).
+DECIMALS = {"Hz": 2, "W/m2": 0, "s": 0, "1": 0, "": 2}
+
+
+def shown_quantity(value: float | None, unit: str) -> str:
+    """A value as the screens write it: fixed decimals, so that columns do not tremble; a dash for a missing one.
+
+    >>> shown_quantity(-20000.0, "W"), shown_quantity(None, "W"), shown_quantity(-0.01, "W")
+    ('−20.0 kW', '– kW', '0.0 kW')
+    """
+    words, factor = shown_unit(unit)
+    if value is None:
+        return f"– {words}".strip()
+    digits = f"{value / factor:.{DECIMALS.get(unit, 1)}f}"
+    return f"{(digits.removeprefix('-') if float(digits) == 0 else digits).replace('-', '−')} {words}".strip()
+
+
+def shown_duration(seconds: float) -> str:
+    """A time span in words, as static/js/quantities.js says it."""
+    s = max(seconds, 0.0)
+    if s < 60:
+        return _("%(n)s s") % {"n": f"{s:.1f}" if s < 10 else f"{s:.0f}"}
+    minutes, rest = divmod(round(s), 60)
+    if minutes < 60:
+        return _("%(m)d min %(s)d s") % {"m": minutes, "s": rest}
+    hours, minutes = divmod(minutes, 60)
+    return _("%(h)d h %(m)d min") % {"h": hours, "m": minutes} if hours < 48 else _("%(d)d d") % {"d": hours // 24}
+
+
 def expiries() -> list[tuple[int, str]]:
     """Minutes a set-point from the page may be valid, in words."""
     return [(5, _("5 minutes")), (15, _("15 minutes")), (60, _("1 hour")), (240, _("4 hours")), (1440, _("24 hours"))]

@@ -192,6 +192,17 @@ def guard_words() -> dict[str, object]:
     }
 
 
+def then_words() -> dict[str, str]:
+    """What happens when a set-point's time is over, by `on_expiry`; a ceiling and a switch have words of their own."""
+    return {
+        "release": _("then the device is given back with 0 and the point is free"),
+        "ceiling": _("then the limit falls away and the point is free"),
+        "hold": _("then the value stays and the point is free"),
+        "fallback": _("then the fallback value is written"),
+        "command": _("then the point is free; the switch stays as it is"),
+    }
+
+
 def setpoint_words() -> dict[str, object]:
     return {
         "state": {
@@ -206,6 +217,11 @@ def setpoint_words() -> dict[str, object]:
             "unknown": _("We do not know whether the device took it. Reading it back; do not send again."),
         },
         "steps": [_("received"), _("validated"), _("dispatched"), _("executed")],
+        "then": then_words(),
+        "left": _("ends in %s"),
+        "due": _("ends now"),
+        "since": _("%s since the last step"),
+        "unmeasured": _("Nothing was measured in this time."),
         "in": _("executed in %s"),
         "over": _("executed in %s, ended"),
         "replaced": _("executed in %s, then replaced"),

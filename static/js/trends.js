@@ -1,5 +1,6 @@
 // History: figure JSON from the server, drawn by Plotly in the tokens of the page.
 import { words } from "./quantities.js";
+import { OPTIONS, themed } from "./plotted.js";
 
 const MOST = 12, FOLLOW_MS = 10000;
 const form = document.querySelector("[data-window]"), chart = document.querySelector("[data-chart]"), note = document.querySelector("[data-note]");
@@ -7,7 +8,6 @@ const picker = document.querySelector("[data-picker]"), search = document.queryS
 const boxes = [...picker.querySelectorAll("input")];
 let hours = "1", asked = 0, drawn = false;
 
-const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);
 
 function query() {
@@ -16,19 +16,6 @@ function query() {
   if (hours) parameters.set("hours", hours);
   else { parameters.set("from", data.get("from")); parameters.set("to", data.get("to")); }
   return parameters;
-}
-
-function themed({ data, layout }) {
-  const axis = { gridcolor: token("rule"), linecolor: token("edge"), tickcolor: token("edge"), tickfont: { color: token("ink-2"), size: 12 } };
-  for (const trace of data) trace.line.color = token(trace.meta.tone);
-  for (const label of layout.annotations) { label.font = { color: token(label.meta.tone), size: 12 }; delete label.meta; }
-  for (const name of Object.keys(layout)) if (/^[xy]axis/.test(name)) Object.assign(layout[name], axis);
-  const face = { family: getComputedStyle(document.body).fontFamily, color: token("ink-2"), size: 12 };
-  Object.assign(layout, { font: face, paper_bgcolor: token("ground"), plot_bgcolor: token("ground") });
-  layout.hoverlabel = { bgcolor: token("field"), bordercolor: token("edge"), font: { color: token("ink"), family: face.family } };
-  layout.margin.r = innerWidth < 640 ? 16 : layout.margin.r;
-  if (innerWidth < 640) { layout.annotations = []; layout.showlegend = true; layout.legend = { orientation: "h" }; }
-  return { data, layout };
 }
 
 async function show() {
@@ -47,7 +34,7 @@ async function show() {
   if (mine !== asked) return;
   if (!answer.ok) { note.textContent = body.reason ?? words.trends.failed; return; }
   const { data, layout } = themed(body);
-  await Plotly.react(chart, data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+  await Plotly.react(chart, data, layout, OPTIONS);
   drawn = true;
   note.textContent = body.count ? "" : words.trends.empty;
 }
