@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -10,13 +10,13 @@ from operator import or_
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from pilots.control.selectors import OPEN_STATES, with_record_data
 from pilots.domain.setpoint import SetpointState
-from pilots.models import Setpoint
+from pilots.models import Pilot, Point, Setpoint
 
-#: On their way, or holding their point: what the partial index of the table holds.
+#: On their way, or holding their point: the few among all that ever were.
 ACTIVE = Q(state__in=[*OPEN_STATES, SetpointState.EXECUTED], released_at=None)
 _PAGE = 1000
 _SAID = ("point__device__code", "point__name", "requested_by", "reason", "explanation", "service", "correlation_id")
@@ -48,7 +48,6 @@ class Key(NamedTuple):
 def search(rows: QuerySet[Setpoint], wanted: Wanted) -> QuerySet[Setpoint]:
     """The set-points that are wanted, newest first. `text` is looked for in all that a row says."""
     exact = {
-        "point__device__pilot__code": wanted.pilot,
         "point__name": wanted.point,
         "state": wanted.state,
         "issuer": wanted.issuer,
@@ -58,11 +57,26 @@ def search(rows: QuerySet[Setpoint], wanted: Wanted) -> QuerySet[Setpoint]:
         "received_at__lt": wanted.end,
     }
     rows = rows.filter(**{field: value for field, value in exact.items() if value})
+    if wanted.pilot:
+        rows = rows.filter(_at(Q(device__pilot__code=wanted.pilot)))
     if wanted.active:
         rows = rows.filter(ACTIVE)
     if wanted.text:
         rows = rows.filter(reduce(or_, (Q(**{f"{field}__icontains": wanted.text}) for field in _SAID)))
     return rows.order_by("-received_at", "-id")
+
+
+def seen_at(pilots: Iterable[Pilot]) -> QuerySet[Setpoint]:
+    """The set-points of these pilots; without a condition where these are all pilots."""
+    keys = [pilot.pk for pilot in pilots]
+    if not Pilot.objects.exclude(pk__in=keys).exists():
+        return Setpoint.objects.all()
+    return Setpoint.objects.filter(_at(Q(device__pilot__in=keys)))
+
+
+def _at(where: Q) -> Exists:
+    """Asked row by row in the order of time: as a join both databases would rather sort all of a pilot's rows."""
+    return Exists(Point.objects.filter(where, pk=OuterRef("point")))
 
 
 def page_of(rows: QuerySet[Setpoint], after: Key | None, size: int) -> list[Setpoint]:

@@ -15,9 +15,12 @@ from pilots.control import selectors
 from pilots.control.guards import holds_at, tags_on
 from pilots.domain.guards import range_of
 from pilots.domain.point import PointKind, PointSpec
+from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer
 from pilots.domain.topology import DeviceKind
-from pilots.models import BlockingTag, Device, OperatorHold, Pilot, Point, Role, Setpoint, User
+from pilots.models import BlockingTag, Device, OperatorHold, Pilot, Point, Setpoint, User
+from pilots.ui.holding import holding_context
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
+from pilots.ui.setpoint_chart import mini_trend
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.switching import switches_of
 from pilots.ui.words import KIND_NAMES, direction_role
@@ -58,7 +61,10 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
     shown = [point for point in points if not PointKind(point.kind).writable]
     ordered = sorted(shown, key=lambda point: (_rank(point.name), point.name))
     lead = [point for point in ordered if point.name in LEADING][:LEADING_ROWS] or ordered[:LEADING_ROWS]
-    controls = [_control(point, point.spec) for point in points if point.kind == PointKind.SETPOINT and point.capability]
+    has_soc = any(point.name == "soc" for point in points)
+    controls = [
+        _control(point, point.spec, has_soc=has_soc) for point in points if point.kind == PointKind.SETPOINT and point.capability
+    ]
     kind = DeviceKind(device.kind)
     held = _held(points, now)
     return {
@@ -74,11 +80,11 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "more_controls": [control for control in controls if control["point"] not in LEADING_SETPOINTS],
         "switches": switches_of(points),
         "records": _records(device, held) if any(PointKind(point.kind).writable for point in points) else [],
-        "may_operate": user.has_role(Role.OPERATOR, pilot),
-        "holder": None if held is None else _holder(held),
-        "holding_points": " ".join(LEADING_SETPOINTS),
+        "nobody": bool(controls),
         "expiries": expiries(),
         "guards": _guards(device, pilot, now),
+        "trend": _trend(points, now),
+        **holding_context(points, pilot, user, now),
         "holdable": sorted(_named(controls), key=lambda named: named[0] not in LEADING_SETPOINTS),
     }
 
@@ -117,7 +123,7 @@ def _no_values(device: Device) -> str:
     return _("This device has no points of its own. Its links say whether it answers.")
 
 
-def _control(point: Point, spec: PointSpec) -> dict[str, Any]:
+def _control(point: Point, spec: PointSpec, *, has_soc: bool) -> dict[str, Any]:
     shown, factor = shown_unit(point.unit)
     capability = spec.capability
     if capability is None:
@@ -135,10 +141,42 @@ def _control(point: Point, spec: PointSpec) -> dict[str, Any]:
         "mode": capability.modes[0],
         "minimum": low,
         "maximum": high,
+        "minimum_from": _bound(point, capability.minimum_from),
+        "maximum_from": _bound(point, capability.maximum_from),
+        "priority": DEFAULT_PRIORITY[Issuer.OPERATOR],
+        # What a target does to a battery until it ends; a ceiling promises nothing.
+        "soc": f"{point.device.code}/soc" if has_soc and point.unit == "W" and "absolute" in capability.modes else "",
+        "capacity_wh": point.device.nameplate.get("capacity_wh", ""),
         "feedback": f"{point.device.code}/{point.feedback}" if point.feedback else "",
         # Direction is a choice, never a sign to type.
         "directed": "1" if point.unit == "W" and low < 0 < high else "",
     }
+
+
+def _bound(point: Point, name: str) -> str:
+    """The reference of a point that bounds another now, its sign in front."""
+    return f"{'-' if name.startswith('-') else ''}{point.device.code}/{name.removeprefix('-')}" if name else ""
+
+
+def _trend(points: list[Point], now: datetime) -> dict[str, Any] | None:
+    """The last hour of what the first set-point is measured by, and what was wished meanwhile; None without a set-point."""
+    leading = sorted((point for point in points if point.kind == PointKind.SETPOINT and point.capability), key=_leads)
+    by_name = {point.name: point for point in points}
+    shown = next(((point, by_name[point.feedback]) for point in leading if point.feedback in by_name), None)
+    if shown is None:
+        return None
+    wished, measured = shown
+    return {
+        "reference": f"{measured.device.code}/{measured.name}",
+        "point": wished.name,
+        "unit": measured.unit,
+        "label": point_name(measured.name),
+        "drawn": mini_trend(wished, measured, now),
+    }
+
+
+def _leads(point: Point) -> tuple[bool, str]:
+    return point.name not in LEADING_SETPOINTS, point.name
 
 
 def _held(points: list[Point], now: datetime) -> Setpoint | None:
@@ -167,16 +205,8 @@ def _guard(guard: BlockingTag | OperatorHold) -> dict[str, Any]:
     return {"owner": guard.owner, "reason": guard.reason, "since": since}
 
 
-def _holder(held: Setpoint) -> dict[str, Any]:
-    return {
-        "priority": held.priority,
-        "until": timezone.localtime(held.valid_until).strftime("%H:%M"),
-        "who": held.requested_by,
-    }
-
-
 def _records(device: Device, held: Setpoint | None) -> list[dict[str, Any]]:
     """The newest records and the holder's, which may be older: the page follows all of them by live frames."""
-    found = selectors.recent(device, 6)
+    found = selectors.recent(device)
     missing = [held] if held is not None and held not in found else []
     return [selectors.record(setpoint) for setpoint in found + missing]

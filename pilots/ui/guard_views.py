@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from pilots.control import guards
 from pilots.control.guards import GuardRefused
+from pilots.control.handover import NothingHeld, back_to_automatic
 from pilots.models import BlockingTag, CommandsOff, Device, OperatorHold, Point, Role, User
 from pilots.ui.access import requires, signed_in
 from pilots.ui.views import pilot_of
@@ -49,6 +50,21 @@ def hold_point(request: HttpRequest, **_route: str) -> HttpResponse:
 def hand_back(request: HttpRequest, number: int, **_route: str) -> HttpResponse:
     hold = get_object_or_404(OperatorHold, pk=number, point__device__pilot=pilot_of(request))
     return _done(lambda: guards.hand_back(hold, by=_name(request), reason=_reason(request), now=timezone.now()))
+
+
+@requires(Role.OPERATOR)
+@require_POST
+def automatic(request: HttpRequest, **_route: str) -> HttpResponse:
+    """What operators hold of the point is given up: 204, or 409 when there was nothing."""
+    chosen = {"device__code": request.POST.get("device", ""), "name": request.POST.get("point", "")}
+    points = Point.objects.select_related("device__pilot", "device__connection")
+    point = get_object_or_404(points, device__pilot=pilot_of(request), **chosen)
+    try:
+        back_to_automatic(point, actor=_name(request), reason=_reason(request)[:200], now=timezone.now())
+    except NothingHeld as refusal:
+        reason = _("No operator holds this point any more.")
+        return JsonResponse({"code": refusal.code, "reason": reason, "field": ""}, status=409)
+    return HttpResponse(status=204)
 
 
 @requires(Role.OPERATOR)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
 
-from pilots.control.handover import Handover, NothingHeld, back_to_automatic, handovers
+from pilots.control.handover import Handover, handovers
 from pilots.control.selectors import in_force, with_record_data
-from pilots.domain.errors import AuditUnavailable
 from pilots.domain.point import PointKind
-from pilots.models import Device, Pilot, Point, Role, Setpoint, User
-from pilots.ui.access import requires
+from pilots.models import Pilot, Point, Role, Setpoint, User
 from pilots.ui.quantities import point_name
 from pilots.ui.setpoint_story import issuer_name, story, value_words
-from pilots.ui.views import pilot_of
 
 
 def holding_context(points: Iterable[Point], pilot: Pilot, user: User, now: datetime) -> dict[str, Any]:
@@ -68,33 +62,3 @@ def _following(handover: Handover) -> str:
     if then.valid_from > timezone.now():
         return _("Next is %(value)s of %(who)s from %(time)s.") % told
     return _("Then %(who)s holds it with %(value)s.") % told
-
-
-@requires(Role.VIEWER)
-@require_safe
-def holding(request: HttpRequest, device: str, **_route: str) -> HttpResponse:
-    """The same part of a faceplate once more, for a page that has heard of a change."""
-    pilot = pilot_of(request)
-    points = list(Point.objects.filter(device__pilot=pilot, device__code=device).select_related("device"))
-    if not points and not Device.objects.filter(pilot=pilot, code=device).exists():
-        raise Http404
-    return render(request, "pilots/holding.html", holding_context(points, pilot, cast(User, request.user), timezone.now()))
-
-
-@requires(Role.OPERATOR)
-@require_POST
-def automatic(request: HttpRequest, **_route: str) -> HttpResponse:
-    """204 once no operator holds the point, 409 with a sentence when none did, 503 while nothing can be recorded."""
-    chosen = {"device__code": request.POST.get("device", ""), "name": request.POST.get("point", "")}
-    points = Point.objects.select_related("device__pilot", "device__connection")
-    point = get_object_or_404(points, device__pilot=pilot_of(request), **chosen)
-    actor, reason = cast(User, request.user).get_username(), request.POST.get("reason", "")[:200].replace("\0", "")
-    try:
-        back_to_automatic(point, actor=actor, reason=reason, now=timezone.now())
-    except NothingHeld as refusal:
-        return JsonResponse(
-            {"code": refusal.code, "reason": _("No operator holds this point any more."), "field": ""}, status=409
-        )
-    except AuditUnavailable as error:
-        return JsonResponse({"code": error.code, "reason": str(error), "field": ""}, status=503)
-    return HttpResponse(status=204)

@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext as _
 
 from pilots.control.feedback import feedback_point
-from pilots.domain.guards import range_of
-from pilots.models import Setpoint
-from pilots.ui.charts import LABEL_SHIFT, figure
+from pilots.domain.guards import MAX_VALIDITY, range_of
+from pilots.history.selectors import series
+from pilots.live.frames import milliseconds
+from pilots.models import Point, Setpoint
+from pilots.ui.charts import LABEL_SHIFT, figure, still_holding
 from pilots.ui.quantities import shown_number, shown_quantity, shown_unit
 from pilots.ui.setpoint_story import STOPPED, is_active
 
@@ -24,6 +26,8 @@ LEAD = timedelta(minutes=1)
 AHEAD = timedelta(minutes=5)
 #: Room for the labels at the curves' ends, in px, and how far apart they stand as a share of the height.
 MARGIN, APART = 150, 0.06
+#: A faceplate's small trend: its time, and the most it draws.
+MINI, MINI_POINTS, MINI_WISHES = timedelta(minutes=60), 240, 50
 WISH, LIMIT, WINDOW, NOW = "c4", "p3", "panel", "ink-2"
 
 
@@ -46,6 +50,22 @@ def setpoint_figure(setpoint: Setpoint, now: datetime) -> dict[str, Any]:
     layout["margin"]["r"] = MARGIN
     layout["hovermode"] = "closest"
     return drawn
+
+
+def mini_trend(wished: Point, measured: Point, now: datetime) -> dict[str, Any]:
+    """`values` as [ms, value] and `wishes` as [id, from_ms, to_ms or None while it goes on, value], of the last hour."""
+    begin = now - MINI
+    found = series(measured, begin, now, max_points=MINI_POINTS)
+    values = [[milliseconds(time), value] for time, value in zip(found.times, found.values, strict=True)]
+    values += [[milliseconds(time), value] for time, value in still_holding(measured, found, now)]
+    sent = Setpoint.objects.filter(point=wished, claimed_at__isnull=False, received_at__gt=begin - MAX_VALIDITY)
+    ended = [setpoint for setpoint in sent[:MINI_WISHES] if is_active(setpoint) or _held_until(setpoint, now) > begin]
+    return {"values": values, "wishes": [_wish(setpoint, now) for setpoint in reversed(ended)]}
+
+
+def _wish(setpoint: Setpoint, now: datetime) -> list[Any]:
+    over = None if is_active(setpoint) else milliseconds(_held_until(setpoint, now))
+    return [str(setpoint.pk), milliseconds(setpoint.claimed_at or setpoint.received_at), over, setpoint.value]
 
 
 class _Wall:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from pilots.audit.services import record_event
-from pilots.control.search import ACTIVE, Key, Wanted, in_order, key_of, page_of, search
+from pilots.control.search import ACTIVE, Key, Wanted, in_order, key_of, page_of, search, seen_at
 from pilots.domain.moments import microseconds, moment_of
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import Issuer, SetpointState
@@ -43,14 +43,15 @@ COLUMNS = [
 def setpoints_page(request: HttpRequest) -> HttpResponse:
     """Newest first; `before` is the key that the page before ended with."""
     pilots = list(cast(User, request.user).visible_pilots())
-    context = _found(request, pilots) | {
+    seen = seen_at(pilots)
+    context = _found(request, seen) | {
         "page": "setpoints",
         "pilots": pilots,
         "words": page_words(),
         "states": [(state, cast(dict[str, str], setpoint_words()["state"])[state]) for state in _listed_states()],
         "issuers": [(issuer, issuer_name(issuer)) for issuer in Issuer],
         "points": [(name, point_name(name)) for name in _commandable(pilots)],
-        "active": _of(pilots).filter(ACTIVE).count(),
+        "active": seen.filter(ACTIVE).count(),
     }
     return render(request, "pilots/setpoints.html", context, status=400 if context["refusal"] else 200)
 
@@ -59,8 +60,8 @@ def setpoints_page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def setpoint_rows(request: HttpRequest) -> HttpResponse:
     """The rows of the same page once more, for a page that has heard of a change."""
-    pilots = list(cast(User, request.user).visible_pilots())
-    context = _found(request, pilots) | {"active": _of(pilots).filter(ACTIVE).count()}
+    seen = seen_at(cast(User, request.user).visible_pilots())
+    context = _found(request, seen) | {"active": seen.filter(ACTIVE).count()}
     return render(request, "pilots/setpoint_rows.html", context, status=400 if context["refusal"] else 200)
 
 
@@ -70,7 +71,7 @@ def setpoints_export(request: HttpRequest) -> HttpResponse | StreamingHttpRespon
     """What the filters find, all of it, as CSV: stored SI units, times in UTC. Exporting stands in the audit trail."""
     user, now = cast(User, request.user), timezone.now()
     try:
-        rows = search(_of(list(user.visible_pilots())), wanted_of(request.GET)).filter(received_at__lte=now)
+        rows = search(seen_at(user.visible_pilots()), wanted_of(request.GET)).filter(received_at__lte=now)
     except BadFilter as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     asked = {name: value for name, value in request.GET.items() if value and name != "before"}
@@ -102,12 +103,12 @@ def wanted_of(query: QueryDict) -> Wanted:
     return Wanted(**chosen, active=active, start=start, end=end)
 
 
-def _found(request: HttpRequest, pilots: list[Pilot]) -> dict[str, Any]:
+def _found(request: HttpRequest, seen: QuerySet[Setpoint]) -> dict[str, Any]:
     rows: list[Setpoint] = []
     after, refusal = None, ""
     try:
         after = _key(request.GET.get("before", ""))
-        rows = page_of(search(_of(pilots), wanted_of(request.GET)), after, ROWS_A_PAGE + 1)
+        rows = page_of(search(seen, wanted_of(request.GET)), after, ROWS_A_PAGE + 1)
     except BadFilter as error:
         refusal = str(error)
     form = request.GET.copy()
@@ -122,10 +123,6 @@ def _found(request: HttpRequest, pilots: list[Pilot]) -> dict[str, Any]:
         "query": form.urlencode(),
         "is_newest": after is None,
     }
-
-
-def _of(pilots: list[Pilot]) -> QuerySet[Setpoint]:
-    return Setpoint.objects.filter(point__device__pilot__in=[pilot.pk for pilot in pilots])
 
 
 def _commandable(pilots: list[Pilot]) -> list[str]:

@@ -2,8 +2,11 @@
 import { duration, fill, flowOf, words } from "./quantities.js";
 import { Feed } from "./live.js";
 import { coverLost, showAge, showRest, showSum, showValue, showWord, text } from "./show.js";
+import { showCountdowns } from "./countdown.js";
+import { inForce } from "./effect.js";
+import { openMini, showMini } from "./mini_trend.js";
 import { openSwitching, showSwitching } from "./switching.js";
-import { heldWords, inForce, openForms, showForms, showHolder, showLife } from "./setpoint.js";
+import { firstField, heldWords, openForms, showForms, showLife } from "./setpoint.js";
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
 const feed = new Feed(work.dataset.pilot);
@@ -135,11 +138,21 @@ function showGuards() {
   for (const [form, hidden] of [["[data-off-form]", here], ["[data-on-form]", !here]]) { const found = document.querySelector(form); if (found) found.hidden = hidden; }
 }
 
-let guardsShown = "";
-function followGuards() {
-  showGuards();
-  const mine = [...feed.guards.tags, ...feed.guards.holds].filter(({ device }) => device === shown).map(({ id, point }) => `${id} ${point ?? ""}`).join();
-  if (shown && mine !== guardsShown) open(shown);
+// Tags, holds and holders come from the server anew when they change; what somebody is typing stays.
+async function renew() {
+  const id = shown, answer = await fetch(address(id), { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok || answer.redirected || shown !== id) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (shown !== id) return;
+  for (const part of inside.querySelectorAll("[data-part]")) {
+    const next = fresh.querySelector(`[data-part=${part.dataset.part}]`);
+    if (!next || next.innerHTML === part.told) continue;
+    const mine = part.contains(document.activeElement);
+    next.told = next.innerHTML;
+    part.replaceWith(next);
+    if (mine) (next.querySelector("summary, button, a") ?? inside.querySelector("[data-close]")).focus({ preventScroll: true });
+  }
+  show();
 }
 
 function show() {
@@ -152,7 +165,9 @@ function show() {
   showLinks();
   showState();
   showGuards();
-  showHolder(inside, feed);
+  showCountdowns(inside, feed);
+  for (const button of inside.querySelectorAll("[data-needs-live]")) button.disabled = !feed.live;
+  showMini(inside, feed);
   showLife(inside, feed);
   showForms(inside, feed);
   showSwitching(inside, feed);
@@ -160,10 +175,11 @@ function show() {
 }
 
 let shown = "";
+const address = (id) => `${work.dataset.faceplates}${encodeURIComponent(id)}/`;
 async function open(id) {
   shown = id;
   for (const button of document.querySelectorAll(".device")) button.setAttribute("aria-pressed", String(button.dataset.device === id));
-  const answer = await fetch(`${work.dataset.faceplates}${encodeURIComponent(id)}/`, { headers: { Accept: "text/html" } }).catch(() => null);
+  const answer = await fetch(address(id), { headers: { Accept: "text/html" } }).catch(() => null);
   if (shown !== id) return;
   if (answer?.redirected) { location.reload(); return; }
   if (!answer?.ok) { inside.replaceChildren(note(words.trends.offline)); return; }
@@ -171,7 +187,8 @@ async function open(id) {
   inside.querySelector("[data-close]").addEventListener("click", close);
   openForms(inside, feed);
   openSwitching(inside, feed);
-  guardsShown = [...feed.guards.tags, ...feed.guards.holds].filter(({ device }) => device === id).map((each) => `${each.id} ${each.point ?? ""}`).join();
+  openMini(inside);
+  for (const part of inside.querySelectorAll("[data-part]")) part.told = part.innerHTML;
   show();
   if (matchMedia("(max-width: 1180px)").matches) face.scrollIntoView({ block: "start" });
 }
@@ -210,7 +227,12 @@ document.querySelector(".diagram")?.addEventListener("click", (event) => {
 document.querySelector(".diagram")?.addEventListener("keydown", (event) => {
   const device = event.target.closest(".device");
   if (!device) return;
-  if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(device.dataset.device); }
+  if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    // Once more on the device whose faceplate stands open: on to its first set-point.
+    if (device.dataset.device === shown && firstField(inside)) firstField(inside).focus();
+    else open(device.dataset.device);
+  }
   if (event.key.startsWith("Arrow")) {
     const next = neighbour(device, event.key);
     if (next) { event.preventDefault(); next.focus(); }
@@ -218,7 +240,7 @@ document.querySelector(".diagram")?.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && shown) close(); });
 document.querySelector("[data-retry]").addEventListener("click", () => feed.retry());
-feed.addEventListener("change", (event) => { dirty = true; if (event.detail.guards) followGuards(); if (event.detail.whole || event.detail.setpoints.length) show(); });
+feed.addEventListener("change", (event) => { dirty = true; if (event.detail.guards) showGuards(); if (shown && (event.detail.guards || event.detail.setpoints.some(({ device }) => device === shown))) renew(); if (event.detail.whole || event.detail.setpoints.length) show(); });
 for (const name of ["live", "lost"]) feed.addEventListener(name, () => { show(); coverLost([feed]); });
 setInterval(() => { if (dirty) show(); }, 250);
 setInterval(() => { show(); coverLost([feed]); }, 1000);

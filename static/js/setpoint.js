@@ -1,14 +1,17 @@
 // A set-point from the faceplate: the button says the whole deed, its life is shown step by step.
-import { digits, duration, fill, quantity, unitOf, words } from "./quantities.js";
+import { digits, fill, quantity, unitOf, words } from "./quantities.js";
+import { clockAt, limits, showEffect } from "./effect.js";
+import { sentence, showProgress, steps } from "./progress.js";
 
-const ORDER = ["received", "validated", "dispatched", "executed"];
-const STOPPED = { rejected: "p", failed: "p", expired: "p", cancelled: "p" };
+const LAST = 10;
+// Fields that a refusal may name, as the form has them.
+const FIELDS = { value: "value", valid_for_s: "minutes", valid_until: "minutes", reason: "reason" };
 let live = false;
 
 document.addEventListener("liveness", (event) => {
   live = event.detail;
   // At once, not with the next redraw: a click between the two must find closed buttons.
-  if (!live) for (const button of document.querySelectorAll("[data-send], [data-life] button")) button.disabled = true;
+  if (!live) for (const button of document.querySelectorAll("[data-send], [data-life] button, [data-needs-live]")) button.disabled = true;
 });
 
 function wish(form) {
@@ -20,10 +23,6 @@ function wish(form) {
   return { value, stop, turn: directed ? turn : null, typed, minutes: Number(data.get("minutes")), reason: String(data.get("reason") ?? "").trim() };
 }
 
-function clockAt(ms, zone) {
-  return new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" }).format(new Date(ms));
-}
-
 function deed(form, { value, stop, turn, minutes }, feed) {
   const said = words.setpoint, until = clockAt(feed.now() + minutes * 60000, form.dataset.zone), amount = `${digits(Math.abs(value), form.dataset.unit)} ${form.dataset.shown}`;
   if (stop) return fill(said.stop, until);
@@ -32,24 +31,22 @@ function deed(form, { value, stop, turn, minutes }, feed) {
 }
 
 function showForm(form, feed) {
-  const asked = wish(form), { unit, zone } = form.dataset, button = form.querySelector("[data-send]");
+  const asked = wish(form), { unit } = form.dataset, button = form.querySelector("[data-send]");
   const input = form.querySelector("[name=value]");
   input.disabled = asked.stop;
   input.required = !asked.stop;
-  const low = Number(form.dataset.minimum), high = Number(form.dataset.maximum);
-  const outside = Number.isFinite(asked.value) && (asked.value < low || asked.value > high);
-  const point = form.dataset.feedback ? feed.read(form.dataset.feedback) : null;
-  form.querySelector("[data-current]").textContent = point ? quantity(point.value, unit) : "–";
-  form.querySelector("[data-new]").textContent = Number.isFinite(asked.value) ? quantity(asked.value, unit) : "–";
-  form.querySelector("[data-until]").textContent = `${clockAt(feed.now() + asked.minutes * 60000, zone)} ${zone.split("/").pop().replace("_", " ")}`;
+  const [low, high] = limits(form, feed), outside = Number.isFinite(asked.value) && (asked.value < low || asked.value > high);
+  showEffect(form, feed, asked);
+  showProgress(form.querySelector("[data-progress]"), feed.setpoints.get(form.dataset.sent), feed);
   const busy = form.dataset.busy === "1";
   const blocked = feed.blocked(form.dataset.device);
   button.disabled = !live || busy || blocked !== "" || !Number.isFinite(asked.value) || outside;
-  button.textContent = busy ? words.setpoint.sending
+  const told = busy ? words.setpoint.sending
     : !live ? words.notLive
     : blocked ? words.guards[blocked]
       : !Number.isFinite(asked.value) ? words.setpoint.fill
         : outside ? fill(words.setpoint.range, quantity(low, unit), quantity(high, unit)) : deed(form, asked, feed);
+  if (button.textContent !== told) button.textContent = told;
 }
 
 async function post(url, form, body) {
@@ -60,25 +57,61 @@ async function post(url, form, body) {
 }
 
 async function send(form, feed) {
-  const asked = wish(form), refused = form.querySelector("[data-refused]"), { device, point, unit, mode } = form.dataset;
-  refused.hidden = true;
+  const asked = wish(form), { device, point, unit, mode } = form.dataset;
+  const at = form.contains(document.activeElement) ? document.activeElement : null;
+  refuse(form, "", "");
   form.dataset.busy = "1";
   showForm(form, feed);
   const body = { id: form.dataset.wish, device, point, unit, mode, value: asked.value, valid_for_s: asked.minutes * 60, reason: asked.reason };
+  let refusal = null;
   try {
     const answer = await post(form.action, form, body);
     const record = answer.ok ? answer.body : answer.body.record;
     if (record) feed.setpoints.set(record.id, newer(feed.setpoints.get(record.id), record));
-    if (!answer.ok) { refused.textContent = answer.body.reason; refused.hidden = false; }
+    if (answer.ok) { form.reset(); form.dataset.sent = record.id; }
+    else refusal = [fill(words.setpoint.refused, answer.body.reason), answer.body.field || (answer.body.code === "out_of_range" ? "value" : "")];
     form.dataset.wish = crypto.randomUUID();
   } catch {
     // The same id stays, so that trying again cannot make a second one.
-    refused.textContent = words.setpoint.notSent;
-    refused.hidden = false;
+    refusal = [words.setpoint.notSent, ""];
   }
   form.dataset.busy = "";
   showForm(form, feed);
   showLife(form.closest("[data-face-inside]"), feed);
+  if (refusal) refuse(form, ...refusal);
+  else if (at) settle(form, at);
+}
+
+// The sentence stands beside the field it is about, which has the focus: Enter after mending sends again.
+function refuse(form, told, field) {
+  const refused = form.querySelector("[data-refused]");
+  refused.textContent = told;
+  refused.hidden = !told;
+  for (const each of form.querySelectorAll("[aria-invalid]")) each.removeAttribute("aria-invalid");
+  if (!told) return;
+  form.dataset.sent = "";
+  const input = form.elements[FIELDS[field]] ?? form.elements.value, place = input.disabled ? form.querySelector("[data-send]") : input;
+  if (FIELDS[field]) input.setAttribute("aria-invalid", "true");
+  place.focus();
+  place.select?.();
+}
+
+// A button that was closed while it sent has lost the focus: it goes back to the form, unless the reader has moved on.
+function settle(form, at) {
+  if (document.activeElement !== document.body && document.activeElement !== at) return;
+  const place = at.disabled ? form.elements.value : at;
+  place.focus({ preventScroll: true });
+}
+
+// Escape takes back what was typed; with nothing typed it is the faceplate's.
+function takeBack(form, feed, event) {
+  const { typed, reason, stop } = wish(form), told = !form.querySelector("[data-refused]").hidden;
+  if (event.key !== "Escape" || !(typed || reason || stop || told)) return;
+  event.stopPropagation();
+  form.reset();
+  refuse(form, "", "");
+  showForm(form, feed);
+  form.elements.value.focus();
 }
 
 const newer = (kept, fresh) => (kept && kept.events.length > fresh.events.length ? kept : fresh);
@@ -89,6 +122,7 @@ export function openForms(scope, feed) {
   for (const form of scope.querySelectorAll("[data-setpoint]")) {
     form.dataset.wish = crypto.randomUUID();
     form.addEventListener("input", () => showForm(form, feed));
+    form.addEventListener("keydown", (event) => takeBack(form, feed, event));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (live && !form.querySelector("[data-send]").disabled) send(form, feed);
@@ -96,67 +130,19 @@ export function openForms(scope, feed) {
   }
 }
 
-export function showForms(scope, feed) {
-  for (const form of scope.querySelectorAll("[data-setpoint]")) showForm(form, feed);
+export function firstField(scope) {
+  const form = scope.querySelector("[data-setpoint]");
+  return form?.querySelector("[name=direction]:checked") ?? form?.elements.value ?? null;
 }
 
-// Set-points that hold their point now, the strongest first: the same rule as the server's, followed by the frames.
-export function inForce(feed) {
-  const now = feed.now();
-  const held = [...feed.setpoints.values()].filter((record) => record.issuer !== "fallback"
-    && (record.active || ["validated", "dispatched", "unknown"].includes(record.state))
-    && Date.parse(record.valid_until) > now && (!record.valid_from || Date.parse(record.valid_from) <= now));
-  return held.sort((a, b) => a.priority - b.priority || Date.parse(b.received_at) - Date.parse(a.received_at));
+export function showForms(scope, feed) {
+  for (const form of scope.querySelectorAll("[data-setpoint]")) showForm(form, feed);
 }
 
 // "Held, priority 3, until 15:00, by" and who.
 export function heldWords(record) {
   const until = clockAt(Date.parse(record.valid_until), document.querySelector("[data-clock]").dataset.clock);
   return [fill(words.setpoint.held, record.priority, until), record.requested_by];
-}
-
-export function showHolder(scope, feed) {
-  const line = scope.querySelector("[data-holder]");
-  if (!line) return;
-  const points = line.dataset.points.split(" ");
-  const held = inForce(feed).filter(({ device, point }) => device === line.dataset.holder && points.includes(point));
-  line.hidden = !held.length;
-  if (!held.length) return;
-  const [how, who] = heldWords(held[0]);
-  if (line.children[0].textContent !== how) line.children[0].textContent = how;
-  if (line.children[1].textContent !== who) line.children[1].textContent = who;
-}
-
-function steps(record) {
-  const NS = "http://www.w3.org/2000/svg", svg = document.createElementNS(NS, "svg");
-  const reached = Math.max(...record.events.map(({ state }) => ORDER.indexOf(state)), 0), stopped = record.state in STOPPED;
-  svg.setAttribute("class", "steps");
-  svg.setAttribute("viewBox", "0 0 76 14");
-  svg.setAttribute("aria-hidden", "true");
-  const add = (name, attributes) => {
-    const element = document.createElementNS(NS, name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    svg.append(element);
-  };
-  const cross = stopped ? Math.min(reached + 1, 3) : -1;
-  for (let n = 0; n < 3; n += 1) add("line", { x1: 6 + 21 * n, x2: 27 + 21 * n, y1: 7, y2: 7, class: n < (stopped ? cross : reached) ? "on" : "" });
-  for (let n = 0; n < 4; n += 1) {
-    const x = 6 + 21 * n;
-    if (n === cross) add("path", { d: `M${x - 4} 3L${x + 4} 11M${x + 4} 3L${x - 4} 11` });
-    else add("circle", { cx: x, cy: 7, r: 4.5, class: n <= reached ? "on" : "" });
-  }
-  return svg;
-}
-
-function sentence(record) {
-  const said = words.setpoint, last = record.events.at(-1), first = record.events[0];
-  if (record.state === "executed") {
-    const sent = record.events.find(({ state }) => state === "dispatched") ?? first;
-    const done = record.events.find(({ state }) => state === "executed") ?? last;
-    const took = duration(Date.parse(done.at) - Date.parse(sent.at));
-    return record.active ? fill(said.in, took) : fill(record.superseded_by ? said.replaced : said.over, took);
-  }
-  return said.state[record.state] ?? record.state;
 }
 
 // "ends in 4 min 12 s, then 0 W is written": by the server's clock, as the frames brought it.
@@ -172,10 +158,12 @@ export function showLife(scope, feed) {
   const mine = [...feed.setpoints.values()].filter(({ device }) => device === list.dataset.device);
   mine.sort((a, b) => Date.parse(b.received_at) - Date.parse(a.received_at));
   for (const line of list.querySelectorAll("[data-ends]")) line.textContent = countdown(feed.setpoints.get(line.dataset.ends), feed);
-  const key = mine.slice(0, 6).map(({ id, state, active }) => `${id}${state}${active}`).join() + live;
+  const key = mine.slice(0, LAST).map(({ id, state, active }) => `${id}${state}${active}`).join() + live;
   if (list.dataset.key === key) return;
   list.dataset.key = key;
-  list.replaceChildren(...mine.slice(0, 6).map((record) => item(record, list, feed)));
+  const focused = list.contains(document.activeElement) ? document.activeElement.closest("li").dataset.setpointId : "";
+  list.replaceChildren(...mine.slice(0, LAST).map((record) => item(record, list, feed)));
+  if (focused) list.querySelector(`[data-setpoint-id="${CSS.escape(focused)}"] a`)?.focus({ preventScroll: true });
   if (!mine.length) { const empty = document.createElement("li"); empty.className = "hint"; const why = document.createElement("span"); why.className = "why"; why.textContent = words.setpoint.none; empty.append(why); list.append(empty); }
 }
 
@@ -185,7 +173,8 @@ function item(record, list, feed) {
   row.dataset.state = record.state;
   const zone = document.querySelector("[data-clock]").dataset.clock;
   const part = (name, words_) => { const element = document.createElement("span"); element.className = name; element.textContent = words_; parts.push(element); return element; };
-  part("at", new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(record.received_at)));
+  const at = part("at", new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(record.received_at)));
+  parts[0] = Object.assign(document.createElement("a"), { className: "at link", href: `/setpoints/${record.id}/`, textContent: at.textContent });
   part("num", record.label || `${digits(record.value, record.unit)} ${unitOf(record.unit)}`);
   parts.push(steps(record));
   part("said", sentence(record));

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from pilots.control.search import ACTIVE, Wanted, in_order, key_of, page_of, search
+from pilots.control.search import ACTIVE, Wanted, in_order, key_of, page_of, search, seen_at
 from pilots.models import Setpoint
-from tests.builders import make_point
+from tests.builders import make_pilot, make_point
 from tests.conftest import Battery
 from tests.control.conftest import NOW, after
 
@@ -58,6 +58,13 @@ def test_each_filter_finds_its_own(several: None, wanted: dict[str, Any], found:
     assert values(**wanted) == found
 
 
+def test_who_sees_some_pilots_sees_theirs_and_who_sees_all_asks_for_none(several: None, battery: Battery) -> None:
+    assert seen_at([battery.pilot]).count() == 4
+    assert "EXISTS" not in str(seen_at([battery.pilot]).query)
+    other = make_pilot("nl")
+    assert [seen_at(pilots).count() for pilots in ([battery.pilot], [other], [], [battery.pilot, other])] == [4, 0, 0, 4]
+
+
 def test_pages_by_key_give_every_row_once_also_those_of_one_moment(battery: Battery) -> None:
     wanted = {kept(battery, received_at=after(n // 4)).pk for n in range(10)}
     rows, found, last = search(ALL, Wanted()), [], None
@@ -99,6 +106,7 @@ def test_the_newest_page_and_a_later_one_are_read_from_the_index(battery: Batter
     assert "setpoint_by_time" in plan(rows.filter(received_at__lte=first.received_at)[:51])
 
 
-def test_active_ones_have_an_index_of_their_own(battery: Battery) -> None:
+def test_active_ones_are_found_by_an_index(battery: Battery) -> None:
     kept(battery, released_at=None)
-    assert "setpoint_open" in plan(Setpoint.objects.filter(ACTIVE).order_by("-received_at")[:51])
+    found = plan(Setpoint.objects.filter(ACTIVE).order_by())
+    assert "setpoint_open" in found or "pilots_setpoint_state" in found

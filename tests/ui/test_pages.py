@@ -24,6 +24,7 @@ NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
 PAGES = [
     "/",
     "/pilots/es/",
+    "/setpoints/",
     "/pilots/es/trends/",
     "/pilots/es/links/",
     "/pilots/es/links/quality/",
@@ -134,11 +135,6 @@ def test_browsers_that_guess_the_icon_find_it(plant: Plant) -> None:
 def test_the_configuration_pages_name_the_icon(plant: Plant) -> None:
     chief = client_of(None, "ada", is_staff=True, is_superuser=True)
     assert 'rel="icon"' in chief.get("/admin/").content.decode()
-
-
-def test_the_faceplate_has_a_place_for_the_holder_before_there_is_one(viewer: Client) -> None:
-    html = viewer.get("/pilots/es/faceplate/es-STO01/").content.decode()
-    assert 'data-holder="es-STO01" data-points="p_set p_limit" hidden' in html
 
 
 def test_the_figure_has_a_lane_a_unit_and_gaps_as_gaps(viewer: Client, plant: Plant) -> None:

@@ -168,14 +168,3 @@ def test_back_to_automatic_says_what_comes_and_does_it_in_one_click(operator: Cl
 def test_back_to_automatic_is_for_operators_and_points_of_the_pilot(viewer: Client, operator: Client, plant: Plant) -> None:
     assert automatic(viewer).status_code == 403
     assert automatic(operator, "p_sett").status_code == 404
-
-
-def test_the_holding_part_tells_who_until_when_and_what_then(operator: Client, viewer: Client, plant: Plant) -> None:
-    setpoint = ask(operator)
-    html = viewer.get("/pilots/es/holding/es-STO01/").content.decode()
-    assert f'data-held="{setpoint.pk}"' in html
-    assert "olaf" in html
-    assert "then the device is given back with 0" in html
-    assert "data-automatic" not in html
-    assert 'data-automatic="es-STO01/p_set"' in operator.get("/pilots/es/holding/es-STO01/").content.decode()
-    assert viewer.get("/pilots/es/holding/es-STO09/").status_code == 404
