@@ -51,6 +51,7 @@ def photograph(scada: Installation, browser: Browser) -> None:
     dark = visitor(scada, browser, color_scheme="dark")
     take(dark, "es-dark", "/pilots/es/")
     take(visitor(scada, browser, viewport=PHONE), "phone", "/pilots/es/")
+    photograph_setpoints(desktop)
     photograph_commissioning(desktop, Path(scada.folder))
     photograph_a_fault(desktop)
     photograph_links(desktop)
@@ -61,6 +62,31 @@ def photograph(scada: Installation, browser: Browser) -> None:
     scada.children["all"].terminate()
     desktop.page.wait_for_selector("body.not-live")
     keep(desktop, "es-not-live")
+
+
+def photograph_setpoints(person: Visitor) -> None:
+    """A wish that is too much, one that goes out, its page, and the list of all."""
+    page = person.open_faceplate("es", "es-STO01")
+    form = page.locator('form[data-setpoint][data-point="p_set"]')
+    for typed, reason in (
+        ("20.05", "feeder 2 test"),
+        ("20", "feeder 2 test"),
+        ("30", "evening peak, by phone with the grid operator"),
+    ):
+        form.locator("[name=value]").fill(typed)
+        form.locator("[name=reason]").fill(reason)
+        form.locator("[data-send]:enabled").click()
+        form.locator("[data-refused]:not([hidden]), [data-progress][data-state=executed]").first.wait_for()
+    form.locator("[data-progress]").scroll_into_view_if_needed()
+    keep(person, "faceplate")
+    page.locator("[data-held] a.link").first.click()
+    page.wait_for_selector("[data-chart] .scatterlayer .trace", state="attached")
+    person.page.wait_for_timeout(SETTLE_MS)
+    keep(person, "setpoint")
+    person.go("/setpoints/")
+    page.locator("[data-state-live]:has-text('Live')").wait_for()
+    page.keyboard.press("j")
+    keep(person, "setpoints")
 
 
 def photograph_commissioning(person: Visitor, folder: Path) -> None:

@@ -128,6 +128,7 @@ def _marks(setpoint: Setpoint, factor: float, wall: _Wall) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "name": "",
+        "showlegend": False,
         "x": [wall(event.at) for event in events],
         "y": [setpoint.value / factor] * len(events),
         "text": [f"{event.state}, {event.actor}" for event in events],

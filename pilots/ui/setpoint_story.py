@@ -111,6 +111,9 @@ def story(setpoint: Setpoint) -> dict[str, Any]:
         "can_end": can_end(setpoint),
         "until": clock(setpoint.valid_until, setpoint.received_at),
         "until_ms": milliseconds(setpoint.valid_until),
+        "left": str(setpoint_words()["left"]).replace(
+            "%s", shown_duration((setpoint.valid_until - timezone.now()).total_seconds())
+        ),
         "then": then(setpoint) if is_active(setpoint) else "",
     }
 

@@ -146,9 +146,8 @@ async function renew() {
   if (shown !== id) return;
   for (const part of inside.querySelectorAll("[data-part]")) {
     const next = fresh.querySelector(`[data-part=${part.dataset.part}]`);
-    if (!next || next.innerHTML === part.told) continue;
+    if (!next) continue;
     const mine = part.contains(document.activeElement);
-    next.told = next.innerHTML;
     part.replaceWith(next);
     if (mine) (next.querySelector("summary, button, a") ?? inside.querySelector("[data-close]")).focus({ preventScroll: true });
   }
@@ -188,7 +187,6 @@ async function open(id) {
   openForms(inside, feed);
   openSwitching(inside, feed);
   openMini(inside);
-  for (const part of inside.querySelectorAll("[data-part]")) part.told = part.innerHTML;
   show();
   if (matchMedia("(max-width: 1180px)").matches) face.scrollIntoView({ block: "start" });
 }

@@ -1,5 +1,5 @@
 // A set-point from the faceplate: the button says the whole deed, its life is shown step by step.
-import { digits, fill, quantity, unitOf, words } from "./quantities.js";
+import { digits, duration, fill, quantity, unitOf, words } from "./quantities.js";
 import { clockAt, limits, showEffect } from "./effect.js";
 import { sentence, showProgress, steps } from "./progress.js";
 
@@ -60,6 +60,7 @@ async function send(form, feed) {
   const asked = wish(form), { device, point, unit, mode } = form.dataset;
   const at = form.contains(document.activeElement) ? document.activeElement : null;
   refuse(form, "", "");
+  form.dataset.sent = "";
   form.dataset.busy = "1";
   showForm(form, feed);
   const body = { id: form.dataset.wish, device, point, unit, mode, value: asked.value, valid_for_s: asked.minutes * 60, reason: asked.reason };

@@ -12,6 +12,13 @@ let dirty = false, asking = false;
 const links = () => [...place.querySelectorAll("tr a.open")];
 const chosen = () => document.activeElement?.closest?.("tr[data-setpoint]");
 
+// What a row tells, its countdown apart.
+function told(row) {
+  const copy = row.cloneNode(true);
+  copy.querySelector("[data-countdown]")?.replaceChildren();
+  return copy.outerHTML;
+}
+
 // A row that has not changed stays the same element, so focus and place are kept.
 function take(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html"), body = place.querySelector("tbody"), rows = fresh.querySelector("tbody");
@@ -19,7 +26,7 @@ function take(html) {
   const kept = new Map([...body.rows].map((row) => [row.dataset.setpoint, row])), focused = chosen()?.dataset.setpoint;
   const wanted = [...rows.rows].map((row) => {
     const old = kept.get(row.dataset.setpoint);
-    return old && old.told === (row.told = row.outerHTML) ? old : row;
+    return old && old.told === (row.told = told(row)) ? old : row;
   });
   body.replaceChildren(...wanted);
   place.querySelector("nav").replaceWith(fresh.querySelector("nav"));
@@ -72,6 +79,6 @@ for (const feed of feeds) {
   feed.addEventListener("change", ({ detail }) => { if (detail.whole || detail.setpoints.length) dirty = true; });
   for (const name of ["live", "lost"]) feed.addEventListener(name, () => { show(); coverLost(feeds); });
 }
-for (const row of place.querySelectorAll("tr[data-setpoint]")) row.told = row.outerHTML;
+for (const row of place.querySelectorAll("tr[data-setpoint]")) row.told = told(row);
 setInterval(ask, ASK_MS);
 setInterval(() => { show(); coverLost(feeds); }, 1000);

@@ -81,7 +81,7 @@ def test_a_set_points_page_follows_it_to_its_proof_with_the_measurement_drawn(sc
     assert events == ["received", "validated", "dispatched", "executed"]
     page.locator("details[data-fold] summary").first.click()
     assert page.locator("details[data-fold] code").first.inner_text()
-    page.wait_for_selector("[data-chart] .scatterlayer .trace")
+    page.wait_for_selector("[data-chart] .scatterlayer .trace", state="attached")
     assert page.locator("[data-part=head] [data-countdown]").inner_text().startswith("ends in")
     assert page.locator(f'a[href="/audit/?text={number}"]').count() == 1
     assert visitor.faults == []
