@@ -21,6 +21,7 @@ from pilots.models import BlockingTag, Device, OperatorHold, Pilot, Point, Setpo
 from pilots.ui.holding import holding_context
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.setpoint_chart import mini_trend
+from pilots.ui.setpoint_story import then
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.switching import switches_of
 from pilots.ui.words import KIND_NAMES, direction_role
@@ -143,6 +144,7 @@ def _control(point: Point, spec: PointSpec, *, has_soc: bool) -> dict[str, Any]:
         "maximum": high,
         "minimum_from": _bound(point, capability.minimum_from),
         "maximum_from": _bound(point, capability.maximum_from),
+        "then": then(Setpoint(point=point, kind="setpoint", value=low, unit=point.unit, mode=capability.modes[0])),
         "priority": DEFAULT_PRIORITY[Issuer.OPERATOR],
         # What a target does to a battery until it ends; a ceiling promises nothing.
         "soc": f"{point.device.code}/soc" if has_soc and point.unit == "W" and "absolute" in capability.modes else "",

@@ -9,7 +9,7 @@ from typing import Any, cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from pilots.control.services import release_value
+from pilots.control.ending import ending_of
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import milliseconds
 from pilots.models import Point, Setpoint
@@ -80,16 +80,17 @@ def is_active(setpoint: Setpoint) -> bool:
 
 def can_end(setpoint: Setpoint) -> bool:
     """Whether cancelling still changes something."""
-    return is_active(setpoint) and setpoint.state != S.UNKNOWN
+    over = setpoint.state == S.UNKNOWN or (setpoint.kind == "command" and setpoint.state == S.EXECUTED)
+    return is_active(setpoint) and not over
 
 
 def then(setpoint: Setpoint) -> str:
     """What happens when its time is over."""
-    ceiling = setpoint.mode == "limit" and setpoint.on_expiry == "release"
-    key = "command" if setpoint.kind == "command" else "ceiling" if ceiling else setpoint.on_expiry
-    if key == "release" and release_value(setpoint) is None:
-        key = "hold"
-    return then_words().get(key, setpoint.on_expiry)
+    ending = ending_of(setpoint)
+    ceiling = ending.action == "lets_go" or (ending.action == "release" and setpoint.mode == "limit")
+    key = "command" if setpoint.kind == "command" else "ceiling" if ceiling else ending.action
+    value = value_words(setpoint.point, ending.value, setpoint.unit)
+    return then_words().get(key, ending.action).replace("%s", value)
 
 
 def story(setpoint: Setpoint) -> dict[str, Any]:

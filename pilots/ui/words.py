@@ -195,10 +195,10 @@ def guard_words() -> dict[str, object]:
 def then_words() -> dict[str, str]:
     """What happens when a set-point's time is over, by `on_expiry`; a ceiling and a switch have words of their own."""
     return {
-        "release": _("then the device is given back with 0 and the point is free"),
+        "release": _("then %s is written and the point is free"),
         "ceiling": _("then the limit falls away and the point is free"),
         "hold": _("then the value stays and the point is free"),
-        "fallback": _("then the fallback value is written"),
+        "fallback": _("then %s is written and the point is free"),
         "command": _("then the point is free; the switch stays as it is"),
     }
 
@@ -217,7 +217,6 @@ def setpoint_words() -> dict[str, object]:
             "unknown": _("We do not know whether the device took it. Reading it back; do not send again."),
         },
         "steps": [_("received"), _("validated"), _("dispatched"), _("executed")],
-        "then": then_words(),
         "left": _("ends in %s"),
         "due": _("ends now"),
         "refused": _("Refused: %s"),

@@ -59,5 +59,5 @@ export function showEffect(form, feed, { value, minutes }) {
   text(part("limits"), fill(words.setpoint.bounds, ...limits(form, feed).map((each) => quantity(each, unit))));
   text(part("replaces"), replaces(form, feed));
   if (part("charge")) text(part("charge"), charge(form, feed, value, minutes, until));
-  text(part("until"), `${until} ${zone.split("/").pop().replace("_", " ")}, ${words.setpoint.then[mode === "limit" ? "ceiling" : "release"]}`);
+  text(part("until"), `${until} ${zone.split("/").pop().replace("_", " ")}, ${form.dataset.then}`);
 }

@@ -154,7 +154,7 @@ def automatic(client: Client, point: str = "p_set") -> Any:
 def test_back_to_automatic_says_what_comes_and_does_it_in_one_click(operator: Client, plant: Plant) -> None:
     setpoint = ask(operator)
     dispatch(setpoint)
-    assert "Then the device is given back with 0" in page(operator, setpoint)
+    assert "Then 0.0 kW is written" in page(operator, setpoint)
     hold_point(plant.p_set, owner="olaf", reason="test", until=timezone.now() + timedelta(hours=1), now=timezone.now())
     assert "0.0 kW is written to es-STO01 now." in page(operator, setpoint)
     assert automatic(operator).status_code == 204
