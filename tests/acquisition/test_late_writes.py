@@ -52,7 +52,7 @@ def stopped() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def test_s05_a_field_worker_stopped_between_claim_and_write(
+def test_s5_a_field_worker_stopped_between_claim_and_write(
     start: Start, pilot: Pilot, field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start()
@@ -62,7 +62,7 @@ def test_s05_a_field_worker_stopped_between_claim_and_write(
     assert field.writes == []
 
 
-def test_s05_the_wall_clock_is_set_back_between_claim_and_write(
+def test_s5_the_wall_clock_is_set_back_between_claim_and_write(
     start: Start, pilot: Pilot, field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By an hour, and an hour has passed: only the clock since boot knows."""
@@ -74,7 +74,7 @@ def test_s05_the_wall_clock_is_set_back_between_claim_and_write(
     assert field.writes == []
 
 
-def test_s05_the_wall_clock_is_set_forward_between_claim_and_write(
+def test_s5_the_wall_clock_is_set_forward_between_claim_and_write(
     start: Start, pilot: Pilot, field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Ahead(datetime):

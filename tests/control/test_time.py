@@ -35,7 +35,7 @@ def uptime(monkeypatch: pytest.MonkeyPatch) -> Uptime:
     return clock
 
 
-def test_s05_a_wall_clock_set_back_makes_nothing_valid_again(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
+def test_s5_a_wall_clock_set_back_makes_nothing_valid_again(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
     setpoint = wish()
     uptime.now_s += 301
     earlier = after(-3600)
@@ -45,7 +45,7 @@ def test_s05_a_wall_clock_set_back_makes_nothing_valid_again(wish: Wish, lease: 
     assert setpoint.claimed_at is None
 
 
-def test_s05_a_wall_clock_set_forward_ends_it_early(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
+def test_s5_a_wall_clock_set_forward_ends_it_early(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
     setpoint = wish()
     uptime.now_s += 1
     assert not dispatch.claim_setpoint(setpoint, lease, now=after(3600))
@@ -53,7 +53,7 @@ def test_s05_a_wall_clock_set_forward_ends_it_early(wish: Wish, lease: HeldLease
     assert state(setpoint) == S.EXPIRED
 
 
-def test_s05_a_set_point_in_force_ends_though_the_wall_clock_was_set_back(
+def test_s5_a_set_point_in_force_ends_though_the_wall_clock_was_set_back(
     wish: Wish, lease: HeldLease, battery: Battery, uptime: Uptime
 ) -> None:
     setpoint = executed(wish, lease, battery)
@@ -64,21 +64,21 @@ def test_s05_a_set_point_in_force_ends_though_the_wall_clock_was_set_back(
     assert Setpoint.objects.get(issuer=Issuer.FALLBACK).value == 0.0
 
 
-def test_s05_after_a_restart_of_the_machine_the_wall_clock_decides(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
+def test_s5_after_a_restart_of_the_machine_the_wall_clock_decides(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
     setpoint = wish()
     uptime.boot, uptime.now_s = "the next run", 5.0
     assert age.left_s(setpoint, after(100)) == 200.0
     assert dispatch.claim_setpoint(setpoint, lease, now=after(299))
 
 
-def test_s05_the_earlier_of_both_clocks_counts(wish: Wish, uptime: Uptime) -> None:
+def test_s5_the_earlier_of_both_clocks_counts(wish: Wish, uptime: Uptime) -> None:
     setpoint = wish()
     uptime.now_s += 100
     assert age.left_s(setpoint, after(10)) == 200.0
     assert age.left_s(setpoint, after(250)) == 50.0
 
 
-def test_s05_nothing_is_claimed_at_or_after_its_end(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
+def test_s5_nothing_is_claimed_at_or_after_its_end(wish: Wish, lease: HeldLease, uptime: Uptime) -> None:
     setpoint = wish()
     assert not dispatch.claim_setpoint(setpoint, lease, now=after(300))
     uptime.now_s += 300

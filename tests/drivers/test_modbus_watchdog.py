@@ -42,7 +42,7 @@ async def test_what_the_device_let_go_of_is_not_renewed() -> None:
         assert [request.function for request in peer.asked] == [3]
 
 
-async def test_s05_a_write_whose_turn_comes_after_its_time_never_leaves() -> None:
+async def test_s5_a_write_whose_turn_comes_after_its_time_never_leaves() -> None:
     held = asyncio.Event()
 
     async def slow(request: Request) -> bytes | None:
