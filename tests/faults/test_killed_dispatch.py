@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import cycle, islice
@@ -26,11 +25,11 @@ from pilots.control import expiry
 from pilots.control.services import request_setpoint
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models import Lease, Pilot, Point, Setpoint
-from tests.acquisition.field import P_SET, POWER, add_unit, arrived
+from tests.acquisition.field import add_unit, arrived
 from tests.builders import make_connection, make_pilot
-from tests.drivers.raw_modbus import RawModbus, Request
 from tests.faults.doomed import MOMENTS, NEVER
 from tests.faults.far_side import FarSide
+from tests.faults.inverters import Inverters, Write, unit_of
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
@@ -40,35 +39,6 @@ S = SetpointState
 LONG_S, SHORT_S = 300.0, 2.0
 #: What the pure check lets through (tests/builders.py).
 MOST_W = 100_000.0
-
-
-@dataclass
-class Write:
-    at: datetime
-    unit: int
-    value: float
-
-
-@dataclass
-class Inverters:
-    """Units that follow their set-points at once, and their ledger."""
-
-    ledger: list[Write] = field(default_factory=list)
-    powers: dict[int, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.peer = RawModbus(script=self.answer)
-
-    async def answer(self, request: Request) -> bytes | None:
-        if request.function == 16:
-            assert request.address == P_SET
-            (value,) = struct.unpack(">f", request.body[5:])
-            self.ledger.append(Write(datetime.now(UTC), request.unit, value))
-            self.powers[request.unit] = value
-        power = struct.pack(">f", self.powers.get(request.unit, 0.0))
-        self.peer.load(POWER, power)
-        self.peer.load(P_SET, power)
-        return self.peer.answer(request)
 
 
 class Lives:
@@ -109,6 +79,23 @@ class Lives:
 
 
 @pytest.fixture
+def clock() -> Iterator[None]:
+    """What Celery's beat does each second."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(1.0):
+            expiry.expire_setpoints(now=datetime.now(UTC))
+        connection.close()
+
+    thread = threading.Thread(target=tick, name="clock")
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+@pytest.fixture
 def lives() -> Iterator[Lives]:
     lives = Lives()
     yield lives
@@ -116,7 +103,9 @@ def lives() -> Iterator[Lives]:
 
 
 @pytest.mark.parametrize("kills", [36, pytest.param(200, marks=pytest.mark.rig)], ids=["short", "rig"])
-def test_s17_s22_killed_in_the_middle_nothing_is_done_twice_late_or_unexplained(far: FarSide, lives: Lives, kills: int) -> None:
+def test_s17_s22_killed_in_the_middle_nothing_is_done_twice_late_or_unexplained(
+    far: FarSide, clock: None, lives: Lives, kills: int
+) -> None:
     inverters = Inverters()
     pilot = _plant(far.serve_streams(inverters.peer.accept), kills)
     setpoints, own_hand = [], Counter[str]()
@@ -132,18 +121,19 @@ def test_s17_s22_killed_in_the_middle_nothing_is_done_twice_late_or_unexplained(
         until(lambda setpoint=setpoint: _lasts(setpoint) or setpoint.valid_until < datetime.now(UTC))
     lives.begin(NEVER)
     until(lambda: all(map(_over, setpoints)), within_s=120)
+    setpoints = list(Setpoint.objects.filter(pk__in=[each.pk for each in setpoints]).select_related("point__device"))
     _report(setpoints, inverters.ledger, own_hand)
 
     assert all(own_hand[moment] for moment in MOMENTS)
     for setpoint in setpoints:
-        writes = [each for each in inverters.ledger if each.unit == _unit(setpoint) and each.value == setpoint.value]
+        writes = [each for each in inverters.ledger if each.unit == unit_of(setpoint) and each.value == setpoint.value]
         assert len(writes) <= 1, f"{setpoint.pk} was executed twice"
         assert all(each.at < setpoint.valid_until for each in writes), f"{setpoint.pk} was executed after its expiry"
         assert (setpoint.state == S.EXECUTED) <= (len(writes) == 1), f"{setpoint.pk} was never executed"
         assert (setpoint.state == S.FAILED) <= (not writes), f"{setpoint.pk} is called failed and was executed"
         story = list(setpoint.events.all())
         assert story[-1].state == setpoint.state and (story[-1].reason or setpoint.state == S.EXECUTED), "unexplained"
-    asked = {(_unit(each), each.value) for each in Setpoint.objects.select_related("point__device")}
+    asked = {(unit_of(each), each.value) for each in Setpoint.objects.select_related("point__device")}
     assert all((each.unit, each.value) in asked and abs(each.value) <= MOST_W for each in inverters.ledger)
 
 
@@ -181,14 +171,9 @@ def _lasts(setpoint: Setpoint) -> bool:
     return setpoint.valid_until - setpoint.received_at > timedelta(seconds=SHORT_S)
 
 
-def _unit(setpoint: Setpoint) -> int:
-    return int(setpoint.point.device.address["unit"])
-
-
 def _over(setpoint: Setpoint) -> bool:
-    """Whether it has its end; the clock's task is ours here."""
-    expiry.expire_setpoints(now=datetime.now(UTC))
-    setpoint.refresh_from_db()
+    """Whether it has its end."""
+    setpoint.refresh_from_db(fields=["state"])
     return SetpointState(setpoint.state).terminal
 
 
