@@ -210,6 +210,7 @@ SPECTACULAR_SETTINGS = {
         "WritableKind": "pilots.api.shapes.WRITABLE_KINDS",
         "LinkState": "pilots.api.shapes.LINK_STATES",
         "SetpointState": "pilots.api.shapes.SETPOINT_STATES",
+        "ScheduleState": "pilots.api.schedule_shapes.SCHEDULE_STATES",
         "SetpointMode": "pilots.api.shapes.MODES",
     },
 }
@@ -230,6 +231,8 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {
     "forward the outbox": {"task": "pilots.tasks.forward_outbox", "schedule": schedule(1.0), "options": {"expires": 5}},
     "expire set-points": {"task": "pilots.tasks.expire_setpoints", "schedule": schedule(1.0), "options": {"expires": 5}},
+    "run schedules": {"task": "pilots.tasks.run_schedules", "schedule": schedule(1.0), "options": {"expires": 5}},
+    "run fallbacks": {"task": "pilots.tasks.run_fallbacks", "schedule": schedule(1.0), "options": {"expires": 5}},
     "keep history": {"task": "pilots.tasks.maintain_history", "schedule": schedule(3600.0), "options": {"expires": 600}},
     "anchor the audit trail": {
         "task": "pilots.tasks.verify_audit",

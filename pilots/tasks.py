@@ -11,7 +11,7 @@ from django.conf import settings
 
 from pilots.api import idempotency
 from pilots.audit.verification import verify_trail
-from pilots.control import expiry
+from pilots.control import expiry, fallbacks, stepping
 from pilots.history import services as history
 from pilots.northbound import services as northbound
 
@@ -28,6 +28,18 @@ def forward_outbox() -> int:
 def expire_setpoints() -> int:
     """Set-points whose time is over have their end."""
     return expiry.expire_setpoints(now=datetime.now(UTC))
+
+
+@shared_task
+def run_schedules() -> int:
+    """Steps of schedules that are due have their set-point."""
+    return stepping.run_schedules(now=datetime.now(UTC))
+
+
+@shared_task
+def run_fallbacks() -> int:
+    """Fallback plans that are due are in force, the others are not."""
+    return fallbacks.run_fallbacks(now=datetime.now(UTC))
 
 
 @shared_task

@@ -14,6 +14,7 @@ from pytest_django import DjangoDbBlocker
 import pilots.acquisition.ingest as ingest_module
 import pilots.live.hub as hub_module
 from pilots.acquisition.ingest import Ingest
+from pilots.control.heartbeat import NOTES
 from pilots.models import Connection, Device, Pilot, Point
 from tests.builders import make_connection, make_device, make_pilot, make_point
 from tests.tampering import unprotected
@@ -33,6 +34,7 @@ class Battery:
 @pytest.fixture(autouse=True)
 def _fresh_hub() -> Iterator[None]:
     hub_module._hub = None
+    NOTES.forget()
     yield
     if hub_module._hub is not None:
         hub_module._hub.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -12,6 +13,16 @@ from rest_framework.views import APIView
 
 from pilots.api.authentication import Client, client_of
 from pilots.api.permissions import ScopeRequired
+from pilots.control.heartbeat import NOTES, note_heard
+from pilots.models import Scope
+
+
+def note_caller(client: Client) -> None:
+    """Whoever may control and calls is the platform's sign of life at the pilots it reaches."""
+    if Scope.CONTROL not in client.scopes or not NOTES.due(client.name):
+        return
+    pilots = client.pilots if client.device_ids is None else client.pilots.filter(devices__in=client.device_ids).distinct()
+    note_heard(pilots.exclude(heartbeat_s=None), client.name, now=timezone.now())
 
 
 class ApiView(APIView):
@@ -30,6 +41,10 @@ class ApiView(APIView):
         view = gzip_page(super().as_view(**initkwargs))
         view.access = "api"  # type: ignore[attr-defined]
         return view
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        note_caller(client_of(request))
 
     @staticmethod
     def client(request: Request) -> Client:

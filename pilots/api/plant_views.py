@@ -98,7 +98,12 @@ class Capabilities(ReadView):
         forms = [form for point in points if (form := capability_record(point, now)) is not None]
         names = {form["point"] for form in forms}
         support = {"reactive_power": "q_set" in names, "voltage": "u_set" in names, "frequency": "f_droop_set" in names}
-        form = {"device": found.code, "setpoints": forms, "support": support, "schedules": False}
+        form = {
+            "device": found.code,
+            "setpoints": forms,
+            "support": support,
+            "schedules": any(form["schedules"] for form in forms),
+        }
         return Response(form | {"blocked": block_words(found) or None})
 
 

@@ -149,7 +149,7 @@ def capability_record(point: Point, now: datetime) -> dict[str, Any] | None:
         "on_expiry": endings_offered(capability),
         "labels": point.labels,
         "feedback": point.feedback or None,
-        "schedules": False,
+        "schedules": point.kind == "setpoint",
     }
 
 

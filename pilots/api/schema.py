@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 
 from pilots.api import shapes
+from pilots.domain.schedule import ScheduleState
 from pilots.domain.setpoint import SetpointState
 from pilots.domain.topology import DeviceKind
 
@@ -51,6 +52,8 @@ AGG = _parameter("agg", "Comma-separated: mean, min, max, last.")
 MONTH = _parameter("month", "A month of the pilot's clock as 2026-11; the running one when absent.")
 AFTER = _parameter("after", "Only frames with a higher number.", type=OpenApiTypes.INT, default=-1)
 STATE = _parameter("state", "State of a set-point.", enum=[state.value for state in SetpointState])
+SCHEDULE_STATE = _parameter("state", "State of a schedule.", enum=[state.value for state in ScheduleState])
+IF_MATCH = _parameter("If-Match", "The ETag of the revision that was read.", location=OpenApiParameter.HEADER)
 KEY = _parameter("Idempotency-Key", "The same key gets the same first answer for 48 h.", location=OpenApiParameter.HEADER)
 MANDATORY_KEY = _parameter(
     "Idempotency-Key", "The same key gets the same first answer for 48 h.", location=OpenApiParameter.HEADER, required=True
@@ -69,6 +72,7 @@ PROBLEMS: dict[Any, Any] = {
 BAD_REQUEST: dict[Any, Any] = {(400, "application/problem+json"): _problem("A field is missing or wrong.")}
 NOT_FOUND: dict[Any, Any] = {(404, "application/problem+json"): _problem("Not there, or not for this client.")}
 CONFLICT: dict[Any, Any] = {(409, "application/problem+json"): _problem("The key or the id was used for something else.")}
+PRECONDITION: dict[Any, Any] = {(412, "application/problem+json"): _problem("If-Match names another revision.")}
 TOO_LARGE: dict[Any, Any] = {(413, "application/problem+json"): _problem("More than 5 000 values or 4 MB.")}
 UNPROCESSABLE: dict[Any, Any] = {(422, "application/problem+json"): _problem("Understood, but it cannot be done.")}
 

@@ -32,13 +32,13 @@ from pilots.models import Point, Scope, Setpoint
 
 
 class AuditedView(ApiView):
-    """A view whose refused POSTs leave an audit event; what passes is audited by `control`."""
+    """A view whose refusals to change something leave an audit event; what passes is audited by `control`."""
 
     action: ClassVar[str]
 
     def handle_exception(self, exc: Exception) -> Response:
         problem = as_problem(exc)
-        if self.request.method == "POST":
+        if self.request.method not in ("GET", "HEAD"):
             try:
                 audit_refusal(self.request, self.action, problem)
             except AuditUnavailable as unavailable:
@@ -60,7 +60,7 @@ class Setpoints(AuditedView):
     def get(self, request: Request) -> Response:
         """Set-points of this client's devices, newest first."""
         rows = _chosen(request, self.client(request))
-        after = cursor_of(request, _position)
+        after = cursor_of(request, position)
         if after is not None:
             received_at, pk = after
             rows = rows.filter(Q(received_at__lt=received_at) | Q(received_at=received_at, pk__lt=pk))
@@ -203,17 +203,17 @@ def _requested(client: Client, point: Point, body: SetpointBody, now: datetime) 
         )
     except SetpointRejected as refusal:
         status = 409 if refusal.code == "duplicate_id" else http_status(refusal.code)
-        raise _problem(refusal, status, field=refusal.field or "id") from refusal
+        raise refusal_problem(refusal, status, field=refusal.field or "id") from refusal
 
 
 def _cancelled(setpoint: Setpoint, actor: str, reason: str) -> Setpoint:
     try:
         return cancel_setpoint(setpoint, actor=actor, reason=reason, now=timezone.now())
     except SetpointRejected as refusal:
-        raise _problem(refusal, 409) from refusal
+        raise refusal_problem(refusal, 409) from refusal
 
 
-def _problem(refusal: SetpointRejected, status: int, field: str = "") -> Problem:
+def refusal_problem(refusal: SetpointRejected, status: int, field: str = "") -> Problem:
     """The refusal as an answer; 503 or 429, which no Idempotency-Key keeps, where trying again may help."""
     if refusal.code == RejectCode.AUDIT_UNAVAILABLE:
         return Problem(503, refusal.code, refusal.reason, wait_s=5)
@@ -241,5 +241,5 @@ def _chosen(request: Request, client: Client) -> QuerySet[Setpoint]:
     return rows
 
 
-def _position(parts: list[Any]) -> tuple[datetime, UUID]:
+def position(parts: list[Any]) -> tuple[datetime, UUID]:
     return moment_part(parts[0]), UUID(parts[1])

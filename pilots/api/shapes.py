@@ -355,6 +355,7 @@ class Setpoint(Shape):
     fallback_value = s.FloatField(allow_null=True)
     before = s.FloatField(allow_null=True)
     correlation_id = s.CharField()
+    schedule_id = s.UUIDField(allow_null=True, help_text="The schedule it is a step of.")
     superseded_by = s.UUIDField(allow_null=True)
     active = s.BooleanField()
     ends_in_s = s.FloatField(allow_null=True, help_text="While active: until what `then` says is done.")

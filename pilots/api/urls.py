@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from pilots.api import link_views, measurement_views, plant_views, setpoint_views, switching_views, system_views, views
+from pilots.api import (
+    link_views,
+    measurement_views,
+    plant_views,
+    schedule_views,
+    setpoint_views,
+    switching_views,
+    system_views,
+    views,
+)
 
 app_name = "api"
 
@@ -28,6 +37,9 @@ urlpatterns = [
     path("setpoints", setpoint_views.Setpoints.as_view(), name="setpoints"),
     path("setpoints/<str:setpoint>", setpoint_views.OneSetpoint.as_view(), name="setpoint"),
     path("setpoints/<str:setpoint>/cancel", setpoint_views.CancelSetpoint.as_view(), name="cancel-setpoint"),
+    path("schedules", schedule_views.Schedules.as_view(), name="schedules"),
+    path("schedules/<str:schedule>", schedule_views.OneSchedule.as_view(), name="schedule"),
+    path("schedules/<str:schedule>/cancel", schedule_views.CancelSchedule.as_view(), name="cancel-schedule"),
     path("selections", switching_views.Selections.as_view(), name="selections"),
     path("selections/<str:selection>", switching_views.OneSelection.as_view(), name="selection"),
     path("selections/<str:selection>/operate", switching_views.OperateSelection.as_view(), name="operate"),

@@ -11,6 +11,7 @@ from pilots.catalogue.includes import serves
 from pilots.catalogue.points import point_places, resolve_points
 from pilots.catalogue.yaml_lines import Document
 from pilots.domain.errors import CatalogueError
+from pilots.domain.fallback import FallbackError, plan_of
 from pilots.domain.profile import Profile
 from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, LinkRole, PilotSpec, Protocol, Way
 
@@ -40,6 +41,7 @@ def check_pilot(document: Document, pilot: PilotSpec, profiles: Mapping[str, Pro
     for index, device in enumerate(pilot.devices):
         _check_relations(document, index, device, devices)
         _check_connection(document, index, device, connections, profiles)
+        _check_fallback(document, index, device)
     _check_no_cycle(document, pilot, devices)
     _check_places(document, pilot, connections, profiles)
     _check_links(document, devices, connections)
@@ -102,6 +104,14 @@ def _check_relations(document: Document, index: int, device: DeviceSpec, devices
             raise document.error(f"{other!r} is no device of this pilot", "devices", index, field)
         if other == device.id:
             raise document.error("a device cannot be its own", "devices", index, field)
+
+
+def _check_fallback(document: Document, index: int, device: DeviceSpec) -> None:
+    """It can be read; whether the device's points can do it is told at commissioning."""
+    try:
+        plan_of(device.fallback)
+    except FallbackError as error:
+        raise document.error(str(error), "devices", index, "fallback") from error
 
 
 def _check_connection(

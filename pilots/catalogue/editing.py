@@ -19,8 +19,9 @@ from pilots.catalogue.capability_check import capability_faults
 from pilots.catalogue.checks import address_fault, profile_fault, way_fault
 from pilots.catalogue.includes import serves
 from pilots.catalogue.loader import load_profile, resolve_points
-from pilots.catalogue.services import missing_references, note_change, point_columns, put_points
+from pilots.catalogue.services import check_fallback, missing_references, note_change, point_columns, put_points
 from pilots.domain.errors import CatalogueError
+from pilots.domain.fallback import FallbackError, plan_of
 from pilots.domain.guards import range_of
 from pilots.domain.point import Capability, PointSpec
 from pilots.domain.topology import ConnectionSpec, DeviceKind, DeviceSpec, Protocol, Way
@@ -102,11 +103,22 @@ def check_device(device: Device) -> None:
         if name in nameplate:
             _number(nameplate[name], "nameplate", name, above=0)
     _mapping(device.address, "address")
+    _mapping(device.fallback, "fallback")
+    _check_fallback(device)
     if bool(device.profile) != bool(device.connection):
         missing = "connection" if device.profile else "profile"
         raise CatalogueError("profile and connection go together", field=missing)
     if device.connection is not None:
         _check_profile(device, device.connection)
+
+
+def _check_fallback(device: Device) -> None:
+    try:
+        plan_of(device.fallback)
+    except FallbackError as error:
+        raise CatalogueError(str(error), field="fallback") from error
+    if device.pk:
+        check_fallback(device)
 
 
 def check_point(point: Point) -> None:
@@ -145,6 +157,7 @@ def why_kept(points: Any) -> str:
     """A sentence naming the points that set-points or point tests refer to, empty when there are none."""
     for who, what, condition in (
         ("Set-points refer", "what was ordered", {"setpoints__isnull": False}),
+        ("Schedules refer", "what was planned", {"schedules__isnull": False}),
         ("Point tests refer", "what was tested", {"tests__isnull": False}),
     ):
         used = list(Point.objects.filter(pk__in=points, **condition).select_related("device").distinct()[:6])

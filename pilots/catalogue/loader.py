@@ -148,6 +148,7 @@ def _pilot_of(data: Mapping[str, Any], folder: Path) -> PilotSpec:
         summary=data.get("summary", ""),
         operator=operator,
         source=data.get("source", ""),
+        heartbeat_s=data.get("heartbeat_s"),
         connections=tuple(_connection_of(raw) for raw in data.get("connections", [])),
         devices=tuple(_device_of(raw, operator, folder) for raw in data["devices"]),
         links=tuple(link for raw in data.get("links", []) for link in _links_of(raw)),

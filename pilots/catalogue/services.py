@@ -13,11 +13,12 @@ from pilots.catalogue.link_points import put_link_points
 from pilots.catalogue.loader import resolve_points
 from pilots.catalogue.points import CAPABILITY_RULES
 from pilots.domain.errors import CatalogueError
+from pilots.domain.fallback import POINTS, FallbackError, check_plan
 from pilots.domain.interlock import references
 from pilots.domain.point import Capability, PointSpec
 from pilots.domain.profile import Profile
 from pilots.domain.topology import DeviceSpec, PilotSpec, Way
-from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Setpoint
+from pilots.models import Connection, Device, Link, Pilot, Point, PointTest, Schedule, Setpoint
 
 M = TypeVar("M", bound=Model)
 _RULES = {"min_interval_s", "default", *CAPABILITY_RULES}
@@ -54,6 +55,8 @@ def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissio
     _remove_absent(done, pilot, spec)
     done.changed += put_link_points(pilot)
     check_interlocks(pilot)
+    for row in devices.values():
+        check_fallback(row)
     if done.any:
         note_change(pilot)
     return done
@@ -62,6 +65,16 @@ def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissio
 def note_change(pilot: Pilot) -> None:
     """Gateways and pages notice within seconds that this pilot's configuration changed."""
     Pilot.objects.filter(pk=pilot.pk).update(revision=F("revision") + 1)
+
+
+def check_fallback(device: Device) -> None:
+    """The plan it declares can be carried out by its points. Raises CatalogueError."""
+    if not device.fallback:
+        return
+    try:
+        check_plan(device.fallback, {point.name: point.spec for point in device.points.filter(name__in=POINTS)})
+    except FallbackError as error:
+        raise CatalogueError(f"{device.code}: {error}", field="fallback") from error
 
 
 def check_interlocks(pilot: Pilot) -> None:
@@ -108,7 +121,9 @@ def _put(done: Commissioned, model: type[M], key: dict[str, Any], columns: dict[
 
 def _pilot_columns(spec: PilotSpec) -> dict[str, Any]:
     names = ("name", "country", "time_zone", "latitude", "longitude", "summary", "operator", "source")
-    return {name: getattr(spec, name) for name in names}
+    # What the file does not say stays as an administrator set it.
+    heartbeat = {} if spec.heartbeat_s is None else {"heartbeat_s": spec.heartbeat_s}
+    return {name: getattr(spec, name) for name in names} | heartbeat
 
 
 def _connection_columns(pilot: Pilot, connection: Any) -> dict[str, Any]:
@@ -139,6 +154,7 @@ def _device_columns(
         "position": device.position,
         "operator": device.operator,
         "nameplate": dict(device.nameplate),
+        **({"fallback": dict(device.fallback)} if device.fallback else {}),
     }
 
 
@@ -210,7 +226,7 @@ def _remove(done: Commissioned, rows: Any, what: str) -> None:
     if not names:
         return
     column = {"point": "point", "device": "point__device"}.get(what)
-    for record, kept in (("set-points", Setpoint), ("point tests", PointTest)):
+    for record, kept in (("set-points", Setpoint), ("schedules", Schedule), ("point tests", PointTest)):
         if column is not None and kept._default_manager.filter(**{f"{column}__in": list(rows)}).exists():
             listed = ", ".join(names[:5])
             raise CatalogueError(f"the file no longer names {what} {listed}, but its {record} are kept", field=f"{what}s")

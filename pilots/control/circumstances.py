@@ -18,7 +18,7 @@ from pilots.domain.point import Capability
 from pilots.domain.quality import Flag, Quality, Validity
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, SetpointState
 from pilots.domain.topology import LinkState
-from pilots.models import Device, LatestValue, Point, Setpoint
+from pilots.models import Device, FallbackRun, LatestValue, Point, Setpoint
 
 _SILENT = Flag.OLD | Flag.COMM_FAILURE
 HOUR = timedelta(hours=1)
@@ -78,13 +78,16 @@ def reading_of(row: LatestValue, now: datetime) -> Reading:
 
 
 def _held(point: Point, setpoint: Setpoint, now: datetime) -> tuple[int | None, str]:
-    """Rank and name of the strongest who holds the point, by a set-point or by a hold."""
+    """Rank and name of the strongest who holds the point, by a set-point, a hold or a fallback plan."""
     then = max(now, setpoint.valid_from)
     found = holder(point, then, apart_from=setpoint)
     holders = [] if found is None else [(found.priority, f"{found.issuer} {found.requested_by}")]
     hold = holds_at(now).filter(point=point, until__gt=then).first()
     if hold is not None:
         holders.append((DEFAULT_PRIORITY[Issuer.OPERATOR], f"operator {hold.owner} ({hold.reason.rstrip('.')})"))
+    plan = FallbackRun.objects.filter(point=point, removed_at=None).first()
+    if plan is not None:
+        holders.append((DEFAULT_PRIORITY[Issuer.FALLBACK], f"The {plan.owner} ({plan.reason.rstrip('.')})"))
     return min(holders) if holders else (None, "")
 
 

@@ -22,7 +22,8 @@ from pilots.domain.errors import PilotsError
 from pilots.domain.guards import MAX_VALIDITY
 from pilots.live.frames import Change, milliseconds
 from pilots.live.hub import hub
-from pilots.models import BlockingTag, CommandsOff, Device, OperatorHold, Pilot, Point
+from pilots.models import BlockingTag, CommandsOff, Device, FallbackRun, OperatorHold, Pilot, Point
+from pilots.models.guards import Guard
 
 
 class GuardRefused(PilotsError):
@@ -52,6 +53,11 @@ def switches_off(pilot: int) -> QuerySet[CommandsOff]:
 def holds_at(now: datetime) -> QuerySet[OperatorHold]:
     """The holds that are in force."""
     return OperatorHold.objects.filter(removed_at=None, set_at__lte=now, until__gt=now)
+
+
+def fallbacks_at(pilot: Pilot) -> QuerySet[FallbackRun]:
+    """The fallback plans in force at a pilot."""
+    return FallbackRun.objects.filter(point__device__pilot=pilot, removed_at=None).select_related("point__device")
 
 
 def unguarded(device: Device, *, gives_back: bool = False) -> Q:
@@ -88,6 +94,10 @@ def guard_state(pilot: Pilot, now: datetime) -> dict[str, list[dict[str, Any]]]:
         "holds": [
             _row(hold) | {"device": hold.point.device.code, "point": hold.point.name, "until_ms": milliseconds(hold.until)}
             for hold in held
+        ],
+        "fallbacks": [
+            _row(run) | {"device": run.point.device.code, "point": run.point.name, "value": run.value, "unit": run.point.unit}
+            for run in fallbacks_at(pilot)
         ],
     }
 
@@ -188,5 +198,5 @@ def _publish(pilot: Pilot | None, now: datetime) -> None:
     transaction.on_commit(after_commit)
 
 
-def _row(guard: BlockingTag | CommandsOff | OperatorHold) -> dict[str, Any]:
+def _row(guard: Guard) -> dict[str, Any]:
     return {"id": guard.pk, "owner": guard.owner, "reason": guard.reason, "since_ms": milliseconds(guard.set_at)}

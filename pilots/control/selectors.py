@@ -12,7 +12,7 @@ from django.utils import timezone
 from pilots.control.age import left_s
 from pilots.control.ending import ending_of
 from pilots.domain.setpoint import Issuer, SetpointState
-from pilots.models import Device, Point, Setpoint
+from pilots.models import Device, FallbackRun, Point, Setpoint
 from pilots.northbound.messages import rfc3339
 
 OPEN_STATES = [SetpointState.RECEIVED, SetpointState.VALIDATED, SetpointState.DISPATCHED, SetpointState.UNKNOWN]
@@ -45,6 +45,7 @@ def record(setpoint: Setpoint) -> dict[str, Any]:
         "fallback_value": setpoint.fallback_value,
         "before": setpoint.before,
         "correlation_id": setpoint.correlation_id,
+        "schedule_id": None if setpoint.schedule_id is None else str(setpoint.schedule_id),
         "superseded_by": None if setpoint.superseded_by_id is None else str(setpoint.superseded_by_id),
         "active": setpoint.state == SetpointState.EXECUTED and setpoint.released_at is None,
     }
@@ -94,6 +95,11 @@ def holder(point: Point, now: datetime, *, apart_from: Setpoint | None = None) -
     if apart_from is not None:
         held = held.exclude(pk=apart_from.pk)
     return held.order_by("priority", "-received_at").first()
+
+
+def in_fallback(point: Point) -> bool:
+    """Whether a fallback plan is in force at the point."""
+    return FallbackRun.objects.filter(point=point, removed_at=None).exists()
 
 
 def due_for(connections: Sequence[int], now: datetime) -> list[Setpoint]:

@@ -23,6 +23,7 @@ from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.ending import Ending, ending_of, ending_words, gives_back, is_rest, rest_value
 from pilots.control.feedback import measured_before
 from pilots.control.rates import take_token
+from pilots.control.selectors import holder, in_fallback
 from pilots.control.transitions import add_event, audit, full, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import MAX_VALIDITY, Circumstances, Wish, check_setpoint
@@ -124,7 +125,7 @@ def request_setpoint(
         before=measured_before(point),
     )
     stamp(setpoint)
-    with _audited_or_refused():
+    with audited_or_refused():
         take_token(issuer, requested_by, now)
         # One wish at a time for a point: two that arrive together must not both find it free.
         Point.objects.select_for_update(no_key=True).get(pk=point.pk)
@@ -137,7 +138,7 @@ def request_setpoint(
 
 def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetime) -> Setpoint:
     """The set-point is cancelled if it was still open; an executed one is released. Raises SetpointRejected when it is over."""
-    with _audited_or_refused():
+    with audited_or_refused():
         audit(setpoint, "cancel set-point", now=now, actor=actor, reason=reason)
         open_states = [S.RECEIVED, S.VALIDATED, S.DISPATCHED]
         if move(setpoint, open_states, S.CANCELLED, now=now, actor=actor, reason=reason or "Cancelled."):
@@ -233,6 +234,11 @@ def write_ending(setpoint: Setpoint, ending: Ending, now: datetime, *, actor: st
     """What ends the set-point is on its way to the device; a fallback that is refused becomes a release."""
     if ending.action not in ("release", "fallback") or ending.value is None or ending.value == setpoint.value:
         return
+    from pilots.control.stepping import take_over  # it asks at this door
+
+    # Whoever holds the point next takes it from the old value to its own, without a step through the default.
+    if holder(setpoint.point, now, apart_from=setpoint) or in_fallback(setpoint.point) or take_over(setpoint.point, now):
+        return
     capability = setpoint.point.spec.capability
     at_rest = capability is not None and capability.rest(setpoint.mode) is not None
     made = request_setpoint(
@@ -283,7 +289,7 @@ def _audit_request(setpoint: Setpoint, around: Circumstances, now: datetime) -> 
 
 
 @contextmanager
-def _audited_or_refused() -> Iterator[None]:
+def audited_or_refused() -> Iterator[None]:
     """A transaction with its audit rows. Raises SetpointRejected `audit_unavailable`, and nothing is stored.
 
     Inside another audited deed it is that one's to say or to spool: AuditUnavailable.

@@ -104,6 +104,7 @@ class DeviceSpec:
     position: int = 0
     operator: str = ""
     nameplate: Mapping[str, Any] = field(default_factory=dict)
+    fallback: Mapping[str, Any] = field(default_factory=dict)  # as `domain.fallback.plan_of` reads it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +138,7 @@ class PilotSpec:
     summary: str = ""
     operator: str = ""
     source: str = ""
+    heartbeat_s: float | None = None  # of the platform; silent for longer, the fallback plans come into force
     connections: tuple[ConnectionSpec, ...] = ()
     devices: tuple[DeviceSpec, ...] = ()
     links: tuple[LinkSpec, ...] = ()

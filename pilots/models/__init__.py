@@ -3,10 +3,12 @@
 from pilots.models.access import AuditEvent, AuditVerification, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
+from pilots.models.fallbacks import FallbackRun, PlatformWatch
 from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
 from pilots.models.links import LinkHour
 from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
+from pilots.models.schedules import Schedule
 from pilots.models.setpoints import Forwarding, Setpoint, SetpointEvent, SourceRate
 from pilots.models.switching import Approval, Selection
 from pilots.models.values import LatestValue
@@ -21,6 +23,7 @@ __all__ = [
     "ControlCentre",
     "ControlCentrePoint",
     "Device",
+    "FallbackRun",
     "FieldRequest",
     "Forwarding",
     "IdempotencyKey",
@@ -32,12 +35,14 @@ __all__ = [
     "OutboxMessage",
     "OutboxState",
     "Pilot",
+    "PlatformWatch",
     "Point",
     "PointTest",
     "PointTestList",
     "RequestKind",
     "Role",
     "RoleGrant",
+    "Schedule",
     "Scope",
     "Selection",
     "ServiceToken",

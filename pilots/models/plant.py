@@ -41,6 +41,13 @@ class Pilot(models.Model):
         default=FourEyes.NONE.value,
         help_text=_("commands that need an approver beside who gives them: none, the critical ones, or all"),
     )
+    heartbeat_s = models.FloatField(
+        _("heartbeat of the platform, s"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(5)],
+        help_text=_("silent for longer: the fallback plans; empty: it is not watched"),
+    )
     revision = models.PositiveIntegerField(_("revision"), default=1, help_text=_("counts changes of the topology"))
 
     class Meta:
@@ -131,6 +138,12 @@ class Device(models.Model):
     position = models.IntegerField(_("position in the diagram"), default=0)
     operator = models.CharField(_("operator"), max_length=80, blank=True)
     nameplate = models.JSONField(_("nameplate"), default=dict, blank=True)
+    fallback = models.JSONField(
+        _("fallback"),
+        default=dict,
+        blank=True,
+        help_text=_("point, value, hold or default for platform_lost, link_lost, data_stale; empty: what its kind does"),
+    )
 
     class Meta:
         ordering = ["pilot", "code"]

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models.access import User
 from pilots.models.plant import Point, choices
+from pilots.models.schedules import Schedule
 
 
 class Setpoint(models.Model):
@@ -40,6 +41,8 @@ class Setpoint(models.Model):
     fallback_value = models.FloatField(_("fallback value"), null=True)
     correlation_id = models.CharField(_("correlation id"), max_length=64, blank=True)
     before = models.FloatField(_("value before"), null=True)
+    schedule = models.ForeignKey(Schedule, models.PROTECT, null=True, blank=True, related_name="setpoints")
+    step = models.PositiveSmallIntegerField(_("step"), null=True, blank=True)
 
     valid_from = models.DateTimeField(_("valid from"))
     valid_until = models.DateTimeField(_("valid until"))
@@ -68,6 +71,8 @@ class Setpoint(models.Model):
             models.Index(fields=["-received_at", "-id"], name="setpoint_by_time"),
             # The few that are on their way or hold their point, among all that ever were.
             models.Index(fields=["state", "-received_at"], condition=models.Q(released_at=None), name="setpoint_open"),
+            # What was left on its value is looked for every second.
+            models.Index(fields=["released_at"], condition=models.Q(on_expiry="hold"), name="setpoint_held_on"),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(valid_until__gt=models.F("valid_from")), name="valid_for_some_time"),

@@ -12,12 +12,12 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from pilots.control import selectors
-from pilots.control.guards import holds_at, tags_on
+from pilots.control.guards import fallbacks_at, holds_at, tags_on
 from pilots.domain.guards import range_of
 from pilots.domain.point import PointKind, PointSpec
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer
 from pilots.domain.topology import DeviceKind
-from pilots.models import BlockingTag, Device, OperatorHold, Pilot, Point, Setpoint, User
+from pilots.models import BlockingTag, Device, FallbackRun, OperatorHold, Pilot, Point, Setpoint, User
 from pilots.ui.holding import holding_context
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.setpoint_chart import mini_trend
@@ -191,18 +191,28 @@ def _named(controls: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _guards(device: Device, pilot: Pilot, now: datetime) -> list[dict[str, Any]]:
-    """The tags on the device and the holds of its points, as the page words them."""
+    """Fallback plans and holds of its points and the tags on the device, as the page words them."""
     tags = [_guard(tag) | {"kind": "tag", "url": reverse("remove_tag", args=[pilot.code, tag.pk])} for tag in tags_on(device.pk)]
     holds = holds_at(now).filter(point__device=device).select_related("point")
-    return tags + [
-        _guard(hold)
-        | {"kind": "hold", "url": reverse("hand_back", args=[pilot.code, hold.pk])}
-        | {"label": point_name(hold.point.name), "until": timezone.localtime(hold.until).strftime("%H:%M")}
-        for hold in holds
+    plans = [
+        _guard(run)
+        | {"kind": "fallback", "url": reverse("take_from_fallback", args=[pilot.code, run.pk])}
+        | {"label": point_name(run.point.name), "value": shown_number(run.value, run.point.unit)}
+        for run in fallbacks_at(pilot).filter(point__device=device)
     ]
+    return (
+        plans
+        + tags
+        + [
+            _guard(hold)
+            | {"kind": "hold", "url": reverse("hand_back", args=[pilot.code, hold.pk])}
+            | {"label": point_name(hold.point.name), "until": timezone.localtime(hold.until).strftime("%H:%M")}
+            for hold in holds
+        ]
+    )
 
 
-def _guard(guard: BlockingTag | OperatorHold) -> dict[str, Any]:
+def _guard(guard: BlockingTag | FallbackRun | OperatorHold) -> dict[str, Any]:
     since = timezone.localtime(guard.set_at).strftime("%d %b %H:%M")
     return {"owner": guard.owner, "reason": guard.reason, "since": since}
 

@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from pilots.control import guards
+from pilots.control import fallbacks, guards
 from pilots.control.guards import GuardRefused
 from pilots.control.handover import NothingHeld, back_to_automatic
-from pilots.models import BlockingTag, CommandsOff, Device, OperatorHold, Point, Role, User
+from pilots.models import BlockingTag, CommandsOff, Device, FallbackRun, OperatorHold, Point, Role, User
 from pilots.ui.access import requires, signed_in
 from pilots.ui.views import pilot_of
 
@@ -65,6 +65,14 @@ def automatic(request: HttpRequest, **_route: str) -> HttpResponse:
         reason = _("No operator holds this point any more.")
         return JsonResponse({"code": refusal.code, "reason": reason, "field": ""}, status=409)
     return HttpResponse(status=204)
+
+
+@requires(Role.OPERATOR)
+@require_POST
+def take_from_fallback(request: HttpRequest, number: int, **_route: str) -> HttpResponse:
+    runs = FallbackRun.objects.select_related("point__device__pilot")
+    run = get_object_or_404(runs, pk=number, point__device__pilot=pilot_of(request))
+    return _done(lambda: fallbacks.take_from_fallback(run, by=_name(request), reason=_reason(request), now=timezone.now()))
 
 
 @requires(Role.OPERATOR)

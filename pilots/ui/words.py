@@ -102,6 +102,7 @@ def page_words() -> dict[str, object]:
         "unavailable": _("not available"),
         "setpoint": setpoint_words(),
         "guards": guard_words(),
+        "schedules": {"unmeasured": _("No measurement in the time of this schedule yet.")},
         "trends": {
             "none": _("Choose a point on the right: up to 12 curves fit."),
             "loading": _("Reading history"),
@@ -181,11 +182,50 @@ def commissioning_words() -> dict[str, object]:
     }
 
 
+def schedule_state_words() -> dict[str, str]:
+    return {
+        "draft": _("draft"),
+        "accepted": _("accepted, waiting for its start"),
+        "running": _("running"),
+        "completed": _("completed"),
+        "cancelled": _("cancelled"),
+        "failed": _("failed"),
+    }
+
+
+def step_words() -> dict[str, str]:
+    return {
+        "in_force": _("executed, in force"),
+        "received": _("received"),
+        "validated": _("validated, waiting to be sent"),
+        "dispatched": _("dispatched, not proved yet"),
+        "executed": _("executed"),
+        "rejected": _("refused"),
+        "expired": _("expired"),
+        "failed": _("failed"),
+        "cancelled": _("cancelled"),
+        "unknown": _("unknown, being read"),
+        "waiting": _("waiting"),
+        "due": _("due, not asked for"),
+        "past": _("before it came"),
+        "missed": _("missed"),
+        "held": _("the value before, held"),
+        "gap": _("no value"),
+        "draft": _("draft"),
+    }
+
+
+def resolution_words() -> dict[int, str]:
+    return {60: _("1 min"), 300: _("5 min"), 900: _("15 min"), 1800: _("30 min"), 3600: _("1 h")}
+
+
 def guard_words() -> dict[str, object]:
     return {
         "tagged": _("Do not operate"),
         "off": _("Commands are off"),
         "tag": _("Do not operate: tagged by %s, %s."),
+        "fallback": _("%s In force for %s: %s."),
+        "more": _("and %s more"),
         "hold": _("Held by %s: %s."),
         "offHere": _("Commands are off at this pilot: %s, %s."),
         "offEverywhere": _("Commands are off at every pilot: %s, %s."),

@@ -11,7 +11,7 @@ export class Feed extends EventTarget {
     this.points = new Map();
     this.links = new Map();
     this.setpoints = new Map();
-    this.guards = { off: [], tags: [], holds: [] };
+    this.guards = { off: [], tags: [], holds: [], fallbacks: [] };
     this.offset = 0; // server clock less ours, ms
     this.live = false;
     this.heard = 0;

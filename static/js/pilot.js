@@ -1,6 +1,7 @@
 // The pilot page: frames into the diagram and the faceplate.
 import { duration, fill, flowOf, words } from "./quantities.js";
 import { Feed } from "./live.js";
+import { showFallback } from "./fallback.js";
 import { coverLost, showAge, showRest, showSum, showValue, showWord, text } from "./show.js";
 import { showCountdowns } from "./countdown.js";
 import { inForce } from "./effect.js";
@@ -167,6 +168,7 @@ function show() {
   showCountdowns(inside, feed);
   for (const button of inside.querySelectorAll("[data-needs-live]")) button.disabled = !feed.live;
   showMini(inside, feed);
+  showFallback(feed);
   showLife(inside, feed);
   showForms(inside, feed);
   showSwitching(inside, feed);

@@ -48,6 +48,13 @@ def order(point: Point) -> Setpoint:
     )  # fmt: skip
 
 
+def test_a_fallback_that_holds_for_ever_is_refused_at_its_field(engineer: Client, battery: Battery) -> None:
+    errors = refusal(engineer, battery.device, fallback='{"platform_lost": "hold_for_ever"}')
+    assert "platform_lost is hold (till the set-point ends, then the default) or default (at once)" in errors["fallback"][0]
+    errors = refusal(engineer, battery.device, fallback='{"value": 1e9}')
+    assert "is outside -100000 to 100000 W of p_set" in errors["fallback"][0]
+
+
 def test_a_point_changed_on_its_devices_page_raises_the_revision_and_is_audited(engineer: Client, battery: Battery) -> None:
     form = read_form(engineer, page_of(battery.device))
     row = next(name.removesuffix("-name") for name, value in form.items() if value == "active_power" and name.endswith("-name"))

@@ -28,6 +28,12 @@ class Api:
     def get(self, path: str, **query: Any) -> Any:
         return self.client.get(BASE + path, query, headers=self.headers)
 
+    def put(self, path: str, body: Any, **headers: str) -> Any:
+        return self.client.put(BASE + path, body, content_type="application/json", headers=self.headers | headers)
+
+    def delete(self, path: str) -> Any:
+        return self.client.delete(BASE + path, headers=self.headers)
+
     def post(self, path: str, body: Any, key: str | None = None) -> Any:
         headers = self.headers | ({} if key is None else {"Idempotency-Key": key})
         return self.client.post(BASE + path, body, content_type="application/json", headers=headers)

@@ -47,6 +47,8 @@ links:
 WRONG = [
     ("code: xx", "code: XX", 1, "code", "does not fit"),
     ("name: Test\n", "", 1, "", "'name' is a required property"),
+    ("measured_by: xx-PM01", "fallback: {link_lost: hold_for_ever}", 26, "devices[2].fallback", "link_lost is hold (till"),
+    ("time_zone: UTC", "time_zone: UTC\nheartbeat_s: 1", 5, "heartbeat_s", "less than the minimum"),
     ("time_zone: UTC", "time_zone: Mars/Base", 4, "time_zone", "unknown time zone"),
     ("latitude: 1.5", "latitude: north", 5, "latitude", "not of type 'number'"),
     ("latitude: 1.5", "latitude: 91", 5, "latitude", "greater than the maximum"),

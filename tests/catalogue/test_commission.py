@@ -127,3 +127,17 @@ def test_a_device_of_another_pilot_is_not_taken_over(spain: PilotSpec) -> None:
     with pytest.raises(CatalogueError):
         commission(replace(spain, code="nl"))
     assert not Pilot.objects.filter(code="nl").exists()
+
+
+def test_a_fallback_is_declared_by_the_file_or_by_an_administrator(spain: PilotSpec) -> None:
+    def battery(**plan: object) -> PilotSpec:
+        return replace(spain, devices=tuple(replace(d, fallback=plan) if d.id == "es-STO01" else d for d in spain.devices))
+
+    commission(battery(value=-5_000, link_lost="default"))
+    assert Device.objects.get(code="es-STO01").fallback == {"value": -5_000, "link_lost": "default"}
+    assert Pilot.objects.get().heartbeat_s == 900
+    Device.objects.filter(code="es-STO01").update(fallback={"value": 0})
+    assert not commission(replace(spain, heartbeat_s=None))
+    assert Device.objects.get(code="es-STO01").fallback == {"value": 0}
+    with pytest.raises(CatalogueError, match="fallback: es-STO01: 900000 W is outside -100000 to 100000 W of p_set"):
+        commission(battery(value=900_000))
