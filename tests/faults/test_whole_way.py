@@ -1,4 +1,4 @@
-"""S1, S3: generated set-points (a thousand in the rig) from the door to the devices' own ledger: nothing outside limits. [station]"""
+"""S1, S3: generated set-points (1,000 in the rig) from the door to the devices' own ledger: nothing outside limits. [station]"""
 
 from __future__ import annotations
 
