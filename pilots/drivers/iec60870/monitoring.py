@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -88,12 +89,9 @@ class _Stream:
         self.mask = kind.element.mask
         #: Whether its objects may be read in columns.
         self.simple = self.mask is not None and self.base != COUNTERS and kind.tag != SHORT
-        self.timed, self.untimed = (_packed(table, self.mask or 0) for table in _BY_BASE[self.base])
         if self.simple:
-            fields = [_FIELDS[letter] for letter in kind.element.letters] + ([_TAG] if kind.tag else [])
-            element = [field for group in fields for field in group]
-            self.sequence = np.dtype(element)
-            self.separate = np.dtype([("address", "u1", (sizes.object_address,)), *element])
+            self.timed, self.untimed = _packed(self.base)
+            self.separate, self.sequence = _records(type_id, sizes.object_address)
         #: Object address -> device and point; "" where nobody wants it, None where it goes not simply to one point.
         self.places: dict[int, tuple[str | None, str]] = {}
         self._columns: _Places | None = None
@@ -244,9 +242,21 @@ def _size(run: Iterable[Received]) -> int:
     return sum(received.octets[1] & 0x7F for received in run)
 
 
-def _packed(qualities: tuple[Quality, ...], mask: int) -> Ints:
-    """By an octet whose bits in `mask` carry a value."""
-    return np.array([qualities[octet & ~mask & 0xFF].pack() for octet in range(256)], dtype=np.int64)
+@lru_cache
+def _packed(base: int) -> tuple[Ints, Ints]:
+    """Qualities with and without a time by the octet, of which an element's mask leaves bits to the value; for all stations."""
+    rest = ~(KINDS[base].element.mask or 0) & 0xFF
+    timed, untimed = (np.array([table[octet & rest].pack() for octet in range(256)], dtype=np.int64) for table in _BY_BASE[base])
+    return timed, untimed
+
+
+@lru_cache
+def _records(type_id: int, address_octets: int) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """An object behind its address, and one of a sequence; for all stations."""
+    kind = KINDS[type_id]
+    groups = [_FIELDS[letter] for letter in kind.element.letters] + ([_TAG] if kind.tag else [])
+    element = [field for group in groups for field in group]
+    return np.dtype([("address", "u1", (address_octets,)), *element]), np.dtype(element)
 
 
 def common_address_of(octets: bytes, sizes: Sizes) -> int:
