@@ -148,9 +148,13 @@ async function renew() {
   for (const part of inside.querySelectorAll("[data-part]")) {
     const next = fresh.querySelector(`[data-part=${part.dataset.part}]`);
     if (!next) continue;
-    const mine = part.contains(document.activeElement);
+    const focused = part.contains(document.activeElement) && document.activeElement;
+    for (const old of part.querySelectorAll("details[open]")) {
+      const place = next.querySelector(`form[action="${old.querySelector("form")?.getAttribute("action")}"]`)?.closest("details");
+      place?.replaceWith(old);
+    }
     part.replaceWith(next);
-    if (mine) (next.querySelector("summary, button, a") ?? inside.querySelector("[data-close]")).focus({ preventScroll: true });
+    if (focused) (next.contains(focused) ? focused : next.querySelector("summary, button, a") ?? inside.querySelector("[data-close]")).focus({ preventScroll: true });
   }
   show();
 }
