@@ -212,6 +212,8 @@ SPECTACULAR_SETTINGS = {
         "SetpointState": "pilots.api.shapes.SETPOINT_STATES",
         "ScheduleState": "pilots.api.schedule_shapes.SCHEDULE_STATES",
         "SetpointMode": "pilots.api.shapes.MODES",
+        "OnExpiry": "pilots.api.shapes.ON_EXPIRY",
+        "ScheduleOnExpiry": "pilots.api.schedule_shapes.ON_EXPIRY",
     },
 }
 

@@ -10,6 +10,7 @@ from pilots.api.shapes import MODES
 from pilots.domain.schedule import RESOLUTIONS, ScheduleState
 from pilots.domain.setpoint import Issuer
 
+ON_EXPIRY = ["release", "hold"]
 SCHEDULE_STATES = [str(state) for state in ScheduleState]
 SCHEDULE_RESOLUTIONS = list(RESOLUTIONS)
 
@@ -29,7 +30,7 @@ class ScheduleRequest(_Shape):
     values = s.ListField(child=s.FloatField(allow_null=True), max_length=192, help_text="null: no value in that step.")
     priority = s.IntegerField(min_value=1, max_value=9, required=False)
     service = s.CharField(required=False)
-    on_expiry = s.ChoiceField(["release", "hold"], required=False, help_text="What is so in a step without a value.")
+    on_expiry = s.ChoiceField(ON_EXPIRY, required=False, help_text="What is so in a step without a value.")
     issued_at = s.DateTimeField(required=False)
     reason = s.CharField(required=False)
     draft = s.BooleanField(required=False)

@@ -25,7 +25,7 @@ POINT_KINDS = _words(PointKind)
 WRITABLE_KINDS = ["setpoint", "command"]
 LINK_STATES = _words(LinkState)
 SETPOINT_STATES = _words(SetpointState)
-MODES = ["absolute", "limit"]
+MODES, ON_EXPIRY = ["absolute", "limit"], ["release", "hold", "fallback"]
 COMMAND_CLASSES = _words(CommandClass)
 
 
@@ -310,7 +310,7 @@ class SetpointRequest(Shape):
     ramp = s.FloatField(required=False, help_text="Units a second; written in steps.")
     sequence = s.IntegerField(required=False, help_text="Rises with each wish for the point; what is not newer is superseded.")
     service = s.CharField(required=False)
-    on_expiry = s.ChoiceField(["release", "hold", "fallback"], required=False)
+    on_expiry = s.ChoiceField(ON_EXPIRY, required=False)
     fallback_value = s.FloatField(required=False, help_text="With on_expiry fallback, in the point's unit.")
     issued_at = s.DateTimeField(required=False)
     correlation_id = s.CharField(required=False)

@@ -180,6 +180,7 @@ class Charger(Unit):
             "session_id": self.session_id,
             "auth_id": self.id_tag if car else "",
             "enable": float(self.available),
+            "enabled": float(self.available),
         }
         if car is None or point in always:
             return always.get(point)

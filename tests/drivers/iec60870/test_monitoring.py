@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilots.domain.measurement import RawReading
@@ -70,6 +70,7 @@ def objects_only(bench: Bench, unit: Asdu) -> Readings:
     return readings
 
 
+@settings(deadline=None)
 @given(st.data(), ALL_SIZES)
 def test_in_bulk_and_object_by_object_the_same_is_read(data: st.DataObject, sizes: Sizes) -> None:
     devices = (device("d", a={"ioa": 1}, b={"ioa": 2}), device("e", c={"ioa": 3}, d={"ioa": 4, "bit": 2}, e={"ioa": 5}))
