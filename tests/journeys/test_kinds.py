@@ -7,6 +7,7 @@ import pytest
 from tests.journeys.installation import Installation
 from tests.journeys.test_setpoints import executed, writes
 
+pytestmark = pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
 #: Device, point, unit, value, and where the device stands afterwards; None: the device drops a limit by itself, to its rating.
 KINDS = [
     ("es-STO01", "p_set", "W", -21_000.0, 0.0),

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from tests.journeys.browser import Visitor
 from tests.journeys.installation import Installation
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")]
 FOCUSED = "document.activeElement.name ?? document.activeElement.className"
 ROW = 'tr[data-setpoint="{}"]'
 

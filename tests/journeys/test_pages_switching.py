@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from tests.journeys.browser import Visitor
 from tests.journeys.installation import PASSWORD, Installation
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")]
 
 EXECUTED = """([before, label]) => {
     const row = document.querySelector("[data-life] li[data-setpoint-id]");
@@ -75,7 +75,6 @@ def test_a_command_from_the_page_is_selected_looked_at_operated_and_executed(
     assert unexpected(visitor) == []
 
 
-@pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
 def test_what_is_cancelled_or_waits_too_long_switches_nothing(scada: Installation, visitor: Visitor) -> None:
     before = scada.api.get("setpoints", device="es-SW02")["results"]
     page = visitor.open_faceplate("es", "es-SW02")
@@ -99,7 +98,6 @@ Pilot.objects.filter(code="es").update(four_eyes="%s")
 """
 
 
-@pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
 def test_a_second_person_agrees_in_a_window_of_their_own(scada: Installation, visitor: Visitor, viewer: Visitor) -> None:
     scada.manage("shell", "-c", APPROVER % "critical")
     try:

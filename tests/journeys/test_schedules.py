@@ -12,6 +12,7 @@ from tests.journeys.api import Json, stamp
 from tests.journeys.installation import Installation
 from tests.journeys.test_setpoints import writes
 
+pytestmark = pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
 WANTED, PLAN, HEARTBEAT_S = -8_000.0, 3_000.0, 30
 
 #: Only one token is the platform of this pilot meanwhile, and the battery's plan is not what everybody's default is.
