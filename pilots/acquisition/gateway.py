@@ -28,7 +28,6 @@ from pilots.acquisition import field_requests
 from pilots.acquisition.authority import LapsingSelector
 from pilots.acquisition.chores import Chores
 from pilots.acquisition.ingest import ingest
-from pilots.acquisition.memory import give_memory_back
 from pilots.acquisition.orders import connections_with_orders
 from pilots.acquisition.polling import Lateness
 from pilots.acquisition.state_writer import StateWriter
@@ -133,10 +132,7 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._running.set()
         hub(settings.REDIS_URL).on_wake(self.wake)
-        beside = [
-            asyncio.create_task(work)
-            for work in (self._writer.run(), self._chores.run(), self._keep_authority(), give_memory_back())
-        ]
+        beside = [asyncio.create_task(work) for work in (self._writer.run(), self._chores.run(), self._keep_authority())]
         try:
             await self._tend_for_ever()
         finally:
