@@ -181,8 +181,15 @@ class Ground:
         return self._client.post(f"/api/v1{path}", body, content_type="application/json", headers=headers)
 
     def record(self, number: str) -> dict[str, Any]:
-        answer = self._client.get(f"/api/v1/setpoints/{number}", headers={"Authorization": f"Bearer {self._token}"})
+        """As the API tells it; when it says "later" (429, or 503 of a locked SQLite), it is asked later."""
+
+        def look() -> Any:
+            answer = self._client.get(f"/api/v1/setpoints/{number}", headers={"Authorization": f"Bearer {self._token}"})
+            return None if answer.status_code in (429, 503) else answer
+
+        answer = until(look)
         found: dict[str, Any] = answer.json()
+        assert answer.status_code == 200, found
         return found
 
     def ended(self, number: str, *states: str, within_s: float = 30.0) -> dict[str, Any]:
