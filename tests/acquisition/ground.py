@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,16 +179,11 @@ class Ground:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         headers = {"Authorization": f"Bearer {self._token}", "Idempotency-Key": str(uuid4())}
-        return self._client.post(f"/api/v1{path}", body, content_type="application/json", headers=headers)
+        return _taken(lambda: self._client.post(f"/api/v1{path}", body, content_type="application/json", headers=headers))
 
     def record(self, number: str) -> dict[str, Any]:
-        """As the API tells it; when it says "later" (429, or 503 of a locked SQLite), it is asked later."""
-
-        def look() -> Any:
-            answer = self._client.get(f"/api/v1/setpoints/{number}", headers={"Authorization": f"Bearer {self._token}"})
-            return None if answer.status_code in (429, 503) else answer
-
-        answer = until(look)
+        headers = {"Authorization": f"Bearer {self._token}"}
+        answer = _taken(lambda: self._client.get(f"/api/v1/setpoints/{number}", headers=headers))
         found: dict[str, Any] = answer.json()
         assert answer.status_code == 200, found
         return found
@@ -201,6 +197,13 @@ class Ground:
             return record if record["state"] in states else None
 
         return until(look, within_s=within_s)
+
+
+def _taken(ask: Callable[[], Any]) -> Any:
+    """The answer; an API that is asked too often names the seconds to wait (429), and SQLite may be locked for a moment (503)."""
+    while (answer := ask()).status_code in (429, 503):
+        time.sleep(float(answer.headers.get("Retry-After", 0.1)))
+    return answer
 
 
 def void(_: object) -> None:
