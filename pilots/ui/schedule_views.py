@@ -32,6 +32,8 @@ from pilots.ui.words import page_words, resolution_words, schedule_state_words, 
 
 SHOWN = 200
 _OPEN = [ScheduleState.RUNNING, ScheduleState.ACCEPTED, ScheduleState.DRAFT]
+#: Of the form, what a refusal may stand at.
+_FIELDS = ("point", "start", "resolution", "values", "on_expiry")
 
 
 @requires(Role.VIEWER)
@@ -187,9 +189,10 @@ def _form(
     context = {
         "points": _points(pilot),
         "resolutions": [(word, resolution_words()[seconds]) for word, seconds in RESOLUTIONS.items()],
-        "given": given,
+        # Each has its key: where `values` is missing a template finds the method of that name.
+        "given": {name: given.get(name, "") for name in (*_FIELDS, "reason")},
         "refusal": refusal,
-        "field": field if field in ("point", "start", "resolution", "values", "on_expiry") else "",
+        "field": field if field in _FIELDS else "",
     }
     return render(request, "pilots/schedule_form.html", _frame(request) | context, status=status)
 

@@ -248,5 +248,6 @@ feed.addEventListener("change", (event) => { dirty = true; if (event.detail.guar
 for (const name of ["live", "lost"]) feed.addEventListener(name, () => { show(); coverLost([feed]); });
 setInterval(() => { if (dirty) show(); }, 250);
 setInterval(() => { show(); coverLost([feed]); }, 1000);
-const wanted = new URLSearchParams(location.search).get("device") || face.dataset.first;
-if (wanted && matchMedia("(min-width: 1181px)").matches) open(wanted);
+// A link that names a device opens it everywhere; unasked the first one opens where it stands beside the diagram.
+const asked = new URLSearchParams(location.search).get("device"), beside = matchMedia("(min-width: 1181px)").matches;
+if (asked || (beside && face.dataset.first)) open(asked || face.dataset.first);

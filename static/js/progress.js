@@ -1,7 +1,7 @@
 // How far a set-point has come: four dots, each step with its seconds, and what became of it in words nobody overlooks.
 import { duration, fill, words } from "./quantities.js";
 
-export const ORDER = ["received", "validated", "dispatched", "executed"];
+const ORDER = ["received", "validated", "dispatched", "executed"];
 const STOPPED = ["rejected", "failed", "expired", "cancelled"], WAITING = ["received", "validated", "dispatched", "unknown"];
 
 export function steps(record) {

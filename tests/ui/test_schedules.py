@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -51,6 +52,13 @@ def made(operator: Client, **fields: Any) -> Schedule:
     schedule = Schedule.objects.get()
     assert answer["Location"] == f"/pilots/es/schedules/{schedule.pk}/"
     return schedule
+
+
+def test_a_new_form_is_empty_but_for_what_it_proposes(operator: Client) -> None:
+    page = operator.get("/pilots/es/schedules/new/?point=es-STO01/p_set").content.decode()
+    assert re.search(r"<textarea[^>]*></textarea>", page)
+    assert '<option value="es-STO01/p_set" selected>' in page
+    assert operator.post("/pilots/es/schedules/create", {}).content.decode().count("dict_values") == 0
 
 
 def test_an_operators_form_is_a_schedule_in_the_units_of_the_point(operator: Client) -> None:
