@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pilots.acquisition.threads import DatabaseThreads
 from pilots.control.age import left_s, over
-from pilots.control.services import end_active
+from pilots.control.releases import end_active
 from pilots.domain.errors import FieldError
 from pilots.domain.setpoint import SetpointState
 from pilots.drivers.base import Driver

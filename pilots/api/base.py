@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 
 from pilots.api.authentication import Client, client_of
 from pilots.api.permissions import ScopeRequired
-from pilots.control.heartbeat import NOTES, note_heard
+from pilots.control.fallbacks import note_heard
+from pilots.control.heartbeat import NOTES
 from pilots.models import Scope
 
 

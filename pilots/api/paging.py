@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import orjson
 from django.db.models import Model, Q, QuerySet
@@ -60,6 +61,17 @@ def page_by_key(request: Request, rows: QuerySet[M], form: Callable[[M], dict[st
     found = list(rows.order_by(key)[: limit + 1])
     more = len(found) > limit
     return page(request, map(form, found[:limit]), [found[limit - 1].pk] if more else None)
+
+
+def page_newest_first(request: Request, rows: QuerySet[M], form: Callable[[M], dict[str, Any]]) -> Response:
+    """One page of rows that have `received_at` and a UUID for a key."""
+    limit = limit_of(request)
+    after = cursor_of(request, lambda parts: (moment_part(parts[0]), UUID(parts[1])))
+    if after is not None:
+        rows = rows.filter(Q(received_at__lt=after[0]) | Q(received_at=after[0], pk__lt=after[1]))
+    keyed = list(rows.order_by("-received_at", "-pk")[: limit + 1])
+    last: Any = keyed[limit - 1] if len(keyed) > limit else None
+    return page(request, map(form, keyed[:limit]), None if last is None else [last.received_at.isoformat(), str(last.pk)])
 
 
 def key_part(part: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -19,10 +19,10 @@ from pilots.api import reading, schedule_shapes, schema, shapes
 from pilots.api.authentication import Client
 from pilots.api.errors import Problem, invalid, missing, not_found
 from pilots.api.idempotency import Answer, answer_in_transaction, key_of
-from pilots.api.paging import cursor_of, limit_of, page
+from pilots.api.paging import page_newest_first
 from pilots.api.plant_views import find_device, find_pilot
 from pilots.api.schedule_body import ScheduleBody, read_schedule
-from pilots.api.setpoint_views import AuditedView, audit_refusal, find_point, position, refusal_problem
+from pilots.api.setpoint_views import AuditedView, audit_refusal, find_point, refusal_problem
 from pilots.control import schedules
 from pilots.control.schedule_records import schedule_record, whole_record, with_plant
 from pilots.domain.errors import SetpointRejected
@@ -44,15 +44,7 @@ class Schedules(AuditedView):
     )
     def get(self, request: Request) -> Response:
         """Schedules of this client's devices, newest first, without their steps."""
-        rows = _chosen(request, self.client(request))
-        after = cursor_of(request, position)
-        if after is not None:
-            rows = rows.filter(Q(received_at__lt=after[0]) | Q(received_at=after[0], pk__lt=after[1]))
-        limit = limit_of(request)
-        found = list(with_plant(rows).order_by("-received_at", "-pk")[: limit + 1])
-        last = found[limit - 1] if len(found) > limit else None
-        following = None if last is None else [last.received_at.isoformat(), str(last.pk)]
-        return page(request, [schedule_record(schedule) for schedule in found[:limit]], following)
+        return page_newest_first(request, with_plant(_chosen(request, self.client(request))), schedule_record)
 
     @extend_schema(
         operation_id="create_schedule",

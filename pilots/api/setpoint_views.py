@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -19,12 +19,13 @@ from pilots.api.authentication import Client
 from pilots.api.base import ApiView
 from pilots.api.errors import Problem, as_problem, invalid, not_found
 from pilots.api.idempotency import Answer, answer_in_transaction, key_of
-from pilots.api.paging import cursor_of, limit_of, moment_part, page
+from pilots.api.paging import page_newest_first
 from pilots.api.plant_views import find_device, find_pilot
 from pilots.api.setpoint_body import SetpointBody, check_against_point, read_setpoint
 from pilots.audit.services import record_event
+from pilots.control.releases import cancel_setpoint
 from pilots.control.selectors import record, with_record_data
-from pilots.control.services import cancel_setpoint, request_setpoint
+from pilots.control.services import request_setpoint
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
 from pilots.domain.switching import http_status
@@ -59,18 +60,7 @@ class Setpoints(AuditedView):
     )
     def get(self, request: Request) -> Response:
         """Set-points of this client's devices, newest first."""
-        rows = _chosen(request, self.client(request))
-        after = cursor_of(request, position)
-        if after is not None:
-            received_at, pk = after
-            rows = rows.filter(Q(received_at__lt=received_at) | Q(received_at=received_at, pk__lt=pk))
-        limit = limit_of(request)
-        found = list(with_record_data(rows).order_by("-received_at", "-pk")[: limit + 1])
-        following = None
-        if len(found) > limit:
-            last = found[limit - 1]
-            following = [last.received_at.isoformat(), str(last.pk)]
-        return page(request, [record(setpoint) for setpoint in found[:limit]], following)
+        return page_newest_first(request, with_record_data(_chosen(request, self.client(request))), record)
 
     @extend_schema(
         operation_id="create_setpoint",
@@ -239,7 +229,3 @@ def _chosen(request: Request, client: Client) -> QuerySet[Setpoint]:
             raise invalid("state", f"state must be one of {', '.join(SetpointState)}.")
         rows = rows.filter(state=form["state"])
     return rows
-
-
-def position(parts: list[Any]) -> tuple[datetime, UUID]:
-    return moment_part(parts[0]), UUID(parts[1])

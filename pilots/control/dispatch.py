@@ -18,7 +18,8 @@ from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.ending import gives_back
 from pilots.control.feedback import settle
 from pilots.control.guards import unguarded
-from pilots.control.services import give_back, supersede_older
+from pilots.control.releases import give_back
+from pilots.control.services import supersede_older
 from pilots.control.transitions import audit, full, move
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, check_setpoint

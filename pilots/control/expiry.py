@@ -17,7 +17,8 @@ from pilots.control.age import over
 from pilots.control.dispatch import LOST_CLAIM, note_expired, note_unknown
 from pilots.control.ending import ending_of
 from pilots.control.feedback import give_up
-from pilots.control.services import CLOCK, expire_active, write_ending
+from pilots.control.releases import expire_active, write_ending
+from pilots.control.services import CLOCK
 from pilots.control.transitions import full
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.setpoint import SetpointState

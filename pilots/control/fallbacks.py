@@ -20,9 +20,10 @@ from pilots.audit.services import audited, record_event
 from pilots.control.feedback import feedback_point, shown_quality
 from pilots.control.guards import GuardRefused, guard_state
 from pilots.control.heartbeat import is_silent, look_for_silence, silence_words
+from pilots.control.releases import RELEASE_VALIDITY
 from pilots.control.selectors import holder, in_force
-from pilots.control.services import RELEASE_VALIDITY, request_setpoint
-from pilots.control.stepping import take_over
+from pilots.control.services import request_setpoint
+from pilots.control.steps import take_over
 from pilots.domain.errors import AuditUnavailable, PilotsError
 from pilots.domain.fallback import POINTS, Cause, cause_due, fallback_value, plan_of, plan_point, released_value
 from pilots.domain.quality import Flag
@@ -54,6 +55,18 @@ def run_fallbacks(*, now: datetime) -> int:
     for run in ended.select_related("point__device__pilot", "point__device__connection"):
         _guarded(run.point, lambda run=run: _resume(run, now))
     return FallbackRun.objects.filter(removed_at=None).count()
+
+
+def note_heard(pilots: Iterable[Pilot], name: str, *, now: datetime) -> None:
+    """These pilots have heard the platform: those that had lost it have it back, and their fallback plans end."""
+    watched = [pilot for pilot in pilots if pilot.heartbeat_s is not None]
+    known = PlatformWatch.objects.filter(pilot__in=watched)
+    known.update(heard_at=now, heard_from=name[:120])
+    new = set(watched) - {watch.pilot for watch in known.select_related("pilot")}
+    rows = [PlatformWatch(pilot=pilot, heard_at=now, heard_from=name[:120], patient_from=now, looked_at=now) for pilot in new]
+    PlatformWatch.objects.bulk_create(rows, ignore_conflicts=True)
+    for watch in known.exclude(lost_at=None).select_related("pilot"):
+        end_of_silence(watch, now=now)
 
 
 def end_of_silence(watch: PlatformWatch, *, now: datetime) -> None:

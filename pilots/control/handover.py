@@ -10,8 +10,8 @@ from datetime import datetime
 from pilots.audit.services import audited
 from pilots.control.ending import rest_value
 from pilots.control.guards import GuardRefused, hand_back, holds_at
+from pilots.control.releases import cancel_setpoint
 from pilots.control.selectors import in_force
-from pilots.control.services import cancel_setpoint
 from pilots.domain.errors import AuditUnavailable, PilotsError, SetpointRejected
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
 from pilots.models import OperatorHold, Point, Setpoint

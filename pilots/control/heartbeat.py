@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
@@ -44,20 +43,6 @@ class HeartbeatNotes:
 
 
 NOTES = HeartbeatNotes()
-
-
-def note_heard(pilots: Iterable[Pilot], name: str, *, now: datetime) -> None:
-    """These pilots have heard the platform: those that had lost it have it back, and their fallback plans end."""
-    from pilots.control.fallbacks import end_of_silence  # it writes with what stands above this
-
-    watched = [pilot for pilot in pilots if pilot.heartbeat_s is not None]
-    known = PlatformWatch.objects.filter(pilot__in=watched)
-    known.update(heard_at=now, heard_from=name[:120])
-    new = set(watched) - {watch.pilot for watch in known.select_related("pilot")}
-    rows = [PlatformWatch(pilot=pilot, heard_at=now, heard_from=name[:120], patient_from=now, looked_at=now) for pilot in new]
-    PlatformWatch.objects.bulk_create(rows, ignore_conflicts=True)
-    for watch in known.exclude(lost_at=None).select_related("pilot"):
-        end_of_silence(watch, now=now)
 
 
 def look_for_silence(*, now: datetime) -> list[PlatformWatch]:

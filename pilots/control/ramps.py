@@ -18,7 +18,7 @@ from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.dispatch import passes_again
 from pilots.control.feedback import feedback_point
 from pilots.control.guards import unguarded
-from pilots.control.services import give_back
+from pilots.control.releases import give_back
 from pilots.control.transitions import audit, full
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.ramp import ramp_steps

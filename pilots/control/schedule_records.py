@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from pilots.control.stepping import is_live, why_not
+from pilots.control.steps import is_live, why_not
 from pilots.domain.schedule import RESOLUTIONS, ScheduleState, Step, step_at
 from pilots.models import Schedule, Setpoint
 from pilots.northbound.messages import rfc3339

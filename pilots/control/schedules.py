@@ -13,7 +13,9 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 
 from pilots.audit.services import record_event
-from pilots.control.services import audited_or_refused, cancel_setpoint
+from pilots.control.releases import cancel_setpoint
+from pilots.control.services import audited_or_refused
+from pilots.control.steps import OPEN
 from pilots.control.transitions import full, move
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.guards import MAX_CLOCK_SKEW
@@ -23,7 +25,6 @@ from pilots.models import Point, Schedule, Setpoint, User
 
 #: Open schedules of one point: who needs more has forgotten to revise.
 MOST_OPEN = 50
-OPEN = [ScheduleState.ACCEPTED, ScheduleState.RUNNING]
 Values = Sequence[float | None]
 
 

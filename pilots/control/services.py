@@ -1,4 +1,4 @@
-"""The one door for set-points; with dispatch.py and expiry.py the only writers of their table. [operation]
+"""The one door for set-points; with dispatch.py, releases.py and expiry.py the only writers of their table. [operation]
 
 operator | INVADE -> `request_setpoint` -> checks -> claimed by the gateway that holds the connection -> device -> feedback.
 Every transition is one conditional UPDATE plus one event and one audit row in one transaction; a device's answer makes a
@@ -20,13 +20,12 @@ from django.db.models import Q
 from pilots.audit.services import audited, is_inside
 from pilots.control.age import stamp
 from pilots.control.circumstances import circumstances, limits_now
-from pilots.control.ending import Ending, ending_of, ending_words, gives_back, is_rest, rest_value
+from pilots.control.ending import is_rest
 from pilots.control.feedback import measured_before
 from pilots.control.rates import take_token
-from pilots.control.selectors import holder, in_fallback
 from pilots.control.transitions import add_event, audit, full, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
-from pilots.domain.guards import MAX_VALIDITY, Circumstances, Wish, check_setpoint
+from pilots.domain.guards import Circumstances, Wish, check_setpoint
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, RejectCode, SetpointState
 from pilots.domain.switching import SwitchingCode
@@ -37,15 +36,6 @@ S = SetpointState
 CLOCK = "clock"
 #: Selected before operated already, by the protocol they came with.
 SELECTS_ITSELF = (Issuer.CONTROL_CENTRE,)
-#: The value that gives a device back waits for a broken link as long as a set-point can.
-RELEASE_VALIDITY = MAX_VALIDITY
-#: What is said of an ending, before how late it was.
-_ENDED = {
-    "release": "Its time was over: the device is given back",
-    "fallback": "Its time was over: the fallback value is written",
-    "hold": "Its time was over: nothing is written, the device ends it by itself",
-    "lets_go": "Its time was over: the device drops it by itself",
-}
 
 
 def request_setpoint(
@@ -136,22 +126,6 @@ def request_setpoint(
     return setpoint
 
 
-def cancel_setpoint(setpoint: Setpoint, *, actor: str, reason: str, now: datetime) -> Setpoint:
-    """The set-point is cancelled if it was still open; an executed one is released. Raises SetpointRejected when it is over."""
-    with audited_or_refused():
-        audit(setpoint, "cancel set-point", now=now, actor=actor, reason=reason)
-        open_states = [S.RECEIVED, S.VALIDATED, S.DISPATCHED]
-        if move(setpoint, open_states, S.CANCELLED, now=now, actor=actor, reason=reason or "Cancelled."):
-            setpoint.refresh_from_db()
-            # A write that already left is not undone by the cancelling: the point is given back explicitly.
-            if setpoint.claimed_at is not None:
-                give_back(setpoint, now, actor=actor)
-        elif not release_executed(setpoint, now, actor=actor):
-            raise SetpointRejected("already_finished", f"The set-point is already {setpoint.state}.")
-    setpoint.refresh_from_db()
-    return setpoint
-
-
 def _validate(setpoint: Setpoint, wish: Wish, around: Circumstances, now: datetime) -> None:
     try:
         check_setpoint(wish, setpoint.point.spec, now, around)
@@ -188,74 +162,6 @@ def supersede_older(setpoint: Setpoint, now: datetime) -> None:
         ended = {"released_at": now, "release_reason": f"Superseded by {setpoint.requested_by}.", "superseded_by": setpoint}
         Setpoint.objects.filter(pk=other.pk, released_at=None).update(**ended)
         publish(other.pk)
-
-
-def release_executed(setpoint: Setpoint, now: datetime, *, actor: str) -> bool:
-    """An executed set-point no longer holds its point, and the device is given back. True exactly once."""
-    with transaction.atomic():
-        if not end_active(setpoint, now, actor=actor, reason=f"Ended by {actor}."):
-            return False
-        if not gives_back(setpoint):
-            give_back(setpoint, now, actor=actor)
-    return True
-
-
-def end_active(setpoint: Setpoint, now: datetime, *, actor: str, reason: str) -> bool:
-    """The set-point is not in force any longer, and its record says why. True exactly once."""
-    active = Setpoint.objects.filter(pk=setpoint.pk, state=S.EXECUTED, released_at=None)
-    with transaction.atomic():
-        if not active.update(released_at=now, release_reason=reason[:300]):
-            return False
-        audit(setpoint, "end set-point", now=now, actor=actor, reason=reason)
-        setpoint.released_at, setpoint.release_reason = now, reason[:300]
-        publish(setpoint.pk)
-    return True
-
-
-def expire_active(setpoint: Setpoint, now: datetime, *, actor: str = CLOCK) -> bool:
-    """The time of a set-point in force is over: what its on_expiry says is done. True exactly once."""
-    ending = ending_of(setpoint)
-    with transaction.atomic():
-        if not end_active(setpoint, now, actor=actor, reason=ending_words(setpoint, now, _ENDED[ending.action])):
-            return False
-        if not gives_back(setpoint):
-            write_ending(setpoint, ending, now, actor=actor)
-    return True
-
-
-def give_back(setpoint: Setpoint, now: datetime, *, actor: str) -> None:
-    """The device is taken off the value at once, whatever was to be done at its end: no ceiling, 0, or its default."""
-    rest = rest_value(setpoint)
-    if rest is not None:
-        write_ending(setpoint, Ending("release", rest), now, actor=actor)
-
-
-def write_ending(setpoint: Setpoint, ending: Ending, now: datetime, *, actor: str) -> None:
-    """What ends the set-point is on its way to the device; a fallback that is refused becomes a release."""
-    if ending.action not in ("release", "fallback") or ending.value is None or ending.value == setpoint.value:
-        return
-    from pilots.control.stepping import take_over  # it asks at this door
-
-    # Whoever holds the point next takes it from the old value to its own, without a step through the default.
-    if holder(setpoint.point, now, apart_from=setpoint) or in_fallback(setpoint.point) or take_over(setpoint.point, now):
-        return
-    capability = setpoint.point.spec.capability
-    at_rest = capability is not None and capability.rest(setpoint.mode) is not None
-    made = request_setpoint(
-        point=setpoint.point,
-        value=ending.value,
-        unit=setpoint.unit,
-        mode=setpoint.mode,
-        issuer=Issuer.FALLBACK,
-        requested_by=actor,
-        reason=f"{ending.action.capitalize()} of set-point {setpoint.pk}",
-        valid_until=now + RELEASE_VALIDITY,
-        # A point without a default is left at the value that its asker named for it.
-        on_expiry="release" if at_rest else ending.value,
-        now=now,
-    )
-    if made.state == S.REJECTED and ending.action == "fallback":
-        give_back(made, now, actor=actor)
 
 
 def _store(setpoint: Setpoint) -> None:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from pilots.audit.services import record_event
-from pilots.control import selectors, services
+from pilots.control import releases, selectors, services
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
 from pilots.domain.switching import SwitchingCode, http_status
@@ -81,7 +81,7 @@ def cancel_setpoint(request: HttpRequest, setpoint_id: UUID, **_route: str) -> H
         return JsonResponse({"code": "not_found", "reason": _("There is no such set-point here."), "field": ""}, status=404)
     actor = cast(User, request.user).get_username()
     try:
-        services.cancel_setpoint(setpoint, actor=actor, reason="", now=timezone.now())
+        releases.cancel_setpoint(setpoint, actor=actor, reason="", now=timezone.now())
     except SetpointRejected as refusal:
         return _refused(refusal, 409)
     return JsonResponse(selectors.record(selectors.with_record_data(found).get()))

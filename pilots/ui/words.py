@@ -195,15 +195,8 @@ def schedule_state_words() -> dict[str, str]:
 
 def step_words() -> dict[str, str]:
     return {
+        **setpoint_state_words(),
         "in_force": _("executed, in force"),
-        "received": _("received"),
-        "validated": _("validated, waiting to be sent"),
-        "dispatched": _("dispatched, not proved yet"),
-        "executed": _("executed"),
-        "rejected": _("refused"),
-        "expired": _("expired"),
-        "failed": _("failed"),
-        "cancelled": _("cancelled"),
         "unknown": _("unknown, being read"),
         "waiting": _("waiting"),
         "due": _("due, not asked for"),
@@ -243,19 +236,23 @@ def then_words() -> dict[str, str]:
     }
 
 
+def setpoint_state_words() -> dict[str, str]:
+    return {
+        "received": _("received"),
+        "validated": _("validated, waiting to be sent"),
+        "dispatched": _("dispatched, not proved yet"),
+        "executed": _("executed"),
+        "rejected": _("refused"),
+        "expired": _("expired"),
+        "failed": _("failed"),
+        "cancelled": _("cancelled"),
+        "unknown": _("We do not know whether the device took it. Reading it back; do not send again."),
+    }
+
+
 def setpoint_words() -> dict[str, object]:
     return {
-        "state": {
-            "received": _("received"),
-            "validated": _("validated, waiting to be sent"),
-            "dispatched": _("dispatched, not proved yet"),
-            "executed": _("executed"),
-            "rejected": _("refused"),
-            "expired": _("expired"),
-            "failed": _("failed"),
-            "cancelled": _("cancelled"),
-            "unknown": _("We do not know whether the device took it. Reading it back; do not send again."),
-        },
+        "state": setpoint_state_words(),
         "steps": [_("received"), _("validated"), _("dispatched"), _("executed")],
         "left": _("ends in %s"),
         "due": _("ends now"),

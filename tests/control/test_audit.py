@@ -13,8 +13,7 @@ from django.db import connection
 from pilots.audit.selectors import in_order
 from pilots.audit.services import take_in_spool
 from pilots.audit.verification import examine
-from pilots.control import dispatch, expiry
-from pilots.control import services as control
+from pilots.control import dispatch, expiry, releases
 from pilots.control.feedback import check_feedback
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.measurement import Measurement
@@ -71,7 +70,7 @@ def test_a_refusal_stands_in_the_trail_with_its_code_and_reason(wish: Wish) -> N
 
 def test_s24_every_transition_has_its_row(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     first, second = wish(), wish(-30_000.0, now=after(1))
-    control.cancel_setpoint(second, actor="ana", reason="enough", now=after(2))
+    releases.cancel_setpoint(second, actor="ana", reason="enough", now=after(2))
     wish(10_000.0, now=after(3))
     expiry.expire_setpoints(now=after(9999))
     moved = [event for event in trail() if event.action.startswith("set-point ")]
@@ -90,7 +89,7 @@ def test_s25_a_wish_that_cannot_be_audited_is_refused_and_not_stored(wish: Wish)
 def test_s25_a_cancelling_that_cannot_be_audited_does_not_happen(wish: Wish) -> None:
     setpoint = wish()
     with trail_out_of_order(), pytest.raises(SetpointRejected) as refused:
-        control.cancel_setpoint(setpoint, actor="ana", reason="", now=after(1))
+        releases.cancel_setpoint(setpoint, actor="ana", reason="", now=after(1))
     setpoint.refresh_from_db()
     assert (refused.value.code, setpoint.state) == (RejectCode.AUDIT_UNAVAILABLE, S.VALIDATED)
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pilots.control import dispatch, expiry
-from pilots.control import services as control
+from pilots.control import dispatch, expiry, releases
 from pilots.control.ending import ending_of
 from pilots.control.selectors import record
 from pilots.domain.setpoint import Issuer, SetpointState
@@ -119,7 +118,7 @@ def test_s19_no_value_holds_for_ever(
 def test_a_point_without_a_default_is_given_back_by_its_fallback(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     narrowed(battery.p_set, minimum=-90_000, maximum=-10_000)
     setpoint = in_force(wish, lease, battery, on_expiry=-10_000.0)
-    control.cancel_setpoint(setpoint, actor="ana", reason="enough", now=after(3))
+    releases.cancel_setpoint(setpoint, actor="ana", reason="enough", now=after(3))
     assert written() == [(-10_000.0, S.VALIDATED)]
 
 

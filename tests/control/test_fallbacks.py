@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pilots.control import fallbacks
+from pilots.control.fallbacks import note_heard
 from pilots.control.guards import GuardRefused, guard_state
-from pilots.control.heartbeat import note_heard
 from pilots.domain.schedule import Curve
 from pilots.domain.setpoint import Issuer
 from pilots.models import AuditEvent, Connection, Device, FallbackRun, Pilot, PlatformWatch, Setpoint

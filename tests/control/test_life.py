@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connections
 
-from pilots.control import dispatch, expiry
-from pilots.control import services as control
+from pilots.control import dispatch, expiry, releases
 from pilots.control.feedback import check_feedback, pending_points
 from pilots.control.selectors import due_for
 from pilots.domain.errors import SetpointRejected
@@ -287,7 +286,7 @@ def test_a_dispatched_set_point_whose_time_is_over_expires_and_is_released(wish:
 
 def test_a_waiting_set_point_is_cancelled_without_a_trace_at_the_device(wish: Wish) -> None:
     setpoint = wish()
-    control.cancel_setpoint(setpoint, actor="ana", reason="mistake", now=after(1))
+    releases.cancel_setpoint(setpoint, actor="ana", reason="mistake", now=after(1))
     assert setpoint.state == S.CANCELLED
     assert Setpoint.objects.count() == 1
     assert AuditEvent.objects.filter(action="cancel set-point").count() == 1
@@ -296,16 +295,16 @@ def test_a_waiting_set_point_is_cancelled_without_a_trace_at_the_device(wish: Wi
 def test_cancelling_what_was_claimed_meanwhile_gives_the_device_back(wish: Wish, lease: HeldLease) -> None:
     setpoint = wish()
     dispatch.claim_setpoint(Setpoint.objects.get(pk=setpoint.pk), lease, now=NOW)
-    control.cancel_setpoint(setpoint, actor="ana", reason="mistake", now=after(1))
+    releases.cancel_setpoint(setpoint, actor="ana", reason="mistake", now=after(1))
     assert Setpoint.objects.get(issuer=Issuer.FALLBACK).value == 0.0
 
 
 def test_cancelling_an_executed_set_point_releases_it(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = executed(wish, lease, battery)
-    control.cancel_setpoint(setpoint, actor="ana", reason="enough", now=after(3))
+    releases.cancel_setpoint(setpoint, actor="ana", reason="enough", now=after(3))
     assert (setpoint.state, setpoint.released_at) == (S.EXECUTED, after(3))
     with pytest.raises(SetpointRejected) as refusal:
-        control.cancel_setpoint(setpoint, actor="ana", reason="enough", now=after(4))
+        releases.cancel_setpoint(setpoint, actor="ana", reason="enough", now=after(4))
     assert refusal.value.code == "already_finished"
 
 

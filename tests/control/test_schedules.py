@@ -10,8 +10,8 @@ import pytest
 
 from pilots.control import dispatch, expiry, schedules, stepping
 from pilots.control.feedback import check_feedback
+from pilots.control.releases import cancel_setpoint
 from pilots.control.schedules import create_schedule
-from pilots.control.services import cancel_setpoint
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import GOOD

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pilots.control import dispatch, expiry
-from pilots.control import services as control
+from pilots.control import dispatch, expiry, releases
 from pilots.control.feedback import check_feedback
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.measurement import Measurement
@@ -83,7 +82,7 @@ def _note(step: str, setpoint: Setpoint, now: datetime) -> None:
 
 def _cancel(setpoint: Setpoint, now: datetime) -> None:
     with suppress(SetpointRejected):
-        control.cancel_setpoint(setpoint, actor="ana", reason="", now=now)
+        releases.cancel_setpoint(setpoint, actor="ana", reason="", now=now)
 
 
 def _measure(battery: Battery, value: float, now: datetime) -> None:
