@@ -26,6 +26,8 @@ LINES, UNITS = 5, 10
 MOST_W, STEP_W = 100_000.0, 100.0
 #: What an engineer narrows half of the points to while their set-points wait.
 NARROW_W = 40_000.0
+#: So long before its begin a set-point waits there: longer than it takes to ask for all of a turn.
+LEAD_S = 5.0
 
 
 @pytest.mark.parametrize("turns", [4, pytest.param(20, marks=pytest.mark.rig)], ids=["short", "rig"])
@@ -44,16 +46,17 @@ def test_s1_s3_whatever_is_asked_nothing_is_written_outside_its_limits(
     points = list(Point.objects.filter(name="p_set").select_related("device__pilot", "device__connection"))
     until(lambda: LatestValue.objects.filter(point__name="active_power").count() == len(points), within_s=60)
 
-    refused = Counter[str]()
+    refused, narrowed = Counter[str](), list[tuple[datetime, datetime]]()
     for turn in range(turns):
         began = datetime.now(UTC)
         Point.objects.filter(name="p_set").update(operating_maximum=None, operating_minimum=None)
+        begins = began + timedelta(seconds=LEAD_S if turn % 2 else 0.0)
         for point in points:
-            _ask(point.pk, _any_value(chance), refused)
+            _ask(point.pk, _any_value(chance), refused, begins)
         if turn % 2:
-            Point.objects.filter(pk__in=[point.pk for point in points[::2]]).update(
-                operating_maximum=NARROW_W, operating_minimum=-NARROW_W
-            )
+            narrow = Point.objects.filter(pk__in=[point.pk for point in points[::2]])
+            narrow.update(operating_maximum=NARROW_W, operating_minimum=-NARROW_W)
+            narrowed.append((began, datetime.now(UTC)))
         until(lambda began=began: _all_over(began), within_s=60)
 
     setpoints = list(Setpoint.objects.select_related("point__device"))
@@ -64,6 +67,9 @@ def test_s1_s3_whatever_is_asked_nothing_is_written_outside_its_limits(
     assert refused.total() + len(setpoints) == LINES * UNITS * turns
     assert refused["out_of_range"] and ends["rejected out_of_range"] and ends["executed"]
     assert all(abs(each.value) <= MOST_W and each.value % STEP_W == 0 for each in inverters.ledger)
+    # What waited while its point was narrowed was looked at again, right before the write.
+    waited = [each for each in setpoints if each.point in points[::2] and abs(each.value) > NARROW_W and _waited(each, narrowed)]
+    assert waited and {(each.state, each.code, each.claimed_at) for each in waited} == {("rejected", "out_of_range", None)}
     assert written == wished  # S1: no write without its set-point, and each of those once
 
 
@@ -80,15 +86,29 @@ def _any_value(chance: random.Random) -> float:
     )[kind - 4]
 
 
-def _ask(key: int, value: float, refused: Counter[str]) -> None:
+def _ask(key: int, value: float, refused: Counter[str], begins: datetime) -> None:
     point, now = Point.objects.select_related("device__pilot", "device__connection").get(pk=key), datetime.now(UTC)
-    until_then = now + timedelta(minutes=10)
     try:
         request_setpoint(
-            point=point, value=value, unit="W", issuer=Issuer.OPERATOR, requested_by="ana", valid_until=until_then, now=now
+            point=point,
+            value=value,
+            unit="W",
+            issuer=Issuer.OPERATOR,
+            requested_by="ana",
+            valid_from=max(begins, now),
+            valid_until=now + timedelta(minutes=10),
+            now=now,
         )
     except SetpointRejected as refusal:
         refused[refusal.code] += 1
+
+
+def _waited(setpoint: Setpoint, narrowed: list[tuple[datetime, datetime]]) -> bool:
+    """Whether it had passed at the door and was still waiting when its turn's limits were narrowed."""
+    if "validated" not in {event.state for event in setpoint.events.all()}:
+        return False
+    spans = [(began, done) for began, done in narrowed if began <= setpoint.received_at <= done]
+    return any(setpoint.valid_from > done for _, done in spans)
 
 
 def _all_over(since: datetime) -> bool:
