@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Compiled modules are kept: a start without them takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run check test coverage bench rig pictures messages lock system-packages
+.PHONY: help run check test test-journeys test-field test-rest test-sqlite coverage bench rig pictures messages lock system-packages
 
 help:
 	@echo "make run       five live pilots on http://127.0.0.1:8000/ (INVADE_PORT)"
@@ -28,17 +28,29 @@ check: .venv/installed-dev
 	$(BIN)/python tests/with_servers.py --bare -- $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python tests/with_servers.py --bare -- $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-# The journeys have a process of their own, because Playwright keeps a loop running in its thread; then what touches the
-# database directly runs once more on SQLite. With ARGS: one run of just that.
+# Four parts, two at a time, each with servers of its own; a part's output comes when it has ended, the longest begins first.
+# The journeys are apart because Playwright keeps a loop running in its thread; what touches the database directly runs once
+# more on SQLite. With ARGS: one run of just that.
 SERVED = $(BIN)/python tests/with_servers.py
+FIELD = tests/acquisition tests/drivers tests/faults tests/simulators
 test: .venv/installed-dev system-packages
 ifdef ARGS
 	$(SERVED) -- $(BIN)/python -m pytest $(ARGS)
 else
-	$(SERVED) -- $(BIN)/python -m pytest --ignore=tests/journeys
-	$(SERVED) -- $(BIN)/python -m pytest tests/journeys
-	$(SERVED) --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/audit tests/control tests/history tests/northbound tests/api
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-journeys test-field test-rest test-sqlite
 endif
+
+test-journeys:
+	$(SERVED) -- $(BIN)/python -m pytest tests/journeys
+
+test-field:
+	$(SERVED) -- $(BIN)/python -m pytest $(FIELD)
+
+test-rest:
+	$(SERVED) -- $(BIN)/python -m pytest --ignore=tests/journeys $(FIELD:%=--ignore=%)
+
+test-sqlite:
+	$(SERVED) --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/audit tests/control tests/history tests/northbound tests/api
 
 coverage: .venv/installed-dev system-packages
 	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --ignore=tests/journeys $(ARGS)

@@ -15,6 +15,7 @@ import pilots.acquisition.ingest as ingest_module
 import pilots.live.hub as hub_module
 from pilots.acquisition.ingest import Ingest
 from pilots.control.heartbeat import NOTES
+from pilots.management.roles import spare_the_collector
 from pilots.models import Connection, Device, Pilot, Point
 from tests.builders import make_connection, make_device, make_pilot, make_point
 from tests.tampering import unprotected
@@ -29,6 +30,11 @@ class Battery:
     device: Device
     power: Point
     p_set: Point
+
+
+def pytest_collection_finish() -> None:
+    """As the product at its start: beside thousands of collected tests one look of the collector stops every loop for seconds."""
+    spare_the_collector()
 
 
 @pytest.fixture(autouse=True)
