@@ -25,11 +25,13 @@ from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
 from pilots.ui.filters import BadFilter, choice, texts, window
 from pilots.ui.quantities import point_name
+from pilots.ui.sample_csv import Echo, harmless
 from pilots.ui.setpoint_story import issuer_name, story
-from pilots.ui.trend_views import ROWS_A_CHUNK, Echo, harmless, off_the_loop
+from pilots.ui.trend_views import off_the_loop
 from pilots.ui.words import page_words, setpoint_words
 
 ROWS_A_PAGE = 50
+ROWS_A_CHUNK = 500
 WORDS = ("text", "device", "point", "who")
 COLUMNS = [
     *("id", "received_at", "pilot", "device", "point", "kind", "mode", "value", "unit", "before", "state", "code", "explanation"),

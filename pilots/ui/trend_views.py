@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,19 +19,18 @@ from django.views.decorators.http import require_safe
 
 from pilots.domain.point import PointKind
 from pilots.domain.topology import DeviceKind
-from pilots.history.selectors import SampleRow, stream_samples
+from pilots.history.selectors import stream_samples
 from pilots.models import Pilot, Point, Role
 from pilots.ui.access import requires
 from pilots.ui.charts import MAX_CURVES, figure
 from pilots.ui.plotly_files import plotly_version, style_hashes
 from pilots.ui.quantities import point_name, shown_unit
+from pilots.ui.sample_csv import csv_lines
 from pilots.ui.topology import Topology, infeed_references, topology_of
 from pilots.ui.views import pilot_of
 from pilots.ui.words import page_words
 
 LONGEST = timedelta(days=31)
-EXPORT_HEADER = ["time", "device", "point", "value", "unit", "validity", "source", "flags", "received"]
-ROWS_A_CHUNK = 500
 
 
 class BadWindow(ValueError):
@@ -119,51 +117,6 @@ def trends_export(request: HttpRequest, **_route: str) -> HttpResponse | Streami
     response = StreamingHttpResponse(off_the_loop(lines), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{pilot.code}-{window.start:%Y%m%dT%H%MZ}.csv"'
     return response
-
-
-def csv_lines(points: list[Point], samples: Iterator[SampleRow], zone: ZoneInfo) -> Iterator[str]:
-    """CSV in chunks: stored SI units, times as ISO 8601 with the pilot's offset, cells no spreadsheet takes for formulas."""
-    by_key: Mapping[int, Point] = {point.pk: point for point in points}
-    writer = csv.writer(Echo())
-    chunk = [writer.writerow(EXPORT_HEADER)]
-    for sample in samples:
-        chunk.append(writer.writerow(_cells(by_key[sample.point_id], sample, zone)))
-        if len(chunk) >= ROWS_A_CHUNK:
-            yield "".join(chunk)
-            chunk = []
-    yield "".join(chunk)
-
-
-def _cells(point: Point, sample: SampleRow, zone: ZoneInfo) -> list[object]:
-    quality = sample.quality.as_dict()
-    flags = quality["flags"]
-    return [
-        sample.source_time.astimezone(zone).isoformat(timespec="milliseconds"),
-        harmless(point.device.code),
-        harmless(point.name),
-        "" if sample.value is None else sample.value,
-        harmless(point.unit),
-        quality["validity"],
-        quality["source"],
-        " ".join(flags) if isinstance(flags, list) else "",
-        sample.received_time.astimezone(zone).isoformat(timespec="milliseconds"),
-    ]
-
-
-def harmless(cell: str) -> str:
-    """The text, quoted when a spreadsheet would run it as a formula.
-
-    >>> harmless("=1+1"), harmless("W")
-    ("'=1+1", 'W')
-    """
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
-
-
-class Echo:
-    """A file that hands each line back instead of keeping it."""
-
-    def write(self, line: str) -> str:
-        return line
 
 
 async def off_the_loop(lines: Iterator[str]) -> AsyncIterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from django.db import connection
 from hypothesis import HealthCheck, given
@@ -88,7 +89,19 @@ def test_pages_follow_one_another_without_loss_or_repetition(point: Point) -> No
         found += rows
         after = (rows[-1].source_time, rows[-1].point_id)
     assert [(row.source_time, row.point_id) for row in found] == [(at(n), p.pk) for n in range(10) for p in (point, other)]
-    assert list(stream_samples([point, other], START, at(100), page=7)) == found
+
+
+@pytest.mark.parametrize("page", [1, 3, 7, 1000])
+def test_streamed_pages_are_the_history_in_order_and_no_larger_than_asked_for(point: Point, page: int) -> None:
+    other = make_point(point.device, "reactive_power")
+    for p in (point, other):
+        keep(p, *((n, float(n)) for n in range(10)), (5000, None))
+    pages = list(stream_samples([point, other], START, at(6000), page=page))
+    rows = [row for columns in pages for row in columns[["time", "point", "value"]].tolist()]
+    expected = [(microseconds(at(n)), p.pk, float(n)) for n in range(10) for p in (point, other)]
+    assert rows[:-2] == expected
+    assert [(row[:2], np.isnan(row[2])) for row in rows[-2:]] == [((microseconds(at(5000)), p.pk), True) for p in (point, other)]
+    assert max(map(len, pages)) <= max(page, 2)  # an instant is never cut
 
 
 def test_the_end_of_a_window_belongs_to_the_next_one(point: Point) -> None:
