@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,15 +23,18 @@ QUARTER_US = 900_000_000
 def csv_lines(points: Iterable[Point], pages: Iterable[Samples], zone: ZoneInfo) -> Iterator[str]:
     """CSV in chunks: stored SI units, times as ISO 8601 with the zone's offset, cells no spreadsheet takes for formulas."""
     by_key = {point.pk: point for point in points}
-    named = {key: f",{cells([point.device.code, point.name])}," for key, point in by_key.items()}
-    told: dict[tuple[int, int], str] = {}
+    before, behind = dict[int, str](), dict[int, str]()
     yield cells(HEADER) + "\r\n"
     for page in pages:
-        keys = list(zip(page["point"].tolist(), page["quality"].tolist(), strict=True))
-        told |= {key: f",{cells([by_key[key[0]].unit, *_quality_words(key[1])])}," for key in set(keys) - told.keys()}
-        times, received = local_times(page["time"], zone), local_times(page["received"], zone)
-        columns = zip(times, keys, _numbers(page["value"]), received, strict=True)
-        yield "".join([f"{time}{named[key[0]]}{value}{told[key]}{came}\r\n" for time, key, value, came in columns])
+        # What a line says beside its times and number is the same for a point and quality.
+        keys = page["point"] << 16 | page["quality"]
+        for key in set(np.unique(keys).tolist()) - before.keys():
+            point = by_key[key >> 16]
+            before[key] = f",{cells([point.device.code, point.name])},"
+            behind[key] = f",{cells([point.unit, *_quality_words(key & 0xFFFF)])},"
+        columns = (local_times(page["time"], zone), keys.tolist(), _numbers(page["value"]), local_times(page["received"], zone))
+        lines = zip(*columns, strict=True)
+        yield "".join([f"{time}{before[key]}{value}{behind[key]}{came}\r\n" for time, key, value, came in lines])
 
 
 def local_times(us: np.ndarray, zone: ZoneInfo) -> list[str]:
@@ -40,14 +43,14 @@ def local_times(us: np.ndarray, zone: ZoneInfo) -> list[str]:
     >>> local_times(np.array([1774746000_000_000 - 1, 1774746000_000_000]), ZoneInfo("Europe/Madrid"))
     ['2026-03-29T01:59:59.999+01:00', '2026-03-29T03:00:00.000+02:00']
     """
-    quarters, which = np.unique(us // QUARTER_US, return_inverse=True)
+    instants, which = np.unique(us, return_inverse=True)  # devices are read together
+    quarters, inside = np.unique(instants // QUARTER_US, return_inverse=True)
     moments = [moment_of(quarter * QUARTER_US).astimezone(zone) for quarter in quarters.tolist()]
-    shifts = np.array([moment.replace(tzinfo=UTC).timestamp() - moment.timestamp() for moment in moments])
-    texts = np.datetime_as_string((us + (shifts * 1e6).astype(np.int64)[which]).astype("datetime64[us]"), unit="ms").tolist()
+    shifts = np.array([int(1e6 * (moment.utcoffset() or timedelta()).total_seconds()) for moment in moments], dtype=np.int64)
+    texts = np.datetime_as_string((instants + shifts[inside]).astype("datetime64[us]"), unit="ms").tolist()
     offsets = [moment.isoformat()[-6:] for moment in moments]
-    if len(set(offsets)) == 1:
-        return [text + offsets[0] for text in texts]
-    return [text + offsets[index] for text, index in zip(texts, which.tolist(), strict=True)]
+    told = [text + offsets[index] for text, index in zip(texts, inside.tolist(), strict=True)]
+    return [told[index] for index in which.tolist()]
 
 
 def cells(texts: Sequence[str]) -> str:
