@@ -41,6 +41,8 @@ CONFIGURATION = {
     "HeartbeatInterval": "60",
 }
 
+#: How long the station waits for the central system's answer; its next message waits behind it.
+ANSWER_S = 15.0
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -55,7 +57,7 @@ class StationCalls(Protocol16):  # type: ignore[misc]
     """One connection's side of the protocol; what lasts longer belongs to `station`."""
 
     def __init__(self, station: ChargePoint, socket: Any) -> None:
-        super().__init__(station.identity, socket, response_timeout=15)
+        super().__init__(station.identity, socket, response_timeout=ANSWER_S)
         self.station = station
         self.logger.setLevel("ERROR")
 

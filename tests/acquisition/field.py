@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
+import pytest
+
+from pilots.acquisition import chores, gateway, state_writer
+from pilots.acquisition.gateway import Gateway
+from pilots.acquisition.ingest import Ingest
+from pilots.catalogue.services import note_change
 from pilots.domain.errors import LinkDown
 from pilots.domain.measurement import RawReading
 from pilots.domain.point import PointSpec
@@ -18,7 +25,32 @@ from tests.builders import make_device, make_point
 from tests.drivers.raw_modbus import RawModbus, Request
 
 Found = TypeVar("Found")
+Start = Callable[[], Gateway]
 POWER, P_SET = 10, 40
+
+
+@contextmanager
+def quick_gateways(door: Ingest) -> Iterator[Start]:
+    """What starts a gateway that looks ten times as often; all of them end with the block."""
+    gateways: list[Gateway] = []
+
+    def begin() -> Gateway:
+        one = Gateway()
+        gateways.append(one)
+        for pilot in Pilot.objects.all():  # the door was there before the rows
+            note_change(pilot)
+        door.directory.refresh(force=True)
+        one.start()
+        return one
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway, "TEND_EVERY_S", 0.1)
+        patch.setattr(state_writer, "FIGURES_EVERY_S", 0.1)
+        patch.setattr(chores, "EVERY_S", 0.1)
+        patch.setattr(chores, "OLD_DATA_EVERY_S", 0.1)
+        yield begin
+        for one in gateways:
+            one.stop()
 
 
 def add_unit(pilot: Pilot, line: Connection, unit: int, *, code: str = "", period_s: float = 0.2) -> Device:

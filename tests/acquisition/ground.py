@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 
 from pilots.acquisition.gateway import Gateway
 from pilots.catalogue.loader import PROFILES, load_pilot, profiles_of
 from pilots.catalogue.services import commission_pilot
-from pilots.control import expiry
+from pilots.control import dispatch, expiry
 from pilots.management.first_run import prepare_simulators
-from pilots.models import Point
+from pilots.models import Point, Setpoint
+from pilots.simulators import station_calls
 from pilots.simulators.faults import FaultKind
 from pilots.simulators.plant import Plant, Refused
 from pilots.simulators.runner import Simulation
@@ -27,6 +31,7 @@ from tests.builders import make_token
 from tests.simulators.peers import free_port
 from tests.waiting import until
 
+#: The devices answer at once, and are given seconds: a machine that stands still for a moment is no silent device.
 PILOT = """\
 code: zz
 name: Proving ground
@@ -35,9 +40,10 @@ time_zone: UTC
 latitude: 41
 longitude: 2
 connections:
-  - {name: zz-modbus, protocol: modbus_tcp, simulated: true, options: {timeout_s: 0.5, periods: {F: 0.3, N: 0.3, S: 0.5, E: 5}}}
-  - {name: zz-104, protocol: iec104, simulated: true, options: {ca: 1, command_timeout_s: 1, periods: {F: 1, N: 1, S: 1, E: 5}}}
-  - {name: zz-ocpp, protocol: ocpp16, simulated: true, options: {call_timeout_s: 2, periods: {F: 2, N: 2, S: 2, E: 5}}}
+  - {name: zz-modbus, protocol: modbus_tcp, simulated: true, options: {timeout_s: 2, periods: {F: 0.3, N: 0.3, S: 0.5, E: 5}}}
+  - {name: zz-104, protocol: iec104, simulated: true, options: {command_timeout_s: 4, periods: {F: 1, N: 1, S: 1, E: 5}}}
+  - {name: zz-select, protocol: iec104, simulated: true, options: {command_timeout_s: 4, periods: {F: 1, N: 1, S: 1, E: 5}}}
+  - {name: zz-ocpp, protocol: ocpp16, simulated: true, options: {call_timeout_s: 4, periods: {F: 1, N: 1, S: 1, E: 5}}}
 devices:
   - {id: zz-GRID, kind: grid_infeed, sgam: E.3.a}
   - id: zz-STO01
@@ -61,7 +67,7 @@ devices:
     sgam: E.4.a
     parent: zz-GRID
     profile: ./select-before-operate.yaml
-    connection: zz-104
+    connection: zz-select
     address: {ca: 1, ioa: 800}
     nameplate: {rated_power_w: 50000, capacity_wh: 200000}
   - id: zz-EVSE01
@@ -74,6 +80,21 @@ devices:
     nameplate: {rated_power_w: 11000, phases: 3}
 links: []
 """
+
+
+@contextmanager
+def proving_ground(folder: Path) -> Iterator[Ground]:
+    """The ground with its data in this folder; nobody kills it, so its ledger need not reach the disk before it answers."""
+    with pytest.MonkeyPatch.context() as patch, override_settings(DATA_DIR=folder, OCPP_PORT=free_port()):
+        patch.setenv("TZ", "UTC")
+        patch.setattr(os, "fsync", void)
+        # The message of a station that was not heard blocks those behind it for so long.
+        patch.setattr(station_calls, "ANSWER_S", 2.0)
+        ground = Ground(folder)
+        patch.setattr(dispatch, "claim_setpoint", functools.partial(ground.claim, dispatch.claim_setpoint))
+        yield ground
+        ground.end()
+    time.tzset()
 
 
 class Ground:
@@ -92,8 +113,14 @@ class Ground:
         self._thread.start()
         self.simulation = Simulation([self.spec], data_dir=folder, first_port=free_port(), seed=1, platform=False)
         self._run(self.simulation.start())
+        for station in self.simulation.fleets["zz"].charge_points.values():
+            station.meter_s = 1.0
         self._client = Client(raise_request_exception=False)
         self._token = make_token("read", "control")
+        self._on_write: dict[str, tuple[Callable[[], None], bool]] = {}
+        self._call(lambda: self.plant.__dict__.__setitem__("write", self._write))
+        #: By device: what happens between the next claim and its write.
+        self.after_claim: dict[str, Callable[[], object]] = {}
         #: The one that tests started in front of it.
         self.gateway: Gateway | None = None
 
@@ -134,35 +161,45 @@ class Ground:
 
         self._call(stick)
 
-    def quiet(self) -> None:
-        """All faults are over, and the plant obeys again."""
+    def quiet(self, *targets: str) -> None:
+        """The faults of these connections and devices are over, of all where none is named."""
+        faults = self.simulation.faults
 
         def end() -> None:
-            for fault in list(self.simulation.faults.running):
-                self.simulation.faults.end(fault)
-            self.plant.__dict__.pop("write", None)
+            for fault in list(faults.running.values()):
+                if not targets or fault.target in targets:
+                    faults.end(fault.id)
 
         self._call(end)
 
     def unmute(self, connection: str) -> None:
-        """Its silence is over; other faults run on."""
-        faults = self.simulation.faults
-        self._call(lambda: [faults.end(each.id) for each in list(faults.running.values()) if each.target == connection])
+        """Its silence is over; faults of its devices run on."""
+        self.quiet(connection)
 
-    def on_next_write(self, then: Callable[[], None], *, obeys: bool) -> None:
+    def cut(self, connection: str, device: str) -> None:
+        """The equipment hangs up, and its gateway has noticed."""
+        self.start(FaultKind.REFUSE, connection)
+        until(lambda: not self.hears(connection, device))
+
+    def on_next_write(self, device: str, then: Callable[[], None], *, obeys: bool) -> None:
         """The next new value meets a device that obeys (or not), and `then` happens before it has answered."""
-        plant, real = self.plant, self.plant.write
+        self._on_write[device] = (then, obeys)
 
-        def write(device: str, point: str, value: float, valid_for_s: float | None = None) -> None:
-            renews = plant.read(device, point) == pytest.approx(value)
-            if not renews:
-                del plant.__dict__["write"]
-                then()
-            if not renews and not obeys:
+    def _write(self, device: str, point: str, value: float, valid_for_s: float | None = None) -> None:
+        renews = self.plant.read(device, point) == pytest.approx(value)
+        if device in self._on_write and not renews:
+            then, obeys = self._on_write.pop(device)
+            then()
+            if not obeys:
                 raise Refused("it fell over")
-            real(device, point, value, valid_for_s)
+        Plant.write(self.plant, device, point, value, valid_for_s)
 
-        self._call(lambda: plant.__dict__.__setitem__("write", write))
+    def claim(self, claim: Callable[..., bool], setpoint: Setpoint, *arguments: Any, **words: Any) -> bool:
+        """Claims as the product does; what a test wants to happen then has happened before the write."""
+        claimed = claim(setpoint, *arguments, **words)
+        if claimed:
+            self.after_claim.pop(setpoint.point.device.code, str)()
+        return claimed
 
     def mute(self, connection: str) -> Callable[[], None]:
         """For `on_next_write`: from then on nothing of that equipment is heard."""

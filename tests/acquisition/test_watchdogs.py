@@ -11,9 +11,9 @@ from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.watchdogs import LET_GO
 from pilots.models import Setpoint
 from pilots.simulators.faults import FaultKind
-from tests.acquisition.conftest import Start
+from tests.acquisition.ends import WIRES, Platform, alone, ready
+from tests.acquisition.field import Start
 from tests.acquisition.ground import Ground, rule
-from tests.acquisition.test_end_states import WIRES, ready
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
@@ -42,8 +42,8 @@ def lasted(ground: Ground, look: Callable[[], bool], since: datetime) -> float:
 
 @pytest.mark.parametrize("plug", ["cable", "process"])
 def test_s18_a_device_with_a_reversion_timer_comes_back_without_us(ground: Ground, running: Gateway, plug: str) -> None:
-    ready(ground, MODBUS)
-    number = MODBUS.ask(ground, -10_000.0)
+    alone(ready(ground, MODBUS))
+    number = Platform(ground).ask(MODBUS, -10_000.0)
     ground.ended(number, "executed")
     held = datetime.now(UTC) + timedelta(seconds=2 * REVERSION_S)
     until(lambda: ground.plant.now > held)
@@ -58,8 +58,8 @@ def test_s18_a_device_with_a_reversion_timer_comes_back_without_us(ground: Groun
 
 
 def test_s18_what_the_device_let_go_of_is_not_armed_again(ground: Ground, running: Gateway) -> None:
-    ready(ground, MODBUS)
-    number = MODBUS.ask(ground, -10_000.0)
+    alone(ready(ground, MODBUS))
+    number = Platform(ground).ask(MODBUS, -10_000.0)
     ground.ended(number, "executed")
     ground.start(FaultKind.REFUSE, MODBUS.connection)
     until(at_default(ground, MODBUS.device, MODBUS.point, 0.0))
@@ -72,7 +72,7 @@ def test_s18_what_the_device_let_go_of_is_not_armed_again(ground: Ground, runnin
 
 
 def test_s18_a_hold_ends_by_the_reversion_timer(ground: Ground, running: Gateway) -> None:
-    ready(ground, MODBUS)
+    alone(ready(ground, MODBUS))
     rule(MODBUS.device, MODBUS.point, watchdog_s=REVERSION_S)
     now = datetime.now(UTC)
     body = {"device": MODBUS.device, "point": MODBUS.point, "value": -10_000.0, "unit": "W", "on_expiry": "hold"}
@@ -86,9 +86,9 @@ def test_s18_a_hold_ends_by_the_reversion_timer(ground: Ground, running: Gateway
 
 
 def test_s18_a_charge_point_drops_its_limit_at_the_end_it_was_told(ground: Ground, running: Gateway) -> None:
-    ready(ground, OCPP)
+    alone(ready(ground, OCPP))
     now = datetime.now(UTC)
-    number = OCPP.ask(ground, 0.0, valid_s=10.0)
+    number = Platform(ground).ask(OCPP, 0.0, valid_s=10.0)
     ground.ended(number, "executed")
     assert ground.plant.read(OCPP.device, OCPP.point) == 0.0
     running.stop()
