@@ -9,12 +9,12 @@ from uuid import UUID
 
 from pilots.api import reading
 from pilots.api.errors import Problem, invalid, missing
+from pilots.domain.setpoint import ON_EXPIRY
 from pilots.models import Point
 
 #: Flexibility services of D7.1 section 4 and the literature (docs/api.md).
 SERVICES = ["tou", "kwmax", "self_balancing", "congestion", "voltage", "islanding", "portfolio", "frequency", "test"]
 MODES = ["absolute", "limit", "delta"]
-ON_EXPIRY = ["release", "hold", "fallback"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from rest_framework import serializers as s
 
 from pilots.domain.point import PointKind
 from pilots.domain.quality import Flag, Source, Validity
-from pilots.domain.setpoint import Issuer, SetpointState
+from pilots.domain.setpoint import ON_EXPIRY, Issuer, SetpointState
 from pilots.domain.switching import CommandClass
 from pilots.domain.topology import DeviceKind, LinkRole, LinkState
 
@@ -25,7 +25,7 @@ POINT_KINDS = _words(PointKind)
 WRITABLE_KINDS = ["setpoint", "command"]
 LINK_STATES = _words(LinkState)
 SETPOINT_STATES = _words(SetpointState)
-MODES, ON_EXPIRY = ["absolute", "limit"], ["release", "hold", "fallback"]
+MODES = ["absolute", "limit"]
 COMMAND_CLASSES = _words(CommandClass)
 
 

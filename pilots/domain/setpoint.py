@@ -87,6 +87,9 @@ class Issuer(StrEnum):
     CONTROL_CENTRE = "control_centre"
 
 
+#: What may be done when the time of a set-point in force is over.
+ON_EXPIRY = ["release", "hold", "fallback"]
+
 DEFAULT_PRIORITY: dict[Issuer, int] = {
     Issuer.FALLBACK: 2,
     Issuer.OPERATOR: 3,

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from pilots.control import selectors
 from pilots.control.guards import fallbacks_at, holds_at, tags_on
-from pilots.domain.guards import range_of
-from pilots.domain.point import PointKind, PointSpec
+from pilots.domain.guards import endings_offered, range_of
+from pilots.domain.point import Capability, PointKind, PointSpec
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer
 from pilots.domain.topology import DeviceKind
 from pilots.models import BlockingTag, Device, FallbackRun, OperatorHold, Pilot, Point, Setpoint, User
@@ -24,7 +24,7 @@ from pilots.ui.setpoint_chart import mini_trend
 from pilots.ui.setpoint_story import then
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.switching import switches_of
-from pilots.ui.words import KIND_NAMES, direction_role
+from pilots.ui.words import KIND_NAMES, direction_role, ending_words, then_words
 
 #: Shown first, in this order; what a device has beyond them is one click away.
 LEADING = [
@@ -144,7 +144,7 @@ def _control(point: Point, spec: PointSpec, *, has_soc: bool) -> dict[str, Any]:
         "maximum": high,
         "minimum_from": _bound(point, capability.minimum_from),
         "maximum_from": _bound(point, capability.maximum_from),
-        "then": then(Setpoint(point=point, kind="setpoint", value=low, unit=point.unit, mode=capability.modes[0])),
+        "endings": _endings(point, capability),
         "priority": DEFAULT_PRIORITY[Issuer.OPERATOR],
         # What a target does to a battery until it ends; a ceiling promises nothing.
         "soc": f"{point.device.code}/soc" if has_soc and point.unit == "W" and "absolute" in capability.modes else "",
@@ -153,6 +153,17 @@ def _control(point: Point, spec: PointSpec, *, has_soc: bool) -> dict[str, Any]:
         # Direction is a choice, never a sign to type.
         "directed": "1" if point.unit == "W" and low < 0 < high else "",
     }
+
+
+def _endings(point: Point, capability: Capability) -> list[dict[str, str]]:
+    """What may happen at the end of a set-point, the usual first, each with the sentence that says it (`%s`: the value typed)."""
+    words, mode = ending_words(), capability.modes[0]
+    shown = []
+    for action in endings_offered(capability):
+        made = Setpoint(point=point, kind="setpoint", value=capability.minimum, unit=point.unit, mode=mode, on_expiry=action)
+        said = then_words()["fallback"] if action == "fallback" else then(made)
+        shown.append({"action": action, "label": words[action], "then": said})
+    return shown
 
 
 def _bound(point: Point, name: str) -> str:

@@ -96,6 +96,7 @@ def _told(request: HttpRequest, setpoint: Setpoint) -> dict[str, Any]:
         | {
             "timeline": _timeline(setpoint),
             "limits": _limits(setpoint),
+            "at_end": then(setpoint),
             "ended": list(setpoint.supersedes.order_by("-received_at")[:5]),
             "may_audit": may_read(user),
             "trend_query": _trend_query(setpoint, now),

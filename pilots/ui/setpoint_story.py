@@ -86,11 +86,16 @@ def can_end(setpoint: Setpoint) -> bool:
 
 def then(setpoint: Setpoint) -> str:
     """What happens when its time is over."""
+    value = value_words(setpoint.point, ending_of(setpoint).value, setpoint.unit)
+    return then_what(setpoint).replace("%s", value)
+
+
+def then_what(setpoint: Setpoint) -> str:
+    """The same with `%s` where the value stands that is written."""
     ending = ending_of(setpoint)
     ceiling = ending.action == "lets_go" or (ending.action == "release" and setpoint.mode == "limit")
     key = "command" if setpoint.kind == "command" else "ceiling" if ceiling else ending.action
-    value = value_words(setpoint.point, ending.value, setpoint.unit)
-    return then_words().get(key, ending.action).replace("%s", value)
+    return then_words().get(key, ending.action)
 
 
 def story(setpoint: Setpoint) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from pilots.audit.services import record_event
 from pilots.control import releases, selectors, services
 from pilots.domain.errors import SetpointRejected
-from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
+from pilots.domain.setpoint import ON_EXPIRY, Issuer, RejectCode, SetpointState
 from pilots.domain.switching import SwitchingCode, http_status
 from pilots.models import Pilot, Point, Role, Setpoint, User
 from pilots.ui.access import requires
@@ -34,6 +34,7 @@ class SetpointForm:
     unit: str
     mode: str
     valid_for_s: float
+    on_expiry: str | float
     reason: str
     setpoint_id: UUID | None
 
@@ -55,6 +56,7 @@ def create_setpoint(request: HttpRequest, **_route: str) -> HttpResponse:
             requested_by=user.get_username(),
             valid_until=now + timedelta(seconds=form.valid_for_s),
             mode=form.mode,
+            on_expiry=form.on_expiry,
             reason=form.reason,
             setpoint_id=form.setpoint_id,
             user=user,
@@ -118,6 +120,7 @@ def _parse(body: bytes) -> SetpointForm:
         unit=_text(raw, "unit"),
         mode=_text(raw, "mode") or "absolute",
         valid_for_s=_duration(raw),
+        on_expiry=_ending(raw),
         reason=_text(raw, "reason"),
         setpoint_id=_uuid(raw),
     )
@@ -142,6 +145,14 @@ def _duration(raw: dict[str, Any]) -> float:
     if not 0 < seconds <= 86_400:
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, _("A set-point is valid for 24 h at most."), field="valid_for_s")
     return seconds
+
+
+def _ending(raw: dict[str, Any]) -> str | float:
+    """release, hold, or the value of a fallback."""
+    action = _text(raw, "on_expiry") or "release"
+    if action not in ON_EXPIRY:
+        raise SetpointRejected("malformed", _("Choose what is done at its end."), field="on_expiry")
+    return _number(raw, "fallback_value") if action == "fallback" else action
 
 
 def _uuid(raw: dict[str, Any]) -> UUID | None:

@@ -236,6 +236,15 @@ def then_words() -> dict[str, str]:
     }
 
 
+def ending_words() -> dict[str, str]:
+    """What an operator may choose for the end of a set-point, by `on_expiry`."""
+    return {
+        "release": _("give the point back"),
+        "hold": _("write nothing: the device ends it"),
+        "fallback": _("write another value"),
+    }
+
+
 def setpoint_state_words() -> dict[str, str]:
     return {
         "received": _("received"),
@@ -281,6 +290,7 @@ def setpoint_words() -> dict[str, object]:
         "limit": _("Limit to %s until %s"),
         "set": _("Set %s until %s"),
         "fill": _("Give a value first"),
+        "fillEnd": _("Give the value at its end first"),
         "range": _("Outside the limits: %s to %s."),
         "sending": _("Sending"),
         "notSent": _("Not sent: the server cannot be reached. Nothing will be sent later."),

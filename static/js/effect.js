@@ -50,7 +50,7 @@ function charge(form, feed, value, minutes, until) {
   return fill(words.setpoint.about, quantity(point.value, "%"), quantity(then, "%"), until);
 }
 
-export function showEffect(form, feed, { value, minutes }) {
+export function showEffect(form, feed, { value, minutes, end }) {
   const { unit, zone, feedback, mode } = form.dataset, part = (name) => form.querySelector(`[data-${name}]`);
   const point = feedback ? feed.read(feedback) : null, until = clockAt(feed.now() + minutes * 60000, zone);
   text(part("current"), point ? quantity(point.value, unit) : "–");
@@ -59,5 +59,5 @@ export function showEffect(form, feed, { value, minutes }) {
   text(part("limits"), fill(words.setpoint.bounds, ...limits(form, feed).map((each) => quantity(each, unit))));
   text(part("replaces"), replaces(form, feed));
   if (part("charge")) text(part("charge"), charge(form, feed, value, minutes, until));
-  text(part("until"), `${until} ${zone.split("/").pop().replace("_", " ")}, ${form.dataset.then}`);
+  text(part("until"), `${until} ${zone.split("/").pop().replace("_", " ")}, ${end.then}`);
 }

@@ -5,7 +5,7 @@ import { sentence, showProgress, steps } from "./progress.js";
 
 const LAST = 10;
 // Fields that a refusal may name, as the form has them.
-const FIELDS = { value: "value", valid_for_s: "minutes", valid_until: "minutes", reason: "reason" };
+const FIELDS = { value: "value", valid_for_s: "minutes", valid_until: "minutes", reason: "reason", on_expiry: "ending", fallback_value: "fallback" };
 let live = false;
 
 document.addEventListener("liveness", (event) => {
@@ -14,13 +14,24 @@ document.addEventListener("liveness", (event) => {
   if (!live) for (const button of document.querySelectorAll("[data-send], [data-life] button, [data-needs-live]")) button.disabled = true;
 });
 
+const typedIn = (data, name) => String(data.get(name) ?? "").trim().replace(",", ".").replace("−", "-");
+const numberOf = (typed, factor) => (typed === "" ? NaN : Number(typed) * factor);
+
+// What happens at the end: the choice, the value that is written then (null: none of ours), and the sentence that says so.
+function ending(form, data, factor, directed) {
+  const { value: action, dataset } = form.elements.ending.selectedOptions[0];
+  if (action !== "fallback") return { action, value: null, then: dataset.then };
+  const number = numberOf(typedIn(data, "fallback"), factor), value = directed ? Math.abs(number) * Number(data.get("fallback_turn")) : number;
+  return { action, value, then: fill(dataset.then, quantity(value, form.dataset.unit)) };
+}
+
 function wish(form) {
-  const data = new FormData(form), factor = Number(form.dataset.factor), typed = String(data.get("value") ?? "").trim().replace(",", ".").replace("−", "-");
+  const data = new FormData(form), factor = Number(form.dataset.factor), typed = typedIn(data, "value");
   const directed = form.dataset.directed === "1", turn = Number(data.get("direction") ?? 1);
   const stop = directed && turn === 0;
-  const number = stop ? 0 : typed === "" ? NaN : Number(typed) * factor;
+  const number = stop ? 0 : numberOf(typed, factor);
   const value = directed ? (stop ? 0 : Math.abs(number) * turn) : number;
-  return { value, stop, turn: directed ? turn : null, typed, minutes: Number(data.get("minutes")), reason: String(data.get("reason") ?? "").trim() };
+  return { value, stop, turn: directed ? turn : null, typed, minutes: Number(data.get("minutes")), reason: String(data.get("reason") ?? "").trim(), end: ending(form, data, factor, directed) };
 }
 
 function deed(form, { value, stop, turn, minutes }, feed) {
@@ -35,16 +46,18 @@ function showForm(form, feed) {
   const input = form.querySelector("[name=value]");
   input.disabled = asked.stop;
   input.required = !asked.stop;
+  for (const part of form.querySelectorAll("[data-fallback]")) part.hidden = asked.end.action !== "fallback";
+  const incomplete = !Number.isFinite(asked.value) || Number.isNaN(asked.end.value);
   const [low, high] = limits(form, feed), outside = Number.isFinite(asked.value) && (asked.value < low || asked.value > high);
   showEffect(form, feed, asked);
   showProgress(form.querySelector("[data-progress]"), feed.setpoints.get(form.dataset.sent), feed);
   const busy = form.dataset.busy === "1";
   const blocked = feed.blocked(form.dataset.device);
-  button.disabled = !live || busy || blocked !== "" || !Number.isFinite(asked.value) || outside;
+  button.disabled = !live || busy || blocked !== "" || incomplete || outside;
   const told = busy ? words.setpoint.sending
     : !live ? words.notLive
     : blocked ? words.guards[blocked]
-      : !Number.isFinite(asked.value) ? words.setpoint.fill
+      : incomplete ? (Number.isFinite(asked.value) ? words.setpoint.fillEnd : words.setpoint.fill)
         : outside ? fill(words.setpoint.range, quantity(low, unit), quantity(high, unit)) : deed(form, asked, feed);
   if (button.textContent !== told) button.textContent = told;
 }
@@ -63,7 +76,8 @@ async function send(form, feed) {
   form.dataset.sent = "";
   form.dataset.busy = "1";
   showForm(form, feed);
-  const body = { id: form.dataset.wish, device, point, unit, mode, value: asked.value, valid_for_s: asked.minutes * 60, reason: asked.reason };
+  const body = { id: form.dataset.wish, device, point, unit, mode, value: asked.value, valid_for_s: asked.minutes * 60, reason: asked.reason, on_expiry: asked.end.action };
+  if (asked.end.value !== null) body.fallback_value = asked.end.value;
   let refusal = null;
   try {
     const answer = await post(form.action, form, body);

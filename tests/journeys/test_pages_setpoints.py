@@ -57,6 +57,33 @@ def test_a_setpoint_from_the_page_is_followed_step_by_step_until_executed(
 
 
 @pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
+def test_another_value_at_its_end_is_chosen_at_the_faceplate_and_told_everywhere(scada: Installation, visitor: Visitor) -> None:
+    page = visitor.open_faceplate("de", "de-STO90")
+    form = page.locator('form[data-setpoint][data-device="de-STO90"][data-point="p_set"]')
+    form.locator('input[name=direction][value="1"]').check()
+    form.locator("[name=value]").fill("9")
+    # SunSpec has a reversion timer, so a hold is offered too; without the value nothing can be sent.
+    assert form.locator("[name=ending] option").all_inner_texts() == [
+        "give the point back",
+        "write nothing: the device ends it",
+        "write another value",
+    ]
+    form.locator("[name=ending]").select_option("fallback")
+    assert form.locator("[data-send]").is_disabled()
+    form.locator("[name=fallback]").fill("4")
+    form.locator("[name=fallback_turn]").select_option("-1")
+    assert "then −4.0 kW is written and the point is free" in form.locator("[data-until]").inner_text()
+    form.locator("[data-send]").click()
+    form.locator("[data-progress] a").click()
+    page.locator("[data-part=facts] dd", has_text="then −4.0 kW is written and the point is free").wait_for()
+    page.locator('[data-part=head][data-state="executed"]', has_text="then −4.0 kW is written").wait_for()
+    (record,) = scada.api.get("setpoints", device="de-STO90", limit=1)["results"]
+    assert (record["on_expiry"], record["fallback_value"]) == ("fallback", -4_000.0)
+    assert scada.api.send("POST", f"setpoints/{record['id']}/cancel", json={}).status_code == 200
+    assert visitor.faults == []
+
+
+@pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")
 def test_a_setpoint_that_the_checks_refuse_says_why_beside_the_form(scada: Installation, visitor: Visitor) -> None:
     before = len([entry for entry in scada.ledger("writes") if entry["device"] == "es-STO01"])
     page = visitor.open_faceplate("es", "es-STO01")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -92,6 +93,8 @@ def test_a_wish_out_of_range_is_refused_with_its_code_and_kept(operator: Client,
         (wish(point="p_sett"), "unknown_point", "point"),
         (wish(id="7"), "malformed", "id"),
         (wish(reason=["x"]), "malformed", "reason"),
+        (wish(on_expiry="for ever"), "malformed", "on_expiry"),
+        (wish(on_expiry="fallback"), "malformed", "fallback_value"),
     ],
 )
 def test_a_wish_that_cannot_be_read_is_refused_by_its_field(
@@ -100,6 +103,50 @@ def test_a_wish_that_cannot_be_read_is_refused_by_its_field(
     answer = post(operator, body)
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, code, field)
     assert not Setpoint.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kept", "told"),
+    [
+        ({}, ("release", None), "0.0 kW"),
+        ({"on_expiry": "fallback", "fallback_value": 5_000}, ("fallback", 5_000.0), "5.0 kW"),
+    ],
+)
+def test_what_happens_at_its_end_is_chosen_and_told(
+    operator: Client, plant: Plant, chosen: dict[str, Any], kept: tuple[str, Any], told: str
+) -> None:
+    setpoint = Setpoint.objects.get(pk=post(operator, wish(**chosen)).json()["id"])
+    assert (setpoint.on_expiry, setpoint.fallback_value) == kept
+    assert f"<dd>then {told} is written and the point is free</dd>" in operator.get(f"/setpoints/{setpoint.pk}/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "code"),
+    [({"on_expiry": "hold"}, "not_capable"), ({"on_expiry": "fallback", "fallback_value": 1e6}, "out_of_range")],
+)
+def test_an_end_that_the_point_cannot_have_is_refused(operator: Client, plant: Plant, chosen: dict[str, Any], code: str) -> None:
+    answer = post(operator, wish(**chosen))
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+@pytest.mark.parametrize(
+    ("capability", "offered"),
+    [
+        ({}, ["release", "fallback"]),
+        ({"watchdog_s": 60}, ["release", "hold", "fallback"]),
+        ({"minimum": 5_000, "watchdog_s": 60}, ["hold", "fallback"]),
+    ],
+)
+def test_the_form_offers_the_ends_that_the_point_can_have_the_usual_one_chosen(
+    operator: Client, plant: Plant, capability: dict[str, Any], offered: list[str]
+) -> None:
+    plant.p_set.capability |= capability
+    plant.p_set.save()
+    form = operator.get("/pilots/es/faceplate/es-STO01/").content.decode()
+    choices = re.search(r'<select[^>]*name="ending".*?</select>', form, re.S)
+    assert choices is not None
+    assert re.findall(r'<option value="(\w+)" data-then="then [^"]+"', choices[0]) == offered
+    assert re.findall(r'value="(\w+)"[^>]* selected', choices[0]) == offered[:1]
 
 
 def test_viewers_and_engineers_may_not_switch(viewer: Client, engineer: Client, plant: Plant) -> None:
