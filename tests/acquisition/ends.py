@@ -278,7 +278,8 @@ def heard(wire: Wire, since: datetime) -> bool:
     if row is None or feedback.shown_quality(row, datetime.now(UTC)).validity is not Validity.GOOD:
         return False
     charging = wire.mode != "limit" or (row.value or 0.0) > 1000.0 or Setpoint.objects.exists()
-    return charging and (row.received_time > since or (wire.mode != "limit" and wire.connection != "zz-modbus"))
+    # A station of IEC 104 tells changes: what it told before still stands.
+    return charging and (row.received_time > since or wire.connection in ("zz-104", "zz-select"))
 
 
 def stuck(scene: Scene) -> Steps:
