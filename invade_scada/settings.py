@@ -210,6 +210,7 @@ SPECTACULAR_SETTINGS = {
         "WritableKind": "pilots.api.shapes.WRITABLE_KINDS",
         "LinkState": "pilots.api.shapes.LINK_STATES",
         "SetpointState": "pilots.api.shapes.SETPOINT_STATES",
+        "GroupState": "pilots.api.group_shapes.GROUP_STATES",
         "ScheduleState": "pilots.api.schedule_shapes.SCHEDULE_STATES",
         "SetpointMode": "pilots.api.shapes.MODES",
         "OnExpiry": "pilots.api.shapes.ON_EXPIRY",

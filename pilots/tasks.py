@@ -11,7 +11,7 @@ from django.conf import settings
 
 from pilots.api import idempotency
 from pilots.audit.verification import verify_trail
-from pilots.control import expiry, fallbacks, stepping
+from pilots.control import expiry, fallbacks, groups, stepping
 from pilots.history import services as history
 from pilots.northbound import services as northbound
 
@@ -26,8 +26,9 @@ def forward_outbox() -> int:
 
 @shared_task
 def expire_setpoints() -> int:
-    """Set-points whose time is over have their end."""
-    return expiry.expire_setpoints(now=datetime.now(UTC))
+    """Set-points whose time is over, or whose group was aborted, have their end."""
+    now = datetime.now(UTC)
+    return expiry.expire_setpoints(now=now) + groups.finish_aborts(now=now)
 
 
 @shared_task

@@ -55,7 +55,7 @@ class Setpoints(AuditedView):
 
     @extend_schema(
         operation_id="list_setpoints",
-        parameters=[schema.PILOT, schema.DEVICE, schema.STATE, *schema.PAGING],
+        parameters=[schema.PILOT, schema.DEVICE, schema.STATE, schema.GROUP, *schema.PAGING],
         responses=schema.listed(shapes.Setpoint),
     )
     def get(self, request: Request) -> Response:
@@ -218,7 +218,7 @@ def setpoint_record(pk: UUID) -> dict[str, Any]:
 
 
 def _chosen(request: Request, client: Client) -> QuerySet[Setpoint]:
-    form = reading.query(request, "pilot", "device", "state")
+    form = reading.query(request, "pilot", "device", "state", "group")
     rows = Setpoint.objects.filter(client.reach("point__device__"))
     if "pilot" in form:
         rows = rows.filter(point__device__pilot=find_pilot(client, form["pilot"], "pilot"))
@@ -228,4 +228,6 @@ def _chosen(request: Request, client: Client) -> QuerySet[Setpoint]:
         if form["state"] not in list(SetpointState):
             raise invalid("state", f"state must be one of {', '.join(SetpointState)}.")
         rows = rows.filter(state=form["state"])
+    if "group" in form:
+        rows = rows.filter(group=reading.uuid(form["group"], "group"))
     return rows

@@ -20,8 +20,7 @@ def _words(enumeration: Iterable[Any]) -> list[str]:
 
 
 # Names for the enumerations of the document: SPECTACULAR_SETTINGS["ENUM_NAME_OVERRIDES"].
-DEVICE_KINDS = _words(DeviceKind)
-POINT_KINDS = _words(PointKind)
+DEVICE_KINDS, POINT_KINDS = _words(DeviceKind), _words(PointKind)
 WRITABLE_KINDS = ["setpoint", "command"]
 LINK_STATES = _words(LinkState)
 SETPOINT_STATES = _words(SetpointState)
@@ -356,6 +355,7 @@ class Setpoint(Shape):
     before = s.FloatField(allow_null=True)
     correlation_id = s.CharField()
     schedule_id = s.UUIDField(allow_null=True, help_text="The schedule it is a step of.")
+    group_id = s.UUIDField(allow_null=True, help_text="The group set-point it is a share of.")
     superseded_by = s.UUIDField(allow_null=True)
     active = s.BooleanField()
     ends_in_s = s.FloatField(allow_null=True, help_text="While active: until what `then` says is done.")

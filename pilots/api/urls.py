@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from pilots.api import (
+    group_views,
     link_views,
     measurement_views,
     plant_views,
@@ -37,6 +38,10 @@ urlpatterns = [
     path("setpoints", setpoint_views.Setpoints.as_view(), name="setpoints"),
     path("setpoints/<str:setpoint>", setpoint_views.OneSetpoint.as_view(), name="setpoint"),
     path("setpoints/<str:setpoint>/cancel", setpoint_views.CancelSetpoint.as_view(), name="cancel-setpoint"),
+    path("setpoint-groups", group_views.SetpointGroups.as_view(), name="setpoint-groups"),
+    path("setpoint-groups/preview", group_views.PreviewGroup.as_view(), name="preview-setpoint-group"),
+    path("setpoint-groups/<str:group>", group_views.OneGroup.as_view(), name="setpoint-group"),
+    path("setpoint-groups/<str:group>/abort", group_views.AbortGroup.as_view(), name="abort-setpoint-group"),
     path("schedules", schedule_views.Schedules.as_view(), name="schedules"),
     path("schedules/<str:schedule>", schedule_views.OneSchedule.as_view(), name="schedule"),
     path("schedules/<str:schedule>/cancel", schedule_views.CancelSchedule.as_view(), name="cancel-schedule"),

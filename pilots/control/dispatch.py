@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, Q
+from django.db.models import Exists, OuterRef, Q
 
 from pilots.audit.services import audited, audited_or_spooled
 from pilots.control.age import over
@@ -24,7 +24,7 @@ from pilots.control.transitions import audit, full, move
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, check_setpoint
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
-from pilots.models import Lease, Point, Setpoint
+from pilots.models import Lease, Point, Setpoint, SetpointGroup
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,9 @@ def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bo
 
 def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
     lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
+    aborted = SetpointGroup.objects.filter(pk=OuterRef("group"), aborted_at__isnull=False)
     claimable = Setpoint.objects.filter(
-        ~over(now), Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now
+        ~over(now), ~Exists(aborted), Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now
     )
     # With the point's row, as those who ask: neither the holder nor the last write changes in between.
     Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)

@@ -33,6 +33,7 @@ class Wanted:
     state: str = ""
     issuer: str = ""
     who: str = ""
+    group: UUID | None = None
     active: bool = False
     start: datetime | None = None
     end: datetime | None = None
@@ -53,6 +54,7 @@ def search(rows: QuerySet[Setpoint], wanted: Wanted) -> QuerySet[Setpoint]:
         "issuer": wanted.issuer,
         "point__device__code__icontains": wanted.device,
         "requested_by__icontains": wanted.who,
+        "group": wanted.group,
         "received_at__gte": wanted.start,
         "received_at__lt": wanted.end,
     }

@@ -46,6 +46,7 @@ def record(setpoint: Setpoint) -> dict[str, Any]:
         "before": setpoint.before,
         "correlation_id": setpoint.correlation_id,
         "schedule_id": None if setpoint.schedule_id is None else str(setpoint.schedule_id),
+        "group_id": None if setpoint.group_id is None else str(setpoint.group_id),
         "superseded_by": None if setpoint.superseded_by_id is None else str(setpoint.superseded_by_id),
         "active": setpoint.state == SetpointState.EXECUTED and setpoint.released_at is None,
     }

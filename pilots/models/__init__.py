@@ -4,6 +4,7 @@ from pilots.models.access import AuditEvent, AuditVerification, IdempotencyKey, 
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
 from pilots.models.fallbacks import FallbackRun, PlatformWatch
+from pilots.models.groups import SetpointGroup
 from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
 from pilots.models.links import LinkHour
 from pilots.models.outbox import OutboxMessage, OutboxState
@@ -48,6 +49,7 @@ __all__ = [
     "ServiceToken",
     "Setpoint",
     "SetpointEvent",
+    "SetpointGroup",
     "SourceRate",
     "User",
 ]

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models.access import User
+from pilots.models.groups import SetpointGroup
 from pilots.models.plant import Point, choices
 from pilots.models.schedules import Schedule
 
@@ -43,6 +44,7 @@ class Setpoint(models.Model):
     before = models.FloatField(_("value before"), null=True)
     schedule = models.ForeignKey(Schedule, models.PROTECT, null=True, blank=True, related_name="setpoints")
     step = models.PositiveSmallIntegerField(_("step"), null=True, blank=True)
+    group = models.ForeignKey(SetpointGroup, models.PROTECT, null=True, blank=True, related_name="setpoints")
 
     valid_from = models.DateTimeField(_("valid from"))
     valid_until = models.DateTimeField(_("valid until"))

@@ -36,7 +36,7 @@ WORDS = ("text", "device", "point", "who")
 COLUMNS = [
     *("id", "received_at", "pilot", "device", "point", "kind", "mode", "value", "unit", "before", "state", "code", "explanation"),
     *("issuer", "requested_by", "reason", "service", "priority", "on_expiry", "valid_from", "valid_until", "claimed_at"),
-    *("dispatched_at", "finished_at", "released_at", "superseded_by", "correlation_id"),
+    *("dispatched_at", "finished_at", "released_at", "superseded_by", "correlation_id", "group"),
 ]
 
 
@@ -102,7 +102,7 @@ def wanted_of(query: QueryDict) -> Wanted:
     choice(chosen["state"], SetpointState, _("state of a set-point"))
     choice(chosen["issuer"], Issuer, _("issuer"))
     active = bool(chosen.pop("active"))
-    return Wanted(**chosen, active=active, start=start, end=end)
+    return Wanted(**chosen, active=active, group=_group(query.get("group", "")), start=start, end=end)
 
 
 def _found(request: HttpRequest, seen: QuerySet[Setpoint]) -> dict[str, Any]:
@@ -139,11 +139,18 @@ def _listed_states() -> list[SetpointState]:
 def _cell(setpoint: Setpoint, name: str) -> object:
     device = setpoint.point.device
     own = {"pilot": device.pilot.code, "device": device.code, "point": setpoint.point.name}
-    own["superseded_by"] = str(setpoint.superseded_by_id or "")
+    own |= {"superseded_by": str(setpoint.superseded_by_id or ""), "group": str(setpoint.group_id or "")}
     value = own[name] if name in own else getattr(setpoint, name)
     if isinstance(value, datetime):
         return rfc3339(value)
     return "" if value is None else harmless(value) if isinstance(value, str) else value
+
+
+def _group(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError as error:
+        raise BadFilter(_("%(text)s is no %(what)s.") % {"text": text[:40], "what": _("id of a group")}) from error
 
 
 def _written(key: Key) -> str:

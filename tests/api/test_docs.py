@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import BASE, Api, build_plant
-from tests.builders import make_device, make_point, make_token
+from tests.builders import make_connection, make_device, make_pilot, make_point, make_token
 
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
@@ -51,6 +51,9 @@ def test_a_printed_example_works(transactional_db: None, ingesting: None, curl: 
     breaker = make_device(plant.es, "es-SW04", kind="switch", connection=plant.battery.connection)
     capability = {"minimum": 1, "maximum": 2, "step": 1, "tolerance": 0}
     make_point(breaker, "position_cmd", kind="command", unit="", labels={"1": "open", "2": "closed"}, capability=capability)
+    germany = make_pilot("de", name="Freiamt", country="DE")
+    for code in ("de-STO01", "de-STO02"):
+        make_point(make_device(germany, code, connection=make_connection(germany, f"{code}-push")), "p_set")
     answer = run(curl, make_token("read", "control", "ingest", "switch", "switch_critical"))
     assert answer.status_code in (200, 201, 202), answer.content
     assert not answer.json().get("refused")
