@@ -17,7 +17,7 @@ from pilots.api import group_shapes, reading, schema, shapes
 from pilots.api.authentication import Client
 from pilots.api.base import ApiView
 from pilots.api.errors import Problem, invalid, missing, not_found
-from pilots.api.idempotency import Answer, answer_in_transaction, key_of
+from pilots.api.idempotency import Answer, answer_around, answer_in_transaction, key_of
 from pilots.api.setpoint_body import SERVICES
 from pilots.api.setpoint_views import AuditedView, audit_refusal, refusal_problem
 from pilots.control import groups
@@ -113,7 +113,8 @@ class AbortGroup(AuditedView):
     def post(self, request: Request, group: str) -> HttpResponseBase:
         """Nothing more of it is written, and what was is given back; 409 `already_finished` when nothing was left to end."""
         key = key_of(request, mandatory=False)
-        return answer_in_transaction(request, key, lambda: self._abort(request, group))
+        # Not in one transaction with its key: the gateways must see at once that nothing more is written.
+        return answer_around(request, key, lambda: self._abort(request, group))
 
     def _abort(self, request: Request, group: str) -> Answer:
         client = self.client(request)

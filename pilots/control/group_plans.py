@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core import signing
@@ -22,7 +22,7 @@ from pilots.domain.schedule import step_ramp
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, RejectCode
 from pilots.domain.sharing import LEAST_MEMBERS, MOST_MEMBERS, Member, has_room, overloaded, reach, share
 from pilots.domain.topology import DeviceKind
-from pilots.models import Point, Setpoint, User
+from pilots.models import Pilot, Point, Setpoint, User
 
 KINDS = (DeviceKind.STORAGE_UNIT, DeviceKind.CHARGE_POINT)
 POINTS = ("p_set", "p_limit")
@@ -137,6 +137,25 @@ def plan_group(wish: GroupWish, now: datetime) -> Plan:
     sign = -1.0 if wish.target < 0 else 1.0
     parts = tuple(_told(one, shares) for one in found)
     return Plan(parts=parts, least=sign * least or 0.0, most=sign * most or 0.0, refusal=refusal if taking else _nobody(found))
+
+
+def standing(points: Sequence[Point], *, requested_by: str, now: datetime) -> tuple[Part, ...]:
+    """What each could do for an operator now, and why one could take no share whatever the target; no shares."""
+    valid_until = now + timedelta(minutes=5)
+    form: dict[str, Any] = {"points": points, "unit": "W", "issuer": Issuer.OPERATOR, "requested_by": requested_by}
+    wish = GroupWish(target=0.0, valid_until=valid_until, **form)
+    found = [_candidate(point, wish, now) for point in points]
+    for one in found:
+        if _takes_part(one, wish, now):
+            _may_take(one, 0.0, wish, now)
+    return tuple(_told(one, {}) for one in found)
+
+
+def groupable(pilot: Pilot) -> list[Point]:
+    """Every set-point of the pilot that may be asked for a share."""
+    rows = Point.objects.filter(device__pilot=pilot, device__kind__in=KINDS, name__in=POINTS, kind=PointKind.SETPOINT, unit="W")
+    able = rows.exclude(capability=None).select_related("device__pilot", "device__connection", "device__measured_by")
+    return list(able.order_by("name", "device__position", "device__code"))
 
 
 def signed_plan(wish: GroupWish, plan: Plan) -> str:

@@ -24,6 +24,7 @@ from pilots.models import Pilot, Point, Setpoint, User
 from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
 from pilots.ui.filters import BadFilter, choice, texts, window
+from pilots.ui.group_form import group_pilots
 from pilots.ui.quantities import point_name
 from pilots.ui.sample_csv import Echo, harmless
 from pilots.ui.setpoint_story import issuer_name, story
@@ -54,6 +55,7 @@ def setpoints_page(request: HttpRequest) -> HttpResponse:
         "issuers": [(issuer, issuer_name(issuer)) for issuer in Issuer],
         "points": [(name, point_name(name)) for name in _commandable(pilots)],
         "active": seen.filter(ACTIVE).count(),
+        "group_pilots": group_pilots(cast(User, request.user), pilots),
     }
     return render(request, "pilots/setpoints.html", context, status=400 if context["refusal"] else 200)
 

@@ -16,6 +16,7 @@ from pilots.models import Device, Pilot, Role, User
 from pilots.ui.access import public, requires, signed_in
 from pilots.ui.balance import balance_lines, has_room
 from pilots.ui.faceplates import faceplate_context
+from pilots.ui.group_form import group_pilots
 from pilots.ui.single_line import draw, supply_regions
 from pilots.ui.topology import Topology, infeed_references, letters, topology_of
 from pilots.ui.totals import totals_of
@@ -93,6 +94,7 @@ def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "regions": supply_regions(topology),
         "balance": balance_lines(topology) if has_room(topology) else [],
         "first_device": _first_device(topology),
+        "may_group": pilot in group_pilots(cast(User, request.user), [pilot]),
         "words": page_words(),
     }
     return render(request, "pilots/pilot.html", context)

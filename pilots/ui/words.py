@@ -208,6 +208,16 @@ def step_words() -> dict[str, str]:
     }
 
 
+def group_state_words() -> dict[str, str]:
+    return {
+        "under_way": _("under way"),
+        "in_force": _("in force"),
+        "partly_in_force": _("partly in force"),
+        "aborted": _("aborted"),
+        "ended": _("ended"),
+    }
+
+
 def resolution_words() -> dict[int, str]:
     return {60: _("1 min"), 300: _("5 min"), 900: _("15 min"), 1800: _("30 min"), 3600: _("1 h")}
 
