@@ -31,6 +31,8 @@ from pilots.models import Setpoint, SetpointGroup
 
 log = logging.getLogger(__name__)
 S = SetpointState
+#: Who aborts ends the set-points too; the clock only what is left of that.
+ABORT_PATIENCE = timedelta(seconds=5)
 #: What aborting still ends; an unknown one ends once it is read.
 _TO_END = Q(state__in=[S.RECEIVED, S.VALIDATED, S.DISPATCHED]) | Q(state=S.EXECUTED, released_at=None)
 
@@ -88,7 +90,7 @@ def abort_group(group: SetpointGroup, *, actor: str, reason: str, now: datetime)
 
 def finish_aborts(*, now: datetime) -> int:
     """What an abort has left, because it broke off or nobody knew of a write, is ended too. Returns how many."""
-    return _end(Setpoint.objects.filter(_TO_END, group__aborted_at__isnull=False), actor=CLOCK, now=now)
+    return _end(Setpoint.objects.filter(_TO_END, group__aborted_at__lte=now - ABORT_PATIENCE), actor=CLOCK, now=now)
 
 
 def unended(group: SetpointGroup) -> QuerySet[Setpoint]:

@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from pilots.audit.selectors import may_read
+from pilots.audit.services import record_event
 from pilots.control import groups
 from pilots.control.group_plans import GroupWish, Plan, plan_group, signed_plan
 from pilots.control.group_records import feedback_of, group_record, setpoints_of
 from pilots.domain.errors import SetpointRejected
-from pilots.domain.sharing import LEAST_MEMBERS, UNPROVED_MEMBERS
+from pilots.domain.sharing import LEAST_MEMBERS, MOST_MEMBERS, UNPROVED_MEMBERS
 from pilots.domain.switching import http_status
 from pilots.live.frames import milliseconds
 from pilots.models import Role, Setpoint, SetpointGroup, User
@@ -69,6 +70,8 @@ def create_group(request: HttpRequest, **_route: str) -> HttpResponse:
         group = sent or groups.create_group(wish, proved=proved, plan=plan, group_id=key, now=now)
     except SetpointRejected as refusal:
         status = 409 if refusal.code in ("duplicate_id", "preview_over") else http_status(refusal.code)
+        if status not in (429, 503):  # a flood must not fill the trail, and without it nothing is written there
+            _audit_refusal(request, refusal, now)
         return JsonResponse({"code": refusal.code, "reason": refusal.reason, "field": refusal.field}, status=status)
     return JsonResponse({"id": str(group.pk), "url": reverse("setpoint_group", args=[group.pk])}, status=201)
 
@@ -105,6 +108,15 @@ def group_told(request: HttpRequest, group_id: UUID) -> HttpResponse:
     return _render(request, "pilots/group_told.html", _group(request, group_id), {})
 
 
+def _audit_refusal(request: HttpRequest, refusal: SetpointRejected, now: datetime) -> None:
+    pilot, actor = pilot_of(request), cast(User, request.user).get_username()
+    details = {"code": refusal.code, "field": refusal.field, "members": request.POST.getlist("member")[:MOST_MEMBERS]}
+    details |= {name: request.POST.get(name, "")[:64] for name in ("point", "direction", "value")}
+    record_event(
+        at=now, actor=actor, action="refuse group", pilot=pilot.code, subject="group", reason=refusal.reason, details=details
+    )
+
+
 def _frame(request: HttpRequest) -> dict[str, Any]:
     pilot = pilot_of(request)
     return {"page": "group", "pilot": pilot, "zone": pilot.time_zone, "least": LEAST_MEMBERS, "words": page_words()}
@@ -130,7 +142,7 @@ def _previewed(wish: GroupWish, plan: Plan, now: datetime) -> dict[str, Any]:
         "rows": [member_row(point, part) for point, part in zip(wish.points, plan.parts, strict=True)],
         "deed": _deed(wish, len(taking)),
         "target": told(wish.target),
-        "shared": told(shared),
+        "shared": told(shared) if taking else "–",
         # What nobody would read in the figures is not told either.
         "lost": shown_number(abs(wish.target - shared), unit) if taking and told(wish.target) != told(shared) else "",
         "before": told(sum(measured)) if taking and len(measured) == len(taking) else "–",

@@ -146,6 +146,8 @@ def test_without_its_preview_or_its_id_nothing_is_sent(operator: Client, second:
     assert (other.status_code, other.json()["reason"]) == (409, "The preview is of another wish: look at this one.")
     assert operator.post("/pilots/es/groups/create", form(preview=page.context["token"], id="x")).json()["field"] == "id"
     assert not SetpointGroup.objects.exists()
+    told = AuditEvent.objects.filter(action="refuse group").order_by("id").last()
+    assert told is not None and (told.actor, told.pilot, told.details["field"]) == ("olaf", "es", "id")
 
 
 def test_stopping_needs_no_figure(operator: Client, second: Device) -> None:
