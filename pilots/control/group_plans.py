@@ -146,8 +146,10 @@ def standing(points: Sequence[Point], *, requested_by: str, now: datetime) -> tu
     wish = GroupWish(target=0.0, valid_until=valid_until, **form)
     found = [_candidate(point, wish, now) for point in points]
     for one in found:
-        if _takes_part(one, wish, now):
-            _may_take(one, 0.0, wish, now)
+        if one.part.low > one.part.high:
+            _takes_part(one, wish, now)
+        else:
+            _may_take(one, _nearest_to_rest(one.member), wish, now)
     return tuple(_told(one, {}) for one in found)
 
 
@@ -211,14 +213,19 @@ def _candidate(point: Point, wish: GroupWish, now: datetime) -> _Candidate:
     return _Candidate(point, around, Part(device=point.device.code, low=low, high=high, before=before), member)
 
 
+def _nearest_to_rest(member: Member) -> float:
+    if member.low <= 0 <= member.high:
+        return 0.0
+    side = 1.0 if member.low > 0 else -1.0
+    return side * reach(side, [member])[0]
+
+
 def _takes_part(one: _Candidate, wish: GroupWish, now: datetime) -> bool:
     if has_room(wish.target, one.member):
         return True
     step = max(one.member.step, 1.0)
-    one.left = _why_not(one, -step if wish.target < 0 else step if wish.target else 0.0, wish, now)
-    if one.left is None:
-        sentence = f"It can do {one.part.low:g} to {one.part.high:g} W now: no whole step of that lies on the target's side."
-        one.left = SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="target")
+    least = SetpointRejected(RejectCode.OUT_OF_RANGE, f"It can do {one.part.low:g} to {one.part.high:g} W now.", field="target")
+    one.left = _why_not(one, -step if wish.target < 0 else step if wish.target else 0.0, wish, now) or least
     return False
 
 

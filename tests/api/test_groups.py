@@ -72,6 +72,8 @@ def test_who_is_left_out_and_a_target_beyond_reach_are_told_in_the_preview(platf
     body = problem(platform.post("/setpoint-groups", wish(target=120_000), key="k"), 422, "out_of_range")
     assert (body["field"], body["detail"]) == ("target", shown["refusal"]["detail"])
     assert AuditEvent.objects.get(action="refuse group").reason == body["detail"]
+    alone = problem(platform.post("/setpoint-groups/preview", wish(members=["es-STO01"])), 422, "out_of_range")
+    assert alone["field"] == "members"
 
 
 @pytest.mark.parametrize(

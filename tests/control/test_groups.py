@@ -11,7 +11,7 @@ from django.core import signing
 
 from pilots.control import dispatch, expiry, groups
 from pilots.control.feedback import check_feedback
-from pilots.control.group_plans import PLAN_KEPT_S, GroupWish, Plan, plan_group, read_plan, signed_plan
+from pilots.control.group_plans import PLAN_KEPT_S, GroupWish, Plan, plan_group, read_plan, signed_plan, standing
 from pilots.control.group_records import group_record
 from pilots.control.guards import hold_point, set_tag, switch_commands_off
 from pilots.control.releases import cancel_setpoint
@@ -389,6 +389,27 @@ def test_a_group_and_its_abort_stand_in_the_audit_trail(fleet: list[Point]) -> N
     assert made.details["shares"] == {"es-STO01": -26_700.0, "es-STO02": -13_300.0}
     assert made.details["left"]["es-STO03"].startswith("The device is in local mode")
     assert (ended.actor, ended.reason, ended.details["id"]) == ("olaf", "wrong feeder", str(group.pk))
+
+
+def test_who_has_less_than_a_step_left_is_told_what_it_can_do(fleet: list[Point]) -> None:
+    narrowed(fleet[1], maximum_from="p_charge_max")
+    make_latest(make_point(fleet[1].device, "p_charge_max"), 60.0, at=NOW)
+    plan = planned(fleet, 15_000.0)
+    assert shares(plan)["es-STO02"] is None
+    assert plan.parts[1].reason == "100 W is outside -inf to 60 W, all that p_charge_max allows now."
+
+
+def test_what_each_can_do_is_told_without_a_target(fleet: list[Point]) -> None:
+    blocked(fleet[0])
+    narrowed(fleet[1], minimum=4_140, default=4_140)
+    narrowed(fleet[2], maximum_from="p_charge_max")
+    make_latest(make_point(fleet[2].device, "p_charge_max"), -60_000.0, at=NOW)
+    told = standing(fleet, requested_by="ana", now=NOW)
+    assert [(part.low, part.high, part.code) for part in told] == [
+        (-100_000, 100_000, "tagged"), (4_140, 50_000, ""), (-50_000, -60_000, "out_of_range"),
+    ]  # fmt: skip
+    narrowed(fleet[2], minimum=-50_000, maximum=-1_050, maximum_from="", default=-2_000)
+    assert standing(fleet, requested_by="ana", now=NOW)[2].code == ""
 
 
 def test_ceilings_of_charge_points_are_shared_too(battery: Battery) -> None:
