@@ -214,7 +214,6 @@ SPECTACULAR_SETTINGS = {
         "ScheduleState": "pilots.api.schedule_shapes.SCHEDULE_STATES",
         "SetpointMode": "pilots.api.shapes.MODES",
         "OnExpiry": "pilots.api.shapes.ON_EXPIRY",
-        "ScheduleOnExpiry": "pilots.api.schedule_shapes.ON_EXPIRY",
     },
 }
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pilots.api import reading
 from pilots.api.errors import Problem, invalid, missing
-from pilots.api.setpoint_body import MODES, SERVICES
+from pilots.api.setpoint_body import MODES, SERVICES, fallback_value
 from pilots.domain.schedule import MAX_STEPS, RESOLUTIONS, Curve, OnExpiry
 
 
@@ -60,7 +60,13 @@ def _curve(form: dict[str, Any]) -> Curve:
         raise missing("start")
     resolution = reading.one_of(form, "resolution", RESOLUTIONS, default="PT15M")
     on_expiry = OnExpiry(reading.one_of(form, "on_expiry", list(OnExpiry), default=OnExpiry.RELEASE))
-    return Curve(start=start, resolution_s=RESOLUTIONS[resolution], values=_values(form), on_expiry=on_expiry)
+    return Curve(
+        start=start,
+        resolution_s=RESOLUTIONS[resolution],
+        values=_values(form),
+        on_expiry=on_expiry,
+        fallback_value=fallback_value(form),
+    )
 
 
 def _values(form: dict[str, Any]) -> tuple[float | None, ...]:

@@ -8,9 +8,8 @@ from rest_framework import serializers as s
 
 from pilots.api.shapes import MODES
 from pilots.domain.schedule import RESOLUTIONS, ScheduleState
-from pilots.domain.setpoint import Issuer
+from pilots.domain.setpoint import ON_EXPIRY, Issuer
 
-ON_EXPIRY = ["release", "hold"]
 SCHEDULE_STATES = [str(state) for state in ScheduleState]
 SCHEDULE_RESOLUTIONS = list(RESOLUTIONS)
 
@@ -31,6 +30,7 @@ class ScheduleRequest(_Shape):
     priority = s.IntegerField(min_value=1, max_value=9, required=False)
     service = s.CharField(required=False)
     on_expiry = s.ChoiceField(ON_EXPIRY, required=False, help_text="What is so in a step without a value.")
+    fallback_value = s.FloatField(required=False, help_text="With on_expiry fallback: wanted in a gap, and left by the end.")
     issued_at = s.DateTimeField(required=False)
     reason = s.CharField(required=False)
     draft = s.BooleanField(required=False)
@@ -56,6 +56,7 @@ class ScheduleRow(_Shape):
     priority = s.IntegerField()
     service = s.CharField()
     on_expiry = s.CharField()
+    fallback_value = s.FloatField(allow_null=True)
     revision = s.IntegerField()
     issuer = s.ChoiceField([str(issuer) for issuer in Issuer])
     requested_by = s.CharField()

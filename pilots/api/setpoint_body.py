@@ -65,7 +65,7 @@ def read_setpoint(body: Any) -> SetpointBody:
         sequence=reading.whole(form, "sequence", low=0, high=2**63 - 1),
         service=reading.one_of(form, "service", SERVICES, default=""),
         on_expiry=reading.one_of(form, "on_expiry", ON_EXPIRY, default="release"),
-        fallback_value=_fallback_value(form),
+        fallback_value=fallback_value(form),
         correlation_id=reading.text(form, "correlation_id", longest=64, default=""),
         reason=reading.text(form, "reason", longest=300, default=""),
     )
@@ -82,7 +82,7 @@ def check_against_point(body: SetpointBody, point: Point) -> None:
         raise invalid("on_expiry", "A command is not held: on_expiry does not apply to it.")
 
 
-def _fallback_value(form: dict[str, Any]) -> float | None:
+def fallback_value(form: dict[str, Any]) -> float | None:
     """The value of `on_expiry: fallback`, in the point's unit. Raises Problem 400 where it is missing or not wanted."""
     if form.get("on_expiry") == "fallback":
         return reading.number(form, "fallback_value")

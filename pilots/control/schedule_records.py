@@ -32,6 +32,7 @@ def schedule_record(schedule: Schedule) -> dict[str, Any]:
         "priority": schedule.priority,
         "service": schedule.service,
         "on_expiry": schedule.on_expiry,
+        "fallback_value": schedule.fallback_value,
         "revision": schedule.revision,
         "issuer": schedule.issuer,
         "requested_by": schedule.requested_by,
@@ -53,7 +54,10 @@ def step_records(schedule: Schedule, now: datetime) -> list[dict[str, Any]]:
         setpoint.step: setpoint for setpoint in schedule.setpoints.select_related("superseded_by").order_by("received_at")
     }
     current = step_at(schedule.curve, now)
-    return [_step(schedule, number, value, newest.get(number), current, now) for number, value in enumerate(schedule.values)]
+    curve = schedule.curve
+    return [
+        _step(schedule, number, curve.value_of(number), newest.get(number), current, now) for number in range(len(curve.values))
+    ]
 
 
 def with_plant(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:

@@ -6,6 +6,7 @@ A document is taken whole or not at all, and every change stands in the audit tr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -65,6 +66,7 @@ def create_schedule(
         values=list(curve.values),
         priority=DEFAULT_PRIORITY[Issuer.SCHEDULE] if priority is None else priority,
         on_expiry=curve.on_expiry,
+        fallback_value=curve.fallback_value,
         state=ScheduleState.DRAFT if draft else ScheduleState.ACCEPTED,
         issuer=issuer,
         requested_by=requested_by,
@@ -116,9 +118,10 @@ def revise_schedule(
         _check_revision(locked, revision)
         before, kept = list(locked.values), _kept(locked, now)
         values = revised(before, curve.values, kept)
-        new = Curve(start=curve.start, resolution_s=curve.resolution_s, values=values, on_expiry=curve.on_expiry)
+        new = replace(curve, values=values)
         _check(locked.point, new, unit=locked.unit, mode=locked.mode, now=now)
-        locked.values, locked.end, locked.on_expiry, locked.revision = list(values), new.end, new.on_expiry, revision
+        locked.values, locked.end, locked.revision = list(values), new.end, revision
+        locked.on_expiry, locked.fallback_value = new.on_expiry, new.fallback_value
         locked.priority = locked.priority if priority is None else priority
         locked.service, locked.reason = service or locked.service, (reason or locked.reason)[:300]
         locked.issued_at = now
@@ -218,6 +221,7 @@ def _audit(schedule: Schedule, action: str, *, now: datetime, actor: str, reason
     device = schedule.point.device
     told = {"start": schedule.start, "resolution_s": schedule.resolution_s, "values": schedule.values, "unit": schedule.unit}
     told |= {"mode": schedule.mode, "priority": schedule.priority, "on_expiry": schedule.on_expiry}
+    told |= {} if schedule.fallback_value is None else {"fallback_value": schedule.fallback_value}
     record_event(
         at=now,
         actor=actor,

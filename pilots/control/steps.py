@@ -11,7 +11,7 @@ from pilots.control.circumstances import circumstances
 from pilots.control.services import request_setpoint
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.guards import Wish, check_setpoint
-from pilots.domain.schedule import Claim, ScheduleState, Step, due_steps, may_ask_again, step_at, step_ramp, winner
+from pilots.domain.schedule import Claim, ScheduleState, Step, due_steps, ending, may_ask_again, step_at, step_ramp, winner
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models import Point, Schedule, Setpoint
 
@@ -57,6 +57,7 @@ def why_not(schedule: Schedule, step: Step, now: datetime) -> str:
         valid_until=step.ends,
         issued_at=None,
         ramp=step_ramp(schedule.point.spec, schedule.mode),
+        **ending(schedule.curve),
     )
     try:
         check_setpoint(wish, schedule.point.spec, now, around)
@@ -99,6 +100,7 @@ def ask(schedule: Schedule, step: Step, now: datetime) -> bool:
         valid_until=step.ends,
         correlation_id=str(schedule.pk),
         ramp=step_ramp(schedule.point.spec, schedule.mode),
+        on_expiry="release" if locked.fallback_value is None else locked.fallback_value,
         now=now,
     )
     Setpoint.objects.filter(pk=setpoint.pk).update(schedule=schedule, step=step.number)

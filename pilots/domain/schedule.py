@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from pilots.domain.errors import SetpointRejected
@@ -39,10 +40,11 @@ class ScheduleState(StrEnum):
 
 
 class OnExpiry(StrEnum):
-    """What is so where a step has no value. The end always gives the point back: nothing is held for ever."""
+    """What is so where a step has no value. The end never holds: it gives the point back, or writes the fallback value."""
 
     RELEASE = "release"  # the point is given back in the gap
     HOLD = "hold"  # the value before the gap stays until the next
+    FALLBACK = "fallback"  # a value named for it is wanted in the gap, and is what the end leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ class Curve:
     resolution_s: int
     values: tuple[float | None, ...]
     on_expiry: OnExpiry = OnExpiry.RELEASE
+    fallback_value: float | None = None
+
+    def value_of(self, number: int) -> float | None:
+        """What step `number` wants: its value, in a gap the fallback value where there is one."""
+        value = self.values[number]
+        return self.fallback_value if value is None and self.on_expiry is OnExpiry.FALLBACK else value
 
     @property
     def end(self) -> datetime:
@@ -91,7 +99,7 @@ def step_at(curve: Curve, moment: datetime) -> Step | None:
         return None
     if curve.on_expiry is OnExpiry.HOLD:
         number = _last_value(curve, number)
-    value = None if number < 0 else curve.values[number]
+    value = None if number < 0 else curve.value_of(number)
     return None if value is None else Step(number, value, curve.begin_of(number), _end_of(curve, number))
 
 
@@ -186,6 +194,7 @@ def check_schedule(curve: Curve, *, unit: str, mode: str, point: PointSpec, now:
             valid_from=now,
             valid_until=now + timedelta(seconds=curve.resolution_s),
             issued_at=None,
+            **ending(curve),
         )
         try:
             check_setpoint(wish, point, now, Circumstances(link_up=None, control_mode_local=False, holder_priority=None))
@@ -194,6 +203,13 @@ def check_schedule(curve: Curve, *, unit: str, mode: str, point: PointSpec, now:
                 raise
             reason = f"Step {number}, {curve.begin_of(number):%Y-%m-%d %H:%M} UTC: {error.reason}"
             raise SetpointRejected(error.code, reason, field=f"values[{number}]") from error
+
+
+def ending(curve: Curve) -> dict[str, Any]:
+    """What a wish of one of its steps says of its end, where nothing follows."""
+    if curve.on_expiry is not OnExpiry.FALLBACK:
+        return {}
+    return {"on_expiry": "fallback", "fallback_value": curve.fallback_value}
 
 
 def step_ramp(point: PointSpec, mode: str) -> float | None:
@@ -220,6 +236,9 @@ def _check_grid(curve: Curve, now: datetime) -> None:
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="values")
     if curve.end - curve.start > MAX_LENGTH:
         raise SetpointRejected(RejectCode.OUT_OF_RANGE, "A schedule lasts 48 h at most.", field="values")
+    if (curve.on_expiry is OnExpiry.FALLBACK) != (curve.fallback_value is not None):
+        sentence = "on_expiry fallback and a fallback_value go together."
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, sentence, field="fallback_value")
     if curve.end <= now:
         raise SetpointRejected(RejectCode.STALE_REQUEST, "The schedule's last step is over.", field="start")
     _check_held(curve)

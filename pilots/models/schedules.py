@@ -26,6 +26,7 @@ class Schedule(models.Model):
     end = models.DateTimeField(_("end"))
     priority = models.PositiveSmallIntegerField(_("priority"), default=6)
     on_expiry = models.CharField(_("on expiry"), max_length=16, choices=choices(OnExpiry), default="release")
+    fallback_value = models.FloatField(_("fallback value"), null=True)
     revision = models.PositiveIntegerField(_("revision"), default=1)
     state = models.CharField(_("state"), max_length=16, choices=choices(ScheduleState), db_index=True)
     explanation = models.CharField(_("explanation"), max_length=300, blank=True)
@@ -56,5 +57,9 @@ class Schedule(models.Model):
     def curve(self) -> Curve:
         """The steps as the domain's own object."""
         return Curve(
-            start=self.start, resolution_s=self.resolution_s, values=tuple(self.values), on_expiry=OnExpiry(self.on_expiry)
+            start=self.start,
+            resolution_s=self.resolution_s,
+            values=tuple(self.values),
+            on_expiry=OnExpiry(self.on_expiry),
+            fallback_value=self.fallback_value,
         )

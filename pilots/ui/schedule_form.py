@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -40,9 +40,11 @@ def read_form(pilot: Pilot, form: Mapping[str, str]) -> ScheduleForm:
     on_expiry = form.get("on_expiry", OnExpiry.RELEASE)
     if on_expiry not in list(OnExpiry):
         raise SetpointRejected("malformed", _("Choose what is so in a gap."), field="on_expiry")
-    curve = Curve(start=start, resolution_s=seconds, values=(), on_expiry=OnExpiry(on_expiry))
-    values = read_values(form.get("values", ""), curve, factor=shown_unit(point.unit)[1], zone=ZoneInfo(pilot.time_zone))
-    curve = Curve(start=start, resolution_s=seconds, values=values, on_expiry=OnExpiry(on_expiry))
+    factor = shown_unit(point.unit)[1]
+    fallback = _fallback(form.get("fallback_value", ""), factor) if on_expiry == OnExpiry.FALLBACK else None
+    curve = Curve(start=start, resolution_s=seconds, values=(), on_expiry=OnExpiry(on_expiry), fallback_value=fallback)
+    values = read_values(form.get("values", ""), curve, factor=factor, zone=ZoneInfo(pilot.time_zone))
+    curve = replace(curve, values=values)
     return ScheduleForm(point, curve, form.get("reason", "")[:300].replace("\0", ""), form.get("draft") == "1")
 
 
@@ -76,15 +78,27 @@ def _value(line: str, number: int, curve: Curve, factor: int, zone: ZoneInfo) ->
         _check_clock(clock[-1], number, curve, zone)
     if cell in _EMPTY:
         return None
-    try:
-        value = float(cell.replace(",", ".").replace("−", "-"))
-    except ValueError:
-        value = math.nan
+    value = _number(cell, factor)
     if not math.isfinite(value):
         words = _("Line %(line)d: %(cell)s is no number.") % {"line": number + 1, "cell": cell[:40]}
         raise SetpointRejected("malformed", words, field="values")
-    # 12.3 kW is 12 300 W and not 12300.000000000002.
-    return round(value * factor, 6)
+    return value
+
+
+def _fallback(text: str, factor: int) -> float:
+    value = _number(text.strip(), factor)
+    if not math.isfinite(value):
+        raise SetpointRejected("malformed", _("Give the value that is wanted there."), field="fallback_value")
+    return value
+
+
+def _number(cell: str, factor: int) -> float:
+    """In the stored unit; NaN where it is no number."""
+    try:
+        # 12.3 kW is 12 300 W and not 12300.000000000002.
+        return round(float(cell.replace(",", ".").replace("−", "-")) * factor, 6)
+    except ValueError:
+        return math.nan
 
 
 def _check_clock(cell: str, number: int, curve: Curve, zone: ZoneInfo) -> None:

@@ -33,7 +33,7 @@ from pilots.ui.words import page_words, resolution_words, schedule_state_words, 
 SHOWN = 200
 _OPEN = [ScheduleState.RUNNING, ScheduleState.ACCEPTED, ScheduleState.DRAFT]
 #: Of the form, what a refusal may stand at.
-_FIELDS = ("point", "start", "resolution", "values", "on_expiry")
+_FIELDS = ("point", "start", "resolution", "values", "on_expiry", "fallback_value")
 
 
 @requires(Role.VIEWER)
@@ -151,6 +151,7 @@ def _row(schedule: Schedule) -> dict[str, Any]:
         "start": f"{schedule.start.astimezone(zone):%Y-%m-%d %H:%M}",
         "end": f"{schedule.end.astimezone(zone):%Y-%m-%d %H:%M}",
         "steps": len(schedule.values),
+        "fallback": shown_number(schedule.fallback_value or 0.0, schedule.unit),
         "resolution": resolution_words()[schedule.resolution_s],
         "range": _("%(low)s to %(high)s")
         % {"low": shown_number(min(values), schedule.unit), "high": shown_number(max(values), schedule.unit)},

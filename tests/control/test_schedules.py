@@ -11,6 +11,7 @@ import pytest
 from pilots.control import dispatch, expiry, schedules, stepping
 from pilots.control.feedback import check_feedback
 from pilots.control.releases import cancel_setpoint
+from pilots.control.schedule_records import step_records
 from pilots.control.schedules import create_schedule
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.measurement import Measurement
@@ -32,7 +33,7 @@ def plan(battery: Battery) -> Callable[..., Schedule]:
     """A schedule of the battery in steps of 5 min from 08:00 UTC, unless told otherwise."""
 
     def make(*values: float | None, **fields: Any) -> Schedule:
-        grid = {name: fields.pop(name) for name in ("start", "resolution_s", "on_expiry") if name in fields}
+        grid = {name: fields.pop(name) for name in ("start", "resolution_s", "on_expiry", "fallback_value") if name in fields}
         curve = Curve(**({"start": NOW, "resolution_s": STEP, "values": values} | grid))
         form: dict[str, Any] = {"point": battery.p_set, "unit": "W", "issuer": Issuer.PLATFORM, "requested_by": "platform"}
         return create_schedule(**(form | {"curve": curve, "now": NOW} | fields))
@@ -144,6 +145,20 @@ def test_a_gap_is_released_and_a_held_gap_is_not(plan: Plan, plant: Plant) -> No
     plan(-10_000.0, None, -20_000.0, start=later, on_expiry=OnExpiry.HOLD, now=later)
     plant.run(4 * STEP, 7 * STEP + 40)
     assert plant.written == [-10_000.0, -20_000.0, 0.0]
+
+
+def test_a_gap_and_the_end_have_the_fallback_value(plan: Plan, plant: Plant) -> None:
+    schedule = plan(None, -10_000.0, None, on_expiry=OnExpiry.FALLBACK, fallback_value=5_000.0)
+    plant.run(0, 2 * STEP + 40)
+    assert plant.written == [5_000.0, -10_000.0, 5_000.0]
+    assert [(step["value"], step["state"]) for step in step_records(schedule, after(2 * STEP + 40))] == [
+        (5_000.0, "executed"), (-10_000.0, "executed"), (5_000.0, "executed"),
+    ]  # fmt: skip
+    later = after(4 * STEP)
+    plant.run(2 * STEP + 60, 3 * STEP + 40)
+    plan(-20_000.0, start=later, on_expiry=OnExpiry.FALLBACK, fallback_value=5_000.0, now=later)
+    plant.run(4 * STEP, 5 * STEP + 40)
+    assert plant.written == [5_000.0, -10_000.0, 5_000.0, -20_000.0, 5_000.0]
 
 
 def test_among_equals_the_later_schedule_has_the_point_and_then_the_other_again(plan: Plan, plant: Plant) -> None:

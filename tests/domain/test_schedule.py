@@ -105,6 +105,16 @@ def test_a_gap_is_nobodys_or_held() -> None:
     assert step_at(held, minutes(1)) is None
 
 
+def test_a_gap_wants_the_fallback_value_where_there_is_one() -> None:
+    gap = curve(None, 1.0, on_expiry=OnExpiry.FALLBACK, fallback_value=7.0)
+    steps = [step_at(gap, minutes(minute)) for minute in (0, 16, 31)]
+    assert [step and (step.number, step.value, step.begins, step.ends) for step in steps] == [
+        (0, 7.0, minutes(0), minutes(15)),
+        (1, 1.0, minutes(15), minutes(30)),
+        None,
+    ]
+
+
 @pytest.mark.parametrize(("day", "hours"), [(datetime(2026, 3, 29), 23), (datetime(2026, 10, 25), 25)])
 def test_a_day_of_another_clock_has_other_steps_of_the_same_length(day: datetime, hours: int) -> None:
     zone = ZoneInfo("Europe/Madrid")
@@ -175,6 +185,10 @@ def refusal(steps: Curve, **fields: Any) -> SetpointRejected:
         (curve(0.0, resolution_s=700), "resolution", "PT15M"),
         (curve(0.0, start=minutes(-15)), "start", "last step is over"),
         (curve(0.0, *[None] * 100, on_expiry=OnExpiry.HOLD), "values[0]", "held for more than 24 h"),
+        (curve(0.0, on_expiry=OnExpiry.FALLBACK, fallback_value=2e5), "fallback_value", "A fallback of 200000 W is outside"),
+        (curve(0.0, on_expiry=OnExpiry.FALLBACK, fallback_value=50.0), "fallback_value", "goes in steps of 100 W"),
+        (curve(0.0, on_expiry=OnExpiry.FALLBACK), "fallback_value", "go together"),
+        (curve(0.0, fallback_value=1e3), "fallback_value", "go together"),
     ],
 )
 def test_a_document_is_refused_whole_and_the_place_is_named(steps: Curve, field: str, words: str) -> None:

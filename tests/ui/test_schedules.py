@@ -70,6 +70,13 @@ def test_an_operators_form_is_a_schedule_in_the_units_of_the_point(operator: Cli
     )  # fmt: skip
 
 
+def test_another_value_for_gaps_and_the_end_is_given_in_the_form_and_told_on_the_page(operator: Client) -> None:
+    schedule = made(operator, on_expiry="fallback", fallback_value="-2,5")
+    assert (schedule.on_expiry, schedule.fallback_value) == ("fallback", -2_500.0)
+    page = operator.get(f"/pilots/es/schedules/{schedule.pk}/").content.decode()
+    assert "In a step without a value −2.5 kW is wanted, and the end leaves it there" in page
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "words"),
     [
@@ -86,6 +93,8 @@ def test_an_operators_form_is_a_schedule_in_the_units_of_the_point(operator: Cli
         ({"values": "\n".join(["1"] * 193)}, "values", "at most 192 steps"),
         ({"values": "03:07; 5"}, "values", "the table says 03:07"),
         ({"on_expiry": "for_ever"}, "on_expiry", "in a gap"),
+        ({"on_expiry": "fallback"}, "fallback_value", "wanted there"),
+        ({"on_expiry": "fallback", "fallback_value": "200"}, "fallback_value", "A fallback of 200000 W is outside"),
     ],
 )
 def test_what_cannot_be_read_is_told_at_its_field_and_what_was_typed_stays(
