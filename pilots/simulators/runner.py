@@ -25,6 +25,7 @@ from pilots.simulators.places import names_of, places_of, unheard
 from pilots.simulators.plant import Plant
 from pilots.simulators.platform import Platform
 from pilots.simulators.platform_orders import Orders
+from pilots.simulators.platform_schedules import Schedules
 from pilots.simulators.secrets_file import PeerSecrets
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,9 @@ class Simulation:
         self.platform = Platform(folder, token=functools.partial(self.secrets.platform, "push"))
         await self.platform.start(HOST, claim_port(self.data_dir, "platform", self.first_port))
         devices = [device.id for pilot in self.pilots for device in pilot.devices]
-        orders = Orders(folder, base_url=self.web_url, token=functools.partial(self.secrets.platform, "control"), devices=devices)
-        self._spawn("platform orders", orders.run())
+        token = functools.partial(self.secrets.platform, "control")
+        for name, wishes in (("orders", Orders), ("schedules", Schedules)):
+            self._spawn(f"platform {name}", wishes(folder, base_url=self.web_url, token=token, devices=devices).run())
 
     async def _start_pilot(self, pilot: PilotSpec) -> None:
         profiles = profiles_of(pilot)

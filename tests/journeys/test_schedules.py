@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.journeys.api import Json, stamp
+from tests.journeys.browser import Visitor
 from tests.journeys.installation import Installation
 from tests.journeys.test_setpoints import writes
 
@@ -108,3 +109,18 @@ def test_a_schedule_is_carried_out_falls_back_in_silence_and_returns_without_a_b
     answer = scada.api.send("POST", f"schedules/{schedule}/cancel", json={"reason": "the journey is over"}, token=platform)
     assert answer.status_code == 200, answer.text
     scada.until(lambda: abs(power(scada, reader)) < 1000, 60, "de-STO90 at rest")
+
+
+def test_the_simulated_platforms_schedule_is_in_force_and_stands_on_the_page(scada: Installation, visitor: Visitor) -> None:
+    def running() -> list[Json]:
+        rows: list[Json] = scada.api.get("schedules", device="nl-EVSE42", state="running")["results"]
+        return [row for row in rows if row["request_reason"] == "day ahead"]
+
+    (schedule,) = scada.until(running, 90, "the platform's schedule running")
+    scada.until(lambda: in_force(scada, schedule["id"], scada.api.token), 60, "its step executed")
+    assert [entry["id"] for entry in scada.ledger("platform_schedules") if entry["status"] == 201] == [schedule["id"]]
+    page = visitor.go("/pilots/nl/schedules/")
+    page.locator("tr", has_text="nl-EVSE42").locator("a").first.click()
+    page.locator("header.planhead", has_text="day ahead").wait_for()
+    page.locator("body", has_text="executed, in force").wait_for()
+    assert visitor.faults == []

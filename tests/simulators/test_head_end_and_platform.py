@@ -16,6 +16,7 @@ from pilots.catalogue.loader import profiles_of
 from pilots.simulators.head_end import HeadEnd, pushers_of
 from pilots.simulators.platform import Platform
 from pilots.simulators.platform_orders import ORDERS, Orders
+from pilots.simulators.platform_schedules import Schedules
 from pilots.simulators.small_http import Answer, HttpRequest, SmallHttpServer
 from tests.simulators.peers import eventually, pilot, plant_of
 
@@ -93,12 +94,18 @@ class Api:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.schedules: list[dict[str, Any]] = []
         self.requests: list[tuple[HttpRequest, dict[str, Any]]] = []
         self.server = SmallHttpServer(self.answer)
         self.url = ""
 
     async def answer(self, request: HttpRequest) -> Answer:
         self.requests.append((request, json.loads(request.body) if request.body else {}))
+        if request.method == "GET" and "/schedules" in request.path:
+            return 200, {"results": self.schedules}
+        if request.path.endswith("/schedules"):
+            self.schedules.append(self.requests[-1][1])
+            return 201, self.requests[-1][1]
         if request.method == "GET":
             return 200, {"id": request.path.rpartition("/")[2], "state": "executed", "code": None}
         if request.path.endswith("/setpoints"):
@@ -182,3 +189,16 @@ async def test_the_platform_orders_follows_and_notes_the_outcome(tmp_path: Path)
     assert (body["mode"], body["priority"]) == ("absolute", 5)
     noted = json.loads((tmp_path / "platform_setpoints.jsonl").read_text())
     assert (noted["device"], noted["value"], noted["state"]) == ("bg-STO01", 30000.0, "executed")
+
+
+async def test_the_platform_keeps_one_schedule_of_a_day_open_and_notes_it(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 23, 14, 50, tzinfo=UTC)
+    async with Api().running() as api, httpx.AsyncClient(trust_env=False) as client:
+        schedules = Schedules(tmp_path, base_url=lambda: api.url, token=lambda: "c", devices=["nl-EVSE42"])
+        number = await schedules.see_to(client, now)
+        assert await schedules.see_to(client, now) is None
+    (body,) = api.schedules
+    assert (body["id"], body["device"], body["point"], body["unit"]) == (number, "nl-EVSE42", "p_limit", "W")
+    assert (body["start"], len(body["values"]), body["values"][:2]) == ("2026-11-23T14:45:00.000Z", 96, [11_000.0, 7_000.0])
+    noted = json.loads((tmp_path / "platform_schedules.jsonl").read_text())
+    assert (noted["id"], noted["status"]) == (number, 201)
