@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("pilots", "0013_schedules"),
+        ("pilots", "0014_setpoint_groups"),
     ]
 
     operations = [
