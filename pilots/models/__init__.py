@@ -1,6 +1,7 @@
 """Everything the database keeps. Samples are no model: `pilots.history` writes and reads them as arrays."""
 
 from pilots.models.access import AuditEvent, AuditVerification, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
+from pilots.models.alarms import Alarm, AlarmRule
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
 from pilots.models.fallbacks import FallbackRun, PlatformWatch
@@ -15,6 +16,8 @@ from pilots.models.switching import Approval, Selection
 from pilots.models.values import LatestValue
 
 __all__ = [
+    "Alarm",
+    "AlarmRule",
     "Approval",
     "AuditEvent",
     "AuditVerification",

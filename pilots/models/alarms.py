@@ -1,0 +1,132 @@
+"""What asks for an answer: alarm rules, and each occurrence of an alarm. `pilots.alarms` is the only writer of occurrences."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from pilots.domain.alarm import AlarmKind, AlarmState, Hidden, Priority
+from pilots.models.plant import Connection, Device, Link, Pilot, Point, choices
+
+PRIORITIES = [(priority.value, priority.name.lower()) for priority in Priority]
+
+
+class AlarmRule(models.Model):
+    """When a point, device, link, connection or pilot has an alarm of one kind, and what to do about it.
+
+    `subject` names what it watches and, with the kind, is the rule's name; rules that nobody changed follow the defaults.
+    """
+
+    pilot = models.ForeignKey(Pilot, models.CASCADE, related_name="alarm_rules", verbose_name=_("pilot"))
+    subject = models.CharField(_("watches"), max_length=200, editable=False)
+    point = models.ForeignKey(
+        Point, models.CASCADE, null=True, blank=True, related_name="alarm_rules", verbose_name=_("point"), editable=False
+    )
+    device = models.ForeignKey(
+        Device, models.CASCADE, null=True, blank=True, related_name="alarm_rules", verbose_name=_("device"), editable=False
+    )
+    connection = models.ForeignKey(Connection, models.CASCADE, null=True, blank=True, related_name="alarm_rules", editable=False)
+    link = models.ForeignKey(Link, models.CASCADE, null=True, blank=True, related_name="alarm_rules", editable=False)
+    kind = models.CharField(_("kind"), max_length=20, choices=choices(AlarmKind))
+    limit = models.FloatField(_("limit"), null=True, blank=True, help_text=_("in the point's unit; of a rate, per second"))
+    limit_point = models.ForeignKey(
+        Point,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("limit taken from"),
+        help_text=_("a point whose newest value is the limit"),
+        editable=False,
+    )
+    codes = models.JSONField(_("codes"), default=list, blank=True, help_text=_("of a status: a list of numbers, as [2, 3]"))
+    deadband = models.FloatField(_("deadband"), default=0.0, validators=[MinValueValidator(0)])
+    on_delay_s = models.FloatField(_("on delay, s"), default=0.0, validators=[MinValueValidator(0)])
+    off_delay_s = models.FloatField(_("off delay, s"), default=0.0, validators=[MinValueValidator(0)])
+    realarm_s = models.FloatField(
+        _("asks again after, s"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(60)],
+        help_text=_("an acknowledged alarm that is still there asks once more; empty: never"),
+    )
+    latched = models.BooleanField(_("latched"), default=False, help_text=_("ends only by a reset, however short it was"))
+    priority = models.PositiveSmallIntegerField(_("priority"), choices=PRIORITIES)
+    what = models.CharField(_("what"), max_length=120)
+    why = models.TextField(_("why"), blank=True, max_length=1000)
+    todo = models.TextField(_("what to do"), blank=True, max_length=1000)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    #: Changed by an engineer: commissioning again leaves it.
+    own = models.BooleanField(_("changed here"), default=False, editable=False)
+
+    hidden = models.CharField(_("hidden"), max_length=16, choices=choices(Hidden), blank=True, editable=False)
+    hidden_until = models.DateTimeField(_("hidden until"), null=True, editable=False)
+    hidden_at = models.DateTimeField(_("hidden since"), null=True, editable=False)
+    hidden_by = models.CharField(_("hidden by"), max_length=120, blank=True, editable=False)
+    hidden_reason = models.CharField(_("reason"), max_length=300, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["pilot", "subject", "kind"]
+        verbose_name = _("alarm rule")
+        verbose_name_plural = _("alarm rules")
+        constraints = [
+            models.UniqueConstraint(fields=["pilot", "subject", "kind"], name="one_rule_per_kind"),
+            models.CheckConstraint(condition=models.Q(priority__range=(1, 4)), name="alarm_rule_priority"),
+        ]
+        indexes = [models.Index(fields=["hidden_until"], name="rule_hidden", condition=~models.Q(hidden=""))]
+
+    def __str__(self) -> str:
+        return f"{self.subject or self.pilot.code}: {self.kind}"
+
+
+class Alarm(models.Model):
+    """One occurrence of an alarm, from its coming to its end. It keeps what its rule said, which may change or go."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    rule = models.ForeignKey(AlarmRule, models.SET_NULL, null=True, related_name="alarms", verbose_name=_("rule"))
+    pilot = models.ForeignKey(Pilot, models.CASCADE, related_name="alarms", verbose_name=_("pilot"))
+    device = models.ForeignKey(Device, models.SET_NULL, null=True, related_name="alarms", verbose_name=_("device"))
+    subject = models.CharField(_("watched"), max_length=200)
+    kind = models.CharField(_("kind"), max_length=20, choices=choices(AlarmKind))
+    priority = models.PositiveSmallIntegerField(_("priority"), choices=PRIORITIES)
+    what = models.CharField(_("what"), max_length=120)
+    detail = models.CharField(_("detail"), max_length=300, blank=True)
+    value = models.FloatField(_("value"), null=True)
+    limit = models.FloatField(_("limit"), null=True)
+    unit = models.CharField(_("unit"), max_length=16, blank=True)
+    state = models.CharField(_("state"), max_length=16, choices=choices(AlarmState))
+    hidden = models.CharField(_("hidden"), max_length=16, choices=choices(Hidden), blank=True)
+    #: The alarm that asks for this one too: many lost for one cause are one alarm.
+    cause = models.ForeignKey("self", models.SET_NULL, null=True, related_name="members", verbose_name=_("cause"))
+    first_out = models.BooleanField(_("first out"), default=False)
+    raised_at = models.DateTimeField(_("raised"))
+    returned_at = models.DateTimeField(_("returned"), null=True)
+    acknowledged_at = models.DateTimeField(_("acknowledged"), null=True)
+    acknowledged_by = models.CharField(_("acknowledged by"), max_length=120, blank=True)
+    comment = models.CharField(_("comment"), max_length=300, blank=True)
+    closed_at = models.DateTimeField(_("closed"), null=True)
+    times = models.PositiveIntegerField(_("came"), default=1)
+    #: Comings of the present run, for chatter.
+    recent_times = models.PositiveIntegerField(default=1)
+    recent_since = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-raised_at"]
+        verbose_name = _("alarm")
+        verbose_name_plural = _("alarms")
+        constraints = [
+            models.UniqueConstraint(fields=["rule"], condition=models.Q(closed_at=None), name="one_open_alarm_per_rule"),
+        ]
+        indexes = [
+            models.Index(fields=["pilot", "priority", "-raised_at"], condition=models.Q(closed_at=None), name="alarm_open"),
+            models.Index(fields=["-raised_at", "id"], name="alarm_by_time"),
+            models.Index(fields=["device", "-raised_at"], name="alarm_of_device"),
+            models.Index(fields=["rule", "-closed_at"], name="alarm_of_rule"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.what}"
