@@ -11,6 +11,7 @@ from itertools import islice
 import numpy as np
 
 from pilots.acquisition.directory import PointTable
+from pilots.alarms.evaluation import Judged
 from pilots.domain.columns import Bools, Floats, Ints, Measurements
 from pilots.domain.errors import FieldError
 from pilots.domain.measurement import Measurement, RawReading
@@ -142,3 +143,4 @@ class Batch:
     written: Rows = field(init=False)
     shown: Rows = field(init=False)
     setpoints: list[Change] = field(default_factory=list)
+    alarms: Judged = field(default_factory=Judged)

@@ -1,4 +1,4 @@
-"""Work that one gateway does for all: old data, link states, old questions, audit rows that wait in a file. [station]
+"""Work one gateway does for all: old data, link states, their alarms, old questions, audit rows that wait in a file. [station]
 
 Each chore has a lease of its own and rests ten times as long as it took: whatever it costs, the pollers keep their time.
 """
@@ -21,6 +21,7 @@ from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.link_states import LinkWatch
 from pilots.acquisition.old_data import mark_old_data
 from pilots.acquisition.threads import DatabaseThreads
+from pilots.alarms.states import StateAlarms
 from pilots.audit.services import take_in_spool
 from pilots.domain.errors import AuditUnavailable
 from pilots.models.leases import HeldLease, take_lease
@@ -53,6 +54,7 @@ class Chores:
         self._chores = [
             Chore("old-data", lambda now: mark_old_data(ingest, now), OLD_DATA_EVERY_S),
             Chore("link-states", self._links.look, EVERY_S),
+            Chore("alarm-states", StateAlarms().look, EVERY_S),
             Chore("field-requests", forget_old_requests, 60.0),
             Chore(f"audit-spool {socket.gethostname()}{settings.DATA_DIR}"[:120], lambda now: take_in_spool(), SPOOL_EVERY_S),
         ]

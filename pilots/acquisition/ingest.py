@@ -1,9 +1,9 @@
 """The one door for values: everything measured enters here, whatever its protocol. [station]
 
 `put` queues; one writer thread per process normalises and flushes, all values as columns: ONE transaction for latest values,
-samples, set-point feedback and outbox. Only after its commit are the acknowledgements released and the frames published, so a
-protocol that acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the CALLRESULT;
-REST: the 2xx).
+samples, alarms, set-point feedback and outbox. Only after its commit are the acknowledgements released and the frames
+published, so a protocol that acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the
+CALLRESULT; REST: the 2xx).
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from pilots.acquisition.directory import Directory
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
 from pilots.acquisition.sorting import add_old, sort
+from pilots.alarms.evaluation import LimitWatch
 from pilots.control.feedback import check_feedback, pending_points
+from pilots.domain.columns import NEVER
 from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Validity
@@ -53,6 +55,7 @@ class Ingest:
         self.directory = Directory()
         self.image = ProcessImage()
         self.clocks = Clocks()
+        self.alarms = LimitWatch()
         self.counters = Counters()
         self._queue: deque[Entry] = deque()
         self._queued = 0
@@ -136,10 +139,13 @@ class Ingest:
         last_flush = 0.0
         while True:
             entries = self._take(last_flush)
-            if not entries:
+            if entries:
+                last_flush = time.monotonic()
+                self._flush_until_written(entries)
+            elif self._stopping:
                 break
-            last_flush = time.monotonic()
-            self._flush_until_written(entries)
+            else:
+                self._let_delays_elapse()
         connections.close_all()
 
     def _load(self) -> None:
@@ -147,6 +153,7 @@ class Ingest:
             try:
                 self.directory.refresh(force=True)
                 self.image.load(self.directory.table)
+                self.alarms.follow(self.directory.table.ids)
                 self.note_pending_setpoint()
                 return
             except DatabaseError as error:
@@ -157,7 +164,8 @@ class Ingest:
     def _take(self, last_flush: float) -> list[Entry]:
         with self._wake:
             while not self._queue and not self._stopping:
-                self._wake.wait()
+                if not self._wake.wait(self._rest_s()):
+                    return []
             while not self._stopping and not self._urgent and self._queued < FLUSH_BOUND:
                 rest = last_flush + WINDOW_S - time.monotonic()
                 if rest <= 0:
@@ -170,6 +178,23 @@ class Ingest:
             self._queued -= size
             self._urgent = any(entry.urgent for entry in self._queue)
             return taken
+
+    def _rest_s(self) -> float | None:
+        """Until an alarm's delay runs out; None when none runs."""
+        due_us = self.alarms.due_us
+        return None if due_us == NEVER else max(0.0, due_us / 1e6 - time.time())
+
+    def _let_delays_elapse(self) -> None:
+        """What was on its way long enough is an alarm, whether or not a value comes."""
+        try:
+            with transaction.atomic():
+                judged = self.alarms.elapse(self.image.latest.value, now=datetime.now(UTC))
+        except DatabaseError as error:
+            log.warning("alarms wait for the database: %s", error)
+            close_old_connections()
+            self._ended.wait(1.0)
+        else:
+            self.alarms.keep(judged)
 
     def _flush_until_written(self, entries: list[Entry]) -> None:
         pause_s = 0.2
@@ -241,10 +266,12 @@ class Ingest:
         batch.unknown = sum(len(entry.readings) for entry in entries) - len(arrived)
         self._choose_written(batch)
         samples = batch.samples
+        self.alarms.follow(points.ids)
         with transaction.atomic():
             write_latest_values(batch.written)
             record_samples(samples.ids, samples.measurements, may_repeat=batch.doubtful)
             note_counter_resets(batch, now=now)
+            batch.alarms = self.alarms.evaluate(batch.latest.slots, batch.latest.measurements, self.image.latest.value, now=now)
             batch.setpoints = check_feedback(batch.latest, now=now)
             pilots = points.pilots[samples.slots]
             enqueue_measurements(pilots, samples.slots, samples.measurements, names=points.names, now=now)
@@ -272,6 +299,7 @@ class Ingest:
     def _release(self, entries: list[Entry], batch: Batch) -> None:
         """After the commit: memory follows, senders hear that it is stored, browsers see it."""
         self.image.update(batch, time.monotonic())
+        self.alarms.keep(batch.alarms)
         self.counters.flushes += 1
         self.counters.readings += sum(entry.size for entry in entries) - batch.unknown
         self.counters.unknown += batch.unknown

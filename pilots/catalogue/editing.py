@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from pilots.audit.services import record_event
+from pilots.catalogue.alarm_rules import put_default_rules
 from pilots.catalogue.capability_check import capability_faults
 from pilots.catalogue.checks import address_fault, profile_fault, way_fault
 from pilots.catalogue.includes import serves
@@ -40,6 +41,7 @@ def record_edit(
     pilot: Pilot, *, actor: str, action: str, subject: str, details: Mapping[str, Any] | None = None, now: datetime
 ) -> None:
     """The pilot's revision has risen, so gateways and pages notice, and the audit trail says who changed what."""
+    put_default_rules(pilot)
     note_change(pilot)
     record_event(at=now, actor=actor, action=action, pilot=pilot.code, subject=subject, details=details)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.db.models import F, Model
 
+from pilots.catalogue.alarm_rules import put_default_rules
 from pilots.catalogue.link_points import put_link_points
 from pilots.catalogue.loader import resolve_points
 from pilots.catalogue.points import CAPABILITY_RULES
@@ -54,6 +55,7 @@ def commission_pilot(spec: PilotSpec, profiles: dict[str, Profile]) -> Commissio
     _put_links(done, pilot, spec, devices, connections)
     _remove_absent(done, pilot, spec)
     done.changed += put_link_points(pilot)
+    done.changed += put_default_rules(pilot)
     check_interlocks(pilot)
     for row in devices.values():
         check_fallback(row)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from pilots.alarms.setpoints import raise_setpoint_alarm
 from pilots.audit.services import audited_or_spooled, record_event
 from pilots.control.ending import gives_back
 from pilots.control.selectors import record
@@ -53,6 +54,8 @@ def move(
             audit(setpoint, f"set-point {new}", now=now, actor=actor, reason=reason, code=code, raw=raw[:500])
             if published:
                 publish(setpoint.pk)
+            if new is SetpointState.FAILED:
+                raise_setpoint_alarm(setpoint.point_id, reason, now=now)
         return True
 
     moved = audited_or_spooled(deed) if setpoint.issuer == Issuer.FALLBACK else deed()

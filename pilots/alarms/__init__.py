@@ -1,0 +1,1 @@
+"""Alarms: what asks for an answer, from its coming to its end. [operation]"""

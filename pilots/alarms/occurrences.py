@@ -1,0 +1,172 @@
+"""Alarms come and go: rows of occurrences, written here for whoever has seen a condition turn. [operation]
+
+Two processes may see the same: a rule has one open occurrence, the database sees to it, and rows are locked while they turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from pilots.domain.alarm import CHATTER_SHELF, CHATTER_TIMES, REPEAT, AlarmEvent, AlarmState, Chatter, Hidden, next_alarm_state
+from pilots.live.frames import Change
+from pilots.live.hub import hub
+from pilots.models import Alarm, AlarmRule
+
+T = TypeVar("T")
+#: So many rows a statement: SQLite bounds its parameters.
+AT_ONCE = 500
+CHATTER = "chatter"
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """The condition of a rule came; `cause` is the alarm that asks for it too."""
+
+    rule: int
+    at: datetime
+    value: float | None = None
+    limit: float | None = None
+    detail: str = ""
+    cause: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """The condition of a rule is gone."""
+
+    rule: int
+    at: datetime
+
+
+def alarms_topic(pilot: str) -> str:
+    """The live channel that tells that a pilot's alarms changed."""
+    return f"{pilot}/alarms"
+
+
+@transaction.atomic
+def turn(comings: Sequence[Coming], goings: Sequence[Going], *, now: datetime) -> None:
+    """The table holds what came and what went; pages hear of it after the commit."""
+    pilots = {rule.pilot.code for part in _chunks(comings) for rule in _raise(part, now)}
+    pilots |= {rule.pilot.code for part in _chunks(goings) for rule in _return(part, now)}
+    tell(pilots)
+
+
+def tell(pilots: Iterable[str]) -> None:
+    """Pages look again once the transaction commits."""
+    codes = sorted(set(pilots))
+    if codes:
+        transaction.on_commit(lambda: hub(settings.REDIS_URL).publish([Change(alarms_topic(code)) for code in codes]))
+
+
+def _raise(comings: Sequence[Coming], now: datetime) -> list[AlarmRule]:
+    rules = _rules({coming.rule for coming in comings}, enabled=True)
+    known = _latest_of(rules, now)
+    chosen = [coming for coming in sorted(comings, key=lambda coming: coming.at) if coming.rule in rules]
+    again = [
+        _come_again(known[c.rule], rules[c.rule], c, now) for c in chosen if c.rule in known and not _is_active(known[c.rule])
+    ]
+    devices = {rule.device_id for rule in rules.values()}
+    busy: set[int | None] = set(Alarm.objects.filter(device__in=devices, closed_at=None).values_list("device", flat=True))
+    new = []
+    for coming in chosen:
+        if coming.rule not in known:
+            new.append(_occurrence(rules[coming.rule], coming, now, first_out=rules[coming.rule].device_id not in busy))
+            busy.add(rules[coming.rule].device_id)
+    Alarm.objects.bulk_create(new, ignore_conflicts=True)
+    columns = ["state", "hidden", "cause", "raised_at", "returned_at", "closed_at", "value", "detail", "times"]
+    Alarm.objects.bulk_update(again, [*columns, "recent_times", "recent_since", "changed_at"])
+    return list(rules.values())
+
+
+def _return(goings: Sequence[Going], now: datetime) -> list[AlarmRule]:
+    rules, moments = _rules({going.rule for going in goings}), {going.rule: going.at for going in goings}
+    gone = [alarm for alarm in _locked(rules) if _is_active(alarm)]
+    for alarm in gone:
+        rule = rules[alarm.rule_id or 0]
+        alarm.state = next_alarm_state(
+            AlarmState(alarm.state), AlarmEvent.RETURN, latched=rule.latched, hidden=bool(alarm.hidden)
+        )
+        alarm.returned_at, alarm.changed_at = moments[rule.pk], now
+        alarm.closed_at = now if alarm.state == AlarmState.NORMAL else None
+    Alarm.objects.bulk_update(gone, ["state", "returned_at", "closed_at", "changed_at"])
+    return list(rules.values())
+
+
+def _rules(keys: set[int], **which: bool) -> dict[int, AlarmRule]:
+    return {rule.pk: rule for rule in AlarmRule.objects.filter(pk__in=keys, **which).select_related("pilot", "point")}
+
+
+def _locked(rules: Mapping[int, AlarmRule]) -> list[Alarm]:
+    """The open occurrences, in one order for everybody, so that nobody waits for nobody."""
+    return list(Alarm.objects.select_for_update().filter(rule__in=list(rules), closed_at=None).order_by("pk"))
+
+
+def _latest_of(rules: Mapping[int, AlarmRule], now: datetime) -> dict[int, Alarm]:
+    """By rule: the open occurrence, else the one that ended a moment ago."""
+    ended = Alarm.objects.select_for_update().filter(rule__in=list(rules), closed_at__isnull=False, returned_at__gt=now - REPEAT)
+    return {alarm.rule_id or 0: alarm for alarm in [*ended.order_by("returned_at"), *_locked(rules)]}
+
+
+def _is_active(alarm: Alarm) -> bool:
+    return AlarmState(alarm.state).is_active
+
+
+def _occurrence(rule: AlarmRule, coming: Coming, now: datetime, *, first_out: bool) -> Alarm:
+    return Alarm(
+        rule=rule,
+        pilot=rule.pilot,
+        device_id=rule.device_id,
+        subject=rule.subject,
+        kind=rule.kind,
+        priority=rule.priority,
+        what=rule.what,
+        detail=coming.detail[:300],
+        value=coming.value,
+        limit=coming.limit,
+        unit=rule.point.unit if rule.point is not None else "",
+        state=AlarmState.UNACKNOWLEDGED,
+        hidden=_hidden(rule, coming),
+        cause_id=coming.cause,
+        first_out=first_out,
+        raised_at=coming.at,
+        recent_since=coming.at,
+        changed_at=now,
+    )
+
+
+def _come_again(alarm: Alarm, rule: AlarmRule, coming: Coming, now: datetime) -> Alarm:
+    """The same occurrence goes on: seen ones that ended a moment ago do not ask a second time."""
+    seen = alarm.closed_at is not None and not alarm.hidden
+    state = next_alarm_state(AlarmState(alarm.state), AlarmEvent.RAISE)
+    chatter = Chatter(alarm.recent_times, alarm.recent_since).again(coming.at)
+    if chatter.is_chatter and not rule.hidden:
+        _shelve_chatter(rule, now)
+    alarm.state = AlarmState.ACKNOWLEDGED if seen else state
+    alarm.raised_at, alarm.returned_at, alarm.closed_at, alarm.changed_at = coming.at, None, None, now
+    alarm.value, alarm.detail, alarm.cause_id = coming.value, coming.detail[:300], coming.cause
+    alarm.hidden = _hidden(rule, coming)
+    alarm.times, alarm.recent_times, alarm.recent_since = alarm.times + 1, chatter.times, chatter.since
+    return alarm
+
+
+def _hidden(rule: AlarmRule, coming: Coming) -> str:
+    return rule.hidden or (Hidden.MEMBER.value if coming.cause is not None else "")
+
+
+def _shelve_chatter(rule: AlarmRule, now: datetime) -> None:
+    """Nobody can answer what comes and goes all the time: silent for a while, and said so."""
+    rule.hidden, rule.hidden_by, rule.hidden_at, rule.hidden_until = Hidden.SHELVED, CHATTER, now, now + CHATTER_SHELF
+    rule.hidden_reason = f"Came {CHATTER_TIMES} times in a few minutes."
+    rule.save(update_fields=["hidden", "hidden_by", "hidden_at", "hidden_until", "hidden_reason"])
+
+
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows[start : start + AT_ONCE]

@@ -1,0 +1,63 @@
+"""What time does to alarms: shelves end, seen ones ask again, alarms of rules that are gone end. [operation]"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from pilots.alarms.occurrences import tell
+from pilots.domain.alarm import AlarmState
+from pilots.models import Alarm, AlarmRule
+
+#: What a rule says when it speaks again.
+_OPEN_AGAIN = {"hidden": "", "hidden_until": None, "hidden_at": None, "hidden_by": "", "hidden_reason": ""}
+
+
+@transaction.atomic
+def keep_up(now: datetime) -> None:
+    """Everything whose time has come has had its turn."""
+    _end_shelves(now)
+    _ask_again(now)
+    _end_orphans(now)
+
+
+def speak_again(rules: list[AlarmRule], *, now: datetime) -> None:
+    """The rules' alarms ask for attention from now on, those that are there at once."""
+    keys = [rule.pk for rule in rules]
+    AlarmRule.objects.filter(pk__in=keys).update(**_OPEN_AGAIN)
+    own = Alarm.objects.filter(rule__in=keys, closed_at=None)
+    own.filter(cause=None).update(hidden="", changed_at=now)
+    own.exclude(cause=None).update(hidden="member", changed_at=now)
+    tell({rule.pilot.code for rule in rules})
+
+
+def _end_shelves(now: datetime) -> None:
+    over = AlarmRule.objects.filter(hidden_until__lte=now).exclude(hidden="").select_related("pilot")
+    rules = list(over)
+    if rules:
+        speak_again(rules, now=now)
+
+
+def _ask_again(now: datetime) -> None:
+    seen = Alarm.objects.filter(state=AlarmState.ACKNOWLEDGED, closed_at=None, hidden="", rule__realarm_s__isnull=False)
+    due = [
+        alarm
+        for alarm in seen.select_related("rule", "pilot")
+        if alarm.rule and alarm.acknowledged_at and now - alarm.acknowledged_at >= timedelta(seconds=alarm.rule.realarm_s or 0)
+    ]
+    Alarm.objects.filter(pk__in=[alarm.pk for alarm in due], state=AlarmState.ACKNOWLEDGED).update(
+        state=AlarmState.UNACKNOWLEDGED, changed_at=now
+    )
+    tell({alarm.pilot.code for alarm in due})
+
+
+def _end_orphans(now: datetime) -> None:
+    """Nothing tells any more whether it is there: its rule is gone or off."""
+    orphans = Alarm.objects.filter(Q(rule=None) | Q(rule__enabled=False), closed_at=None)
+    pilots = set(orphans.values_list("pilot__code", flat=True))
+    if pilots:
+        orphans.filter(returned_at=None).update(returned_at=now)
+        orphans.update(state=AlarmState.NORMAL, closed_at=now, changed_at=now)
+        tell(pilots)
