@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from pilots.admin.rights import ByPilot, ModelAdmin, pilots_where
 from pilots.catalogue.editing import record_edit, why_kept
 from pilots.domain.errors import PilotsError
-from pilots.models import Connection, Device, Pilot, Point, Role
+from pilots.models import AlarmRule, Connection, Device, Pilot, Point, Role
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Any]
@@ -96,8 +96,8 @@ class ConfigurationAdmin(ByPilot, ModelAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[Any], dict[Any, Any], set[str], list[str]]:
         shown, counts, needed, protected = super().get_deleted_objects(objs, request)
-        # Points go with their device: who may delete the one may delete the other.
-        needed -= {str(Point._meta.verbose_name)}
+        # Points and alarm rules go with their device: who may delete the one may delete the other.
+        needed -= {str(Point._meta.verbose_name), str(AlarmRule._meta.verbose_name)}
         if not protected:
             return shown, counts, needed, []
         sentence = why_kept(self.points_of(objs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from pilots.api import (
+    alarm_views,
     group_views,
     link_views,
     measurement_views,
@@ -42,6 +43,10 @@ urlpatterns = [
     path("setpoint-groups/preview", group_views.PreviewGroup.as_view(), name="preview-setpoint-group"),
     path("setpoint-groups/<str:group>", group_views.OneGroup.as_view(), name="setpoint-group"),
     path("setpoint-groups/<str:group>/abort", group_views.AbortGroup.as_view(), name="abort-setpoint-group"),
+    path("alarms", alarm_views.Alarms.as_view(), name="alarms"),
+    path("alarms/acknowledge", alarm_views.AcknowledgeAlarms.as_view(), name="acknowledge-alarms"),
+    path("alarms/<str:alarm>/shelve", alarm_views.ShelveAlarm.as_view(), name="shelve-alarm"),
+    path("alarms/<str:alarm>/unshelve", alarm_views.UnshelveAlarm.as_view(), name="unshelve-alarm"),
     path("schedules", schedule_views.Schedules.as_view(), name="schedules"),
     path("schedules/<str:schedule>", schedule_views.OneSchedule.as_view(), name="schedule"),
     path("schedules/<str:schedule>/cancel", schedule_views.CancelSchedule.as_view(), name="cancel-schedule"),

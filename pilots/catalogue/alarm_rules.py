@@ -6,6 +6,7 @@ they are shown. A rule that an engineer changed (`own`) is left alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_noop as _
 
 from pilots.catalogue.link_points import field_end
 from pilots.domain.alarm import AlarmKind, Priority
+from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointKind
 from pilots.domain.topology import DeviceKind, LinkRole, Protocol
 from pilots.models import AlarmRule, Connection, Device, Link, Pilot, Point
@@ -116,6 +118,29 @@ def put_default_rules(pilot: Pilot) -> int:
             rule.save(update_fields=differing)
             changed += 1
     return changed
+
+
+def check_rule(rule: AlarmRule) -> None:
+    """The rule can be judged; a new one has its names from its point. Raises CatalogueError naming the field."""
+    kind = AlarmKind(rule.kind)
+    if rule._state.adding:
+        if rule.point is None or not kind.is_of_values:
+            raise CatalogueError("a rule is added for a point and one of its limits or states", field="point")
+        device = rule.point.device
+        rule.pilot, rule.device, rule.subject = device.pilot, device, f"{device.code}/{rule.point.name}"
+        if AlarmRule.objects.filter(pilot=rule.pilot, subject=rule.subject, kind=rule.kind).exists():
+            raise CatalogueError("the point has a rule of this kind: change that one", field="kind")
+    if rule.limit_point is not None and rule.limit_point.device.pilot_id != rule.pilot_id:
+        raise CatalogueError("that point belongs to another pilot", field="limit_point")
+    if kind.needs_limit and (rule.limit is None or not math.isfinite(rule.limit)):
+        raise CatalogueError(
+            "this kind needs a limit, also where it is taken from a point: it holds until that has a value", field="limit"
+        )
+    codes = rule.codes if isinstance(rule.codes, list) else [None]
+    if any(type(code) is not int or not 0 <= code < 2**31 for code in codes):
+        raise CatalogueError("codes are a list of whole numbers, as [2, 3]", field="codes")
+    if kind in (AlarmKind.STATE, AlarmKind.NOT_STATE) and not codes:
+        raise CatalogueError("a status needs the codes that are its alarm", field="codes")
 
 
 def _wanted(pilot: Pilot) -> Iterator[dict[str, Any]]:

@@ -22,9 +22,7 @@ class AlarmRule(models.Model):
 
     pilot = models.ForeignKey(Pilot, models.CASCADE, related_name="alarm_rules", verbose_name=_("pilot"))
     subject = models.CharField(_("watches"), max_length=200, editable=False)
-    point = models.ForeignKey(
-        Point, models.CASCADE, null=True, blank=True, related_name="alarm_rules", verbose_name=_("point"), editable=False
-    )
+    point = models.ForeignKey(Point, models.CASCADE, null=True, blank=True, related_name="alarm_rules", verbose_name=_("point"))
     device = models.ForeignKey(
         Device, models.CASCADE, null=True, blank=True, related_name="alarm_rules", verbose_name=_("device"), editable=False
     )
@@ -40,7 +38,6 @@ class AlarmRule(models.Model):
         related_name="+",
         verbose_name=_("limit taken from"),
         help_text=_("a point whose newest value is the limit"),
-        editable=False,
     )
     codes = models.JSONField(_("codes"), default=list, blank=True, help_text=_("of a status: a list of numbers, as [2, 3]"))
     deadband = models.FloatField(_("deadband"), default=0.0, validators=[MinValueValidator(0)])

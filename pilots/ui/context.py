@@ -1,4 +1,4 @@
-"""What the frame of every page needs: the reader's pilots, whether anything is simulated, whether commands are off."""
+"""What the frame of every page needs: the reader's pilots, their alarms, whether anything is simulated or commands are off."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from pilots.audit.selectors import may_read
 from pilots.control.guards import off_words, switches_off
 from pilots.models import Connection, Pilot, Role, User
+from pilots.ui.alarm_strip import strip_of
 from pilots.ui.switching import approvable_pilots
 from pilots.ui.training import simulator, training_pilots
 
@@ -24,6 +26,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     pilot = getattr(request, "pilot", None)
     return {
         "own_pilots": pilots,
+        "strip": SimpleLazyObject(lambda: strip_of(user, timezone.now())),
         "switch": SimpleLazyObject(lambda: _switch(user, pilot)),
         "simulated": SimpleLazyObject(lambda: _any_simulated(user)),
         "commissions": SimpleLazyObject(lambda: user.grants.filter(role=Role.ENGINEER).exists() or user.is_superuser),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from pilots.ui import (
+    alarm_views,
     audit_views,
     commissioning_views,
     group_views,
@@ -53,6 +54,7 @@ pilot_patterns = [
         point_test_views.export_point_test,
         name="export_point_test",
     ),
+    path("alarms/marks", alarm_views.alarm_marks, name="alarm_marks"),
     path("links/", link_views.links_page, name="links"),
     path("links/frames", link_views.frames, name="frames"),
     path("links/frames.txt", link_views.frames_text, name="frames_text"),
@@ -105,6 +107,16 @@ urlpatterns = [
     path("setpoints/<uuid:setpoint_id>/chart", setpoint_page_views.setpoint_chart, name="setpoint_chart"),
     path("setpoints/groups/<uuid:group_id>/", group_views.group_page, name="setpoint_group"),
     path("setpoints/groups/<uuid:group_id>/told", group_views.group_told, name="group_told"),
+    path("alarms/", alarm_views.alarms_page, name="alarms"),
+    path("alarms/rows", alarm_views.alarm_rows, name="alarm_rows"),
+    path("alarms/strip", alarm_views.alarm_strip, name="alarm_strip"),
+    path("alarms/acknowledge", alarm_views.acknowledge_alarms, name="acknowledge_alarms"),
+    path("alarms/<uuid:alarm_id>/", alarm_views.alarm_detail, name="alarm"),
+    path("alarms/<uuid:alarm_id>/reset", alarm_views.reset_alarm, name="reset_alarm"),
+    path("alarms/rules/<int:number>/shelve", alarm_views.shelve_alarm, name="shelve_alarm"),
+    path("alarms/rules/<int:number>/return", alarm_views.return_alarm, name="return_alarm"),
+    path("alarms/rules/<int:number>/suppress", alarm_views.hide_alarm, {"how": "suppress"}, name="suppress_alarm"),
+    path("alarms/rules/<int:number>/out-of-service", alarm_views.hide_alarm, {"how": "service"}, name="out_of_service"),
     path("training/", training_views.training_page, name="training"),
     path("training/field", training_views.training_field, name="training_field"),
     path("training/start", training_views.start_fault, name="start_fault"),

@@ -244,6 +244,7 @@ document.querySelector(".diagram")?.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && shown) close(); });
 document.querySelector("[data-retry]").addEventListener("click", () => feed.retry());
+document.addEventListener("alarms", () => { if (shown) renew(); });
 feed.addEventListener("change", (event) => { dirty = true; if (event.detail.guards) showGuards(); if (shown && (event.detail.guards || event.detail.setpoints.some(({ device }) => device === shown))) renew(); if (event.detail.whole || event.detail.setpoints.length) show(); });
 for (const name of ["live", "lost"]) feed.addEventListener(name, () => { show(); coverLost([feed]); });
 setInterval(() => { if (dirty) show(); }, 250);
