@@ -50,7 +50,7 @@ test-rest:
 	$(SERVED) -- $(BIN)/python -m pytest --ignore=tests/journeys $(FIELD:%=--ignore=%)
 
 test-sqlite:
-	$(SERVED) --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/audit tests/control tests/history tests/northbound tests/api
+	$(SERVED) --sqlite -- $(BIN)/python -m pytest tests/acquisition tests/alarms tests/audit tests/control tests/history tests/northbound tests/api
 
 coverage: .venv/installed-dev system-packages
 	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --ignore=tests/journeys $(ARGS)

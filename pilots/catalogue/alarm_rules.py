@@ -244,4 +244,4 @@ def _of_pilot() -> dict[str, Any]:
     why = _("So much at once has one cause: our own network, the pilot's SCADA, or its supply.")
     todo = _("Look at our own way to the pilot first, then call the pilot.")
     told = _told(Priority.HIGH, _("Much of the pilot not reachable"), why, todo)
-    return {"subject": "", "kind": AlarmKind.PILOT_LOST.value, **told}
+    return {"subject": "", "kind": AlarmKind.PILOT_LOST.value, "on_delay_s": 5.0, **told}
