@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("pilots", "0013_schedules"),
+        ("pilots", "0015_schedule_fallback"),
     ]
 
     operations = [
