@@ -52,6 +52,7 @@ def photograph(scada: Installation, browser: Browser) -> None:
     take(dark, "es-dark", "/pilots/es/")
     take(visitor(scada, browser, viewport=PHONE), "phone", "/pilots/es/")
     photograph_setpoints(desktop)
+    photograph_schedule(desktop)
     photograph_commissioning(desktop, Path(scada.folder))
     photograph_a_fault(desktop)
     photograph_links(desktop)
@@ -87,6 +88,18 @@ def photograph_setpoints(person: Visitor) -> None:
     page.locator("[data-state-live]:has-text('Live')").wait_for()
     page.keyboard.press("j")
     keep(person, "setpoints")
+
+
+def photograph_schedule(person: Visitor) -> None:
+    """The simulated platform's day ahead, with a step in force."""
+    page = person.go("/pilots/nl/schedules/")
+    while not page.locator("tr:has-text('nl-EVSE42') a").count():  # it comes some seconds after the start
+        page.wait_for_timeout(SETTLE_MS)
+        page.reload()
+    page.locator("tr:has-text('nl-EVSE42') a").first.click()
+    page.wait_for_selector("[data-chart] .scatterlayer .trace", state="attached")
+    page.locator("aside", has_text="executed, in force").wait_for()
+    keep(person, "schedule")
 
 
 def photograph_commissioning(person: Visitor, folder: Path) -> None:
