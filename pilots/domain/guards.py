@@ -219,7 +219,7 @@ def _bounds(wish: Wish, point: PointSpec, capability: Capability, around: Circum
     yield *range_of(point), ", the limits set for operation"
     words = " and ".join(name for name in (capability.minimum_from, capability.maximum_from) if name)
     for low, high in _offered(capability, around):
-        yield low, high, f", all that {words} allows now"
+        yield max(low, capability.minimum), min(high, capability.maximum), f", all that {words} allows now"
 
 
 def _offered(capability: Capability, around: Circumstances) -> Iterator[tuple[float, float]]:

@@ -396,7 +396,7 @@ def test_who_has_less_than_a_step_left_is_told_what_it_can_do(fleet: list[Point]
     make_latest(make_point(fleet[1].device, "p_charge_max"), 60.0, at=NOW)
     plan = planned(fleet, 15_000.0)
     assert shares(plan)["es-STO02"] is None
-    assert plan.parts[1].reason == "100 W is outside -inf to 60 W, all that p_charge_max allows now."
+    assert plan.parts[1].reason == "100 W is outside -50000 to 60 W, all that p_charge_max allows now."
 
 
 def test_what_each_can_do_is_told_without_a_target(fleet: list[Point]) -> None:
