@@ -17,6 +17,7 @@ from django.db import transaction
 
 from invade_scada import env
 from pilots.audit.services import record_event
+from pilots.catalogue.alarm_rules import put_default_rules
 from pilots.catalogue.loader import load_pilots, profiles_of
 from pilots.catalogue.services import commission_pilot
 from pilots.domain.topology import Protocol
@@ -30,6 +31,8 @@ def prepare_database() -> None:
     """Tables and this week's partitions stand."""
     call_command("migrate", interactive=False, verbosity=0)
     ensure_partitions(datetime.now(UTC))
+    for pilot in Pilot.objects.filter(alarm_rules=None):  # commissioned by a version without alarms
+        put_default_rules(pilot)
 
 
 def prepare_pilots() -> int:

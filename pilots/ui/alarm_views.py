@@ -79,6 +79,13 @@ def alarm_strip(request: HttpRequest) -> HttpResponse:
 
 @requires(Role.VIEWER)
 @require_safe
+def pilot_alarm_strip(request: HttpRequest, **_route: str) -> HttpResponse:
+    """The same on a pilot's page, whose times are the pilot's."""
+    return alarm_strip(request)
+
+
+@requires(Role.VIEWER)
+@require_safe
 def alarm_marks(request: HttpRequest, **_route: str) -> JsonResponse:
     """Device -> [priority, state] of its most urgent alarm, for the diagram."""
     return JsonResponse(worst(pilot_of(request)))

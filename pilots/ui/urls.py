@@ -54,6 +54,7 @@ pilot_patterns = [
         point_test_views.export_point_test,
         name="export_point_test",
     ),
+    path("alarms/strip", alarm_views.pilot_alarm_strip, name="pilot_alarm_strip"),
     path("alarms/marks", alarm_views.alarm_marks, name="alarm_marks"),
     path("links/", link_views.links_page, name="links"),
     path("links/frames", link_views.frames, name="frames"),

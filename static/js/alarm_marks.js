@@ -32,8 +32,8 @@ async function show() {
     const own = worst[device.dataset.device], key = own ? own.join(" ") : "";
     if ((device.dataset.inAlarm ?? "") === key) continue;
     device.dataset.inAlarm = key;
-    device.querySelector(":scope > .almark")?.remove();
-    if (own) device.append(mark(device, own));
+    device.querySelector(".almark")?.remove();
+    if (own) (device.querySelector(".tagmark")?.parentElement ?? device).append(mark(device, own));
   }
 }
 

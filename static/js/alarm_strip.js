@@ -50,7 +50,7 @@ function watch() {
   strip.classList.toggle("is-lost", lost);
   document.dispatchEvent(new CustomEvent("alarmsocket", { detail: !lost }));
   const muted = urgency() && soundsHere && audio?.state !== "running";
-  tell(lost ? strip.dataset.lost : muted ? strip.dataset.muted : "");
+  tell(lost ? strip.dataset.unheard : muted ? strip.dataset.muted : "");
   if (dirty) ask();
   sound();
 }
@@ -81,12 +81,12 @@ export function play(priority) {
   strip.dataset.played = String(Number(strip.dataset.played ?? 0) + 1);
 }
 
-// A browser lets nothing sound before its reader has done something.
+// A browser lets nothing sound before its reader has done something. Heard after the click: the line that goes away moves the page.
 export async function wake() {
   audio ??= new AudioContext();
   if (audio.state !== "running") await audio.resume();
 }
-for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => { wake().then(watch); });
+for (const name of ["click", "keydown"]) addEventListener(name, () => { wake().then(watch); });
 
 export async function post(url, body) {
   const answer = await fetch(url, { method: "POST", headers: { Accept: "application/json", "X-CSRFToken": strip.dataset.token }, body }).catch(() => null);

@@ -117,7 +117,7 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("alarms", () => { ask(); if (opened()) refresh(opened()); });
 document.addEventListener("alarmsocket", ({ detail: heard }) => {
-  live.textContent = heard ? words.live : strip.dataset.lost;
+  live.textContent = heard ? words.live : strip.dataset.unheard;
   document.body.classList.toggle("not-live", !heard);
 });
 show();

@@ -59,6 +59,7 @@ def test_an_alarm_is_raised_heard_acknowledged_returns_and_ends(
     row(page, "acknowledged").wait_for()
     show(voltage, CALM_V)
     row(page, "acknowledged").wait_for(state="detached")
+    assert page.evaluate("window.untouched") is True
     ended = visitor.go(f"/alarms/?{WHICH}&show=ended")
     row(ended, "normal").first.locator("a.open").click()
     ended.locator("[data-alarm-detail] .tl:has-text('electrician called')").wait_for()

@@ -53,7 +53,8 @@ def test_lines_stand_out_by_three(name: str, token: str, ground: str) -> None:
 def test_text_on_fills_can_be_read(name: str) -> None:
     tokens = SCHEMES[name]
     assert contrast(tokens["on-act"], tokens["act"]) >= 4.5
-    assert contrast(tokens["p2-num"], tokens["p2-fill"]) >= 4.5
+    for priority in ("p1", "p2", "p3", "p4"):
+        assert contrast(tokens[f"{priority}-num"], tokens[f"{priority}-fill"]) >= 4.5
     assert contrast(tokens["ink"], tokens["field"]) >= 4.5
 
 
