@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pilots.alarms.selectors import ANNOUNCED, OPEN, WAITING, counts, seen_at, urgent_first
+from django.db.models import QuerySet
+
+from pilots.alarms.selectors import ANNOUNCED, OPEN, WAITING, Tally, counts, seen_at, urgent_first
 from pilots.domain.alarm import AlarmState
-from pilots.models import Pilot, Role, User
+from pilots.models import Alarm, Pilot, Role, User
 from pilots.ui.alarm_rows import PRIORITY_WORDS, alarm_row, glyph
 
 
-def strip_of(user: User, now: datetime) -> dict[str, Any]:
-    """Counts by priority, the most urgent one nobody has seen, and what sounds here."""
-    pilots = list(user.visible_pilots())
+def strip_of(user: User, pilots: Iterable[Pilot], now: datetime) -> dict[str, Any]:
+    """Counts by priority, the most urgent one nobody has seen, and what sounds here; without alarms it costs two queries."""
     alarms = seen_at(pilots)
-    tallies = counts(alarms)
-    answered = {pilot.pk for pilot in pilots_of(user, Role.OPERATOR, Role.ENGINEER)}
-    new = urgent_first(alarms.filter(ANNOUNCED, WAITING))
-    first = new.order_by("priority", "-raised_at").first()
-    sounding = new.filter(pilot__in=answered, state=AlarmState.UNACKNOWLEDGED).order_by("priority").first()
-    last = (
-        None if any(each.all for each in tallies) else alarms.filter(returned_at__isnull=False).order_by("-returned_at").first()
-    )
-    return {
-        "counts": [
-            {
-                "glyph": glyph(each.priority, "unack" if each.new else "active", ""),
-                "all": each.all,
-                "new": each.new,
-                "words": PRIORITY_WORDS[each.priority],
-            }
-            for each in tallies
-            if each.all
-        ],
-        "first": first and alarm_row(first, now, may_answer=first.pilot_id in answered, may_return=False),
-        "waiting": sum(each.new for each in tallies),
-        "sounds": "" if sounding is None else sounding.priority,
-        "last": last,
-    }
+    tallies = [tally for tally in counts(alarms) if tally.all]
+    waiting = sum(tally.new for tally in tallies)
+    told = {"counts": [_tally(tally) for tally in tallies], "waiting": waiting, "sounds": "", "first": None, "last": None}
+    if waiting:
+        return told | _most_urgent(user, alarms.filter(ANNOUNCED, WAITING).order_by("priority", "-raised_at"), now)
+    if not tallies:
+        told["last"] = alarms.filter(returned_at__isnull=False).order_by("-returned_at").first()
+    return told
+
+
+def _tally(tally: Tally) -> dict[str, Any]:
+    drawn = glyph(tally.priority, "unack" if tally.new else "active", "")
+    return {"glyph": drawn, "all": tally.all, "new": tally.new, "words": PRIORITY_WORDS[tally.priority]}
+
+
+def _most_urgent(user: User, new: QuerySet[Alarm], now: datetime) -> dict[str, Any]:
+    answered = [pilot.pk for pilot in pilots_of(user, Role.OPERATOR, Role.ENGINEER)]
+    first = new.first()
+    sounding = new.filter(pilot__in=answered, state=AlarmState.UNACKNOWLEDGED).values_list("priority", flat=True).first()
+    row = first and alarm_row(first, now, may_answer=first.pilot_id in answered, may_return=False)
+    return {"first": row, "sounds": sounding or ""}
 
 
 def device_alarms(device: int, user: User, pilot: Pilot, now: datetime) -> list[dict[str, Any]]:

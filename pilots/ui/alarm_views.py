@@ -74,7 +74,8 @@ def alarm_detail(request: HttpRequest, alarm_id: UUID) -> HttpResponse:
 @require_safe
 def alarm_strip(request: HttpRequest) -> HttpResponse:
     """The strip's content once more."""
-    return render(request, "pilots/alarm_strip.html", {"strip": strip_of(_user(request), timezone.now())})
+    user = _user(request)
+    return render(request, "pilots/alarm_strip.html", {"strip": strip_of(user, list(user.visible_pilots()), timezone.now())})
 
 
 @requires(Role.VIEWER)

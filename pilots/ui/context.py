@@ -26,9 +26,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     pilot = getattr(request, "pilot", None)
     return {
         "own_pilots": pilots,
-        "strip": SimpleLazyObject(lambda: strip_of(user, timezone.now())),
+        "strip": SimpleLazyObject(lambda: strip_of(user, list(pilots), timezone.now())),
         "switch": SimpleLazyObject(lambda: _switch(user, pilot)),
-        "simulated": SimpleLazyObject(lambda: _any_simulated(user)),
+        "simulated": SimpleLazyObject(lambda: _any_simulated(list(pilots))),
         "commissions": SimpleLazyObject(lambda: user.grants.filter(role=Role.ENGINEER).exists() or user.is_superuser),
         "approves": SimpleLazyObject(lambda: approvable_pilots(user).exists()),
         "audits": SimpleLazyObject(lambda: may_read(user)),
@@ -52,6 +52,5 @@ def _switch(user: User, pilot: Pilot | None) -> dict[str, Any]:
     }
 
 
-def _any_simulated(user: User) -> bool:
-    pilots: list[Pilot] = list(user.visible_pilots())
+def _any_simulated(pilots: list[Pilot]) -> bool:
     return Connection.objects.filter(pilot__in=pilots, simulated=True).exists()
