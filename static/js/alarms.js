@@ -87,7 +87,13 @@ place.addEventListener("change", (event) => {
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-post]:not(section)");
-  if (button) { button.disabled = true; await post(button.dataset.post, new FormData()); await ask(); return; }
+  if (button) {
+    button.disabled = true;
+    const refused = await post(button.dataset.post, new URLSearchParams()); // a form without a single field is none to Django
+    if (refused) live.textContent = refused;
+    await ask();
+    return;
+  }
   if (event.target.closest("[data-test-sound]")) { await wake(); play(1); return; }
   if (event.target.closest("[data-close]")) { event.preventDefault(); open(""); return; }
   const row = event.target.closest("tr[data-alarm]");
