@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pilots.models import Alarm
 from tests.api.conftest import BASE, Api, build_plant
 from tests.builders import make_connection, make_device, make_pilot, make_point, make_token
 
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
+#: The alarm that the examples answer.
+ALARM = "5d1f3a52-0c9e-4b7e-9d43-2f1c60a1e7b4"
 CURLS = [f"curl{rest}".strip() for block in BLOCKS for rest in re.split(r"^curl", block, flags=re.MULTILINE)[1:]]
 
 
@@ -54,6 +58,9 @@ def test_a_printed_example_works(transactional_db: None, ingesting: None, curl: 
     germany = make_pilot("de", name="Freiamt", country="DE")
     for code in ("de-STO01", "de-STO02"):
         make_point(make_device(germany, code, connection=make_connection(germany, f"{code}-push")), "p_set")
+    moment, watched = datetime.now(UTC), {"subject": "es-STO01/active_power", "kind": "high", "priority": 3, "what": "Power high"}
+    moments = {"raised_at": moment, "recent_since": moment, "changed_at": moment}
+    Alarm.objects.create(id=ALARM, pilot=plant.es, device=plant.battery, state="unacknowledged", **watched, **moments)
     answer = run(curl, make_token("read", "control", "ingest", "switch", "switch_critical"))
     assert answer.status_code in (200, 201, 202), answer.content
     assert not answer.json().get("refused")
