@@ -62,7 +62,9 @@ def tell(pilots: Iterable[str]) -> None:
     """Pages look again once the transaction commits."""
     codes = sorted(set(pilots))
     if codes:
-        transaction.on_commit(lambda: hub(settings.REDIS_URL).publish([Change(alarms_topic(code)) for code in codes]))
+        news = [Change(alarms_topic(code)) for code in codes]
+        # A page that cannot be told is no reason to call a flush that is committed a failure.
+        transaction.on_commit(lambda: hub(settings.REDIS_URL).publish(news), robust=True)
 
 
 def _raise(comings: Sequence[Coming], now: datetime) -> list[AlarmRule]:

@@ -104,7 +104,7 @@ def put_default_rules(pilot: Pilot) -> int:
     existing = {(rule.subject, rule.kind): rule for rule in AlarmRule.objects.filter(pilot=pilot)}
     wanted = {(columns["subject"], columns["kind"]): columns for columns in _wanted(pilot)}
     new = [AlarmRule(pilot=pilot, **columns) for key, columns in wanted.items() if key not in existing]
-    AlarmRule.objects.bulk_create(new, batch_size=500)
+    AlarmRule.objects.bulk_create(new, batch_size=500, ignore_conflicts=True)  # two processes may start at once
     changed = len(new)
     for key, rule in existing.items():
         if rule.own:

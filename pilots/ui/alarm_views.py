@@ -32,7 +32,7 @@ from pilots.ui.words import page_words
 ROWS = 100
 MEMBERS_SHOWN = 3
 VIEWS = ("all", "new", "active", "returned", "shelved", "suppressed", "out_of_service", "ended")
-_CONDITIONS = {
+CONDITIONS = {
     "all": OPEN & ~Q(hidden=Hidden.MEMBER),
     "new": ANNOUNCED & WAITING,
     "active": ANNOUNCED & Q(returned_at=None),
@@ -151,12 +151,12 @@ def _found(request: HttpRequest, pilots: list[Pilot]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     more = 0
     try:
-        alarms, shown = _chosen(form, alarms)
-        rows, more = _rows(alarms.filter(_CONDITIONS[shown]), user, now, by_time=shown == "ended")
+        alarms, shown = chosen(form, alarms)
+        rows, more = _rows(alarms.filter(CONDITIONS[shown]), user, now, by_time=shown == "ended")
     except BadFilter as error:
         refusal = str(error)
-    chosen = [pilot for pilot in pilots if not form.get("pilot") or form.get("pilot") == pilot.code]
-    asleep = _asleep(chosen, shown, user, now) if not refusal else []
+    asked_for = [pilot for pilot in pilots if not form.get("pilot") or form.get("pilot") == pilot.code]
+    asleep = _asleep(asked_for, shown, user, now) if not refusal else []
     opened = next((row["alarm"] for row in rows if str(row["alarm"].pk) == form.get("alarm")), None)
     return {
         "rows": rows,
@@ -164,17 +164,18 @@ def _found(request: HttpRequest, pilots: list[Pilot]) -> dict[str, Any]:
         "more_rows": more,
         "refusal": refusal,
         "form": form,
+        "query": form.urlencode(),
         "shown": shown,
         "asked": shown != "all" or any(form.get(name) for name in ("text", "pilot", "priority")),
-        "tabs": _tabs(form, seen_at(chosen), chosen) if not refusal else [],
-        "figures": figures(seen_at(chosen), now),
+        "tabs": _tabs(form, seen_at(asked_for), asked_for) if not refusal else [],
+        "figures": figures(seen_at(asked_for), now),
         "detail": None if opened is None else _detail(request, opened),
         "last": seen_at(pilots).filter(returned_at__isnull=False).order_by("-returned_at").first() if not rows else None,
     }
 
 
-def _chosen(form: QueryDict, alarms: QuerySet[Alarm]) -> tuple[QuerySet[Alarm], str]:
-    """Raises BadFilter."""
+def chosen(form: QueryDict, alarms: QuerySet[Alarm]) -> tuple[QuerySet[Alarm], str]:
+    """Those that words, pilot and priority leave, and which list of them is asked for. Raises BadFilter."""
     wanted = texts(form, ("text", "pilot", "priority", "show"))
     shown = choice(wanted["show"], VIEWS, _("list of alarms")) or "all"
     priority = choice(wanted["priority"], [each.name.lower() for each in Priority], _("priority"))
@@ -233,7 +234,7 @@ def _tabs(form: QueryDict, alarms: QuerySet[Alarm], pilots: list[Pilot]) -> list
         query = form.copy()
         query.pop("alarm", None)
         query["show"] = name
-        count = None if name == "ended" else alarms.filter(_CONDITIONS[name]).count() + hidden[name]
+        count = None if name == "ended" else alarms.filter(CONDITIONS[name]).count() + hidden[name]
         count = count if name != "all" or count is None else count + sum(hidden.values())
         tabs.append({"name": name, "word": word, "count": count, "query": query.urlencode()})
     return tabs

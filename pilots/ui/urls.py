@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from pilots.ui import (
+    alarm_export,
     alarm_views,
     audit_views,
     commissioning_views,
@@ -109,6 +110,7 @@ urlpatterns = [
     path("setpoints/groups/<uuid:group_id>/", group_views.group_page, name="setpoint_group"),
     path("setpoints/groups/<uuid:group_id>/told", group_views.group_told, name="group_told"),
     path("alarms/", alarm_views.alarms_page, name="alarms"),
+    path("alarms/export.csv", alarm_export.alarms_export, name="alarms_export"),
     path("alarms/rows", alarm_views.alarm_rows, name="alarm_rows"),
     path("alarms/strip", alarm_views.alarm_strip, name="alarm_strip"),
     path("alarms/acknowledge", alarm_views.acknowledge_alarms, name="acknowledge_alarms"),

@@ -13,6 +13,7 @@ from pilots.catalogue.services import note_change
 from pilots.domain.columns import Measurements
 from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.quality import GOOD
+from pilots.live.hub import Hub
 from pilots.models import Alarm, AlarmRule, Point
 from tests.alarms.builders import make_rule
 from tests.builders import make_device, make_latest, make_point
@@ -169,6 +170,22 @@ def test_a_value_through_the_door_is_an_alarm_in_its_own_flush(door: Ingest, bat
     door.put("es-STO01", [RawReading("active_power", 90.0, source_time=received)], received).result(10)
     alarm = Alarm.objects.get()
     assert (alarm.value, alarm.raised_at) == (90.0, received)
+
+
+def test_a_page_that_cannot_be_told_does_not_undo_what_is_stored(
+    door: Ingest, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Hub, changes: object) -> None:
+        raise ConnectionError("the live channel is away")
+
+    make_rule(battery.power, limit=80.0)
+    note_change(battery.pilot)
+    door.directory.refresh(force=True)
+    monkeypatch.setattr(Hub, "publish", refuse)
+    received = datetime.now(UTC)
+    door.put("es-STO01", [RawReading("active_power", 90.0, source_time=received)], received).result(10)
+    assert Alarm.objects.count() == 1
+    assert door.counters.poisoned == 0
 
 
 def test_the_door_raises_what_is_delayed_although_nothing_more_comes(door: Ingest, battery: Battery) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 
 from pilots.alarms.occurrences import Coming, turn
@@ -127,6 +132,22 @@ def test_filters_find_by_word_pilot_and_priority(alarm: Alarm, operator: Client)
         assert "<tr data-alarm=" in page(operator, query), query
     for query in ("?text=voltage", "?priority=low", "?show=returned", "?show=ended"):
         assert "<tr data-alarm=" not in page(operator, query), query
+
+
+async def gathered(parts: AsyncIterator[bytes]) -> list[bytes]:
+    return [part async for part in parts]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_export_is_what_the_filters_find_and_stands_in_the_audit_trail(alarm: Alarm, operator: Client) -> None:
+    Alarm.objects.update(detail="=cmd()")
+    answer: Any = operator.get("/alarms/export.csv?show=new&priority=critical")
+    text = b"".join(async_to_sync(gathered)(answer.streaming_content)).decode()
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["device"], row["priority"], row["value"], row["state"]) == ("es-STO01", "critical", "91500.0", "unacknowledged")
+    assert not row["detail"].startswith("=")
+    assert AuditEvent.objects.get(action="export alarms").actor == "olaf"
+    assert operator.get("/alarms/export.csv?priority=loud").status_code == 400
 
 
 def test_a_faceplate_and_the_diagram_show_the_devices_alarms(alarm: Alarm, operator: Client) -> None:
