@@ -37,7 +37,7 @@ test: .venv/installed-dev system-packages
 ifdef ARGS
 	$(SERVED) -- $(BIN)/python -m pytest $(ARGS)
 else
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-journeys test-field test-rest test-sqlite
+	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-journeys test-field test-rest test-sqlite
 endif
 
 test-journeys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,6 @@ import pilots.acquisition.ingest as ingest_module
 import pilots.live.hub as hub_module
 from pilots.acquisition.ingest import Ingest
 from pilots.control.heartbeat import NOTES
-from pilots.management.roles import spare_the_collector
 from pilots.models import Connection, Device, Pilot, Point
 from tests.builders import make_connection, make_device, make_pilot, make_point
 from tests.tampering import unprotected
@@ -33,8 +33,8 @@ class Battery:
 
 
 def pytest_collection_finish() -> None:
-    """As the product at its start: beside thousands of collected tests one look of the collector stops every loop for seconds."""
-    spare_the_collector()
+    """Thousands of collected tests are looked at no more by the collector, which would stop every loop for longer and longer."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

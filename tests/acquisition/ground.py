@@ -126,6 +126,8 @@ class Ground:
 
     def end(self) -> None:
         self._run(self.simulation.stop())
+        for _ in range(10):  # closed transports are gone only after the loop has seen them
+            self._run(asyncio.sleep(0))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
