@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,11 +29,6 @@ class Battery:
     device: Device
     power: Point
     p_set: Point
-
-
-def pytest_collection_finish() -> None:
-    """Thousands of collected tests are looked at no more by the collector, which would stop every loop for longer and longer."""
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
