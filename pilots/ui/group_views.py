@@ -197,7 +197,7 @@ def _told(request: HttpRequest, group: SetpointGroup) -> dict[str, Any]:
         "shared": shown_number(record["shared"], group.unit),
         "said": group_state_words()[record["state"]],
         "counted": _("%(n)d of %(all)d shares hold their device") % {"n": done, "all": len(setpoints)},
-        "sum": " ".join(references[code] for code in setpoints if code in references),
+        "sum": " ".join(references[code] for code in sorted(setpoints) if code in references),
         "unmeasured": sum(code not in references for code in setpoints),
         "issuer": issuer_name(group.issuer),
         "until": clock(group.valid_until, group.received_at),
