@@ -79,6 +79,7 @@ class Counters:
     unknown: int = 0
     refused: int = 0
     poisoned: int = 0
+    alarms_failed: int = 0
     flushes: int = 0
     flush_seconds: float = 0.0
 

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from pilots.acquisition.directory import Directory
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
 from pilots.acquisition.sorting import add_old, sort
-from pilots.alarms.evaluation import LimitWatch
+from pilots.alarms.evaluation import Judged, LimitWatch
 from pilots.control.feedback import check_feedback, pending_points
 from pilots.domain.columns import NEVER
 from pilots.domain.measurement import Measurement, RawReading
@@ -187,14 +187,30 @@ class Ingest:
     def _let_delays_elapse(self) -> None:
         """What was on its way long enough is an alarm, whether or not a value comes."""
         try:
-            with transaction.atomic():
-                judged = self.alarms.elapse(self.image.latest.value, now=datetime.now(UTC))
-        except DatabaseError as error:
+            judged = self._judged(lambda: self.alarms.elapse(self.image.latest.value, now=datetime.now(UTC)))
+        except (OperationalError, InterfaceError) as error:
             log.warning("alarms wait for the database: %s", error)
             close_old_connections()
+            judged = None
+        if judged is None:
             self._ended.wait(1.0)
         else:
             self.alarms.keep(judged)
+
+    def _judged(self, judge: Callable[[], Judged]) -> Judged | None:
+        """None where the alarms could not be told: that is undone alone and looked at again, for no value is refused for them.
+
+        Raises what a retry may mend.
+        """
+        try:
+            with transaction.atomic():
+                return judge()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # values are kept whatever a rule or its table does
+            self.counters.alarms_failed += 1
+            log.exception("alarms of these values were not told")
+            return None
 
     def _flush_until_written(self, entries: list[Entry]) -> None:
         pause_s = 0.2
@@ -266,12 +282,11 @@ class Ingest:
         batch.unknown = sum(len(entry.readings) for entry in entries) - len(arrived)
         self._choose_written(batch)
         samples = batch.samples
-        self.alarms.follow(points.ids)
         with transaction.atomic():
             write_latest_values(batch.written)
             record_samples(samples.ids, samples.measurements, may_repeat=batch.doubtful)
             note_counter_resets(batch, now=now)
-            batch.alarms = self.alarms.evaluate(batch.latest.slots, batch.latest.measurements, self.image.latest.value, now=now)
+            batch.alarms = self._judged(lambda: self._alarms_of(batch.latest, now)) or Judged()
             batch.setpoints = check_feedback(batch.latest, now=now)
             pilots = points.pilots[samples.slots]
             enqueue_measurements(pilots, samples.slots, samples.measurements, names=points.names, now=now)
@@ -288,6 +303,10 @@ class Ingest:
         if self.directory.table is arrived.points:
             return arrived
         return gather(entries, self.directory.table)
+
+    def _alarms_of(self, latest: Rows, now: datetime) -> Judged:
+        self.alarms.follow(latest.points.ids)
+        return self.alarms.evaluate(latest.slots, latest.measurements, self.image.latest.value, now=now)
 
     def _choose_written(self, batch: Batch) -> None:
         """With more waiting the next flush comes at once: rows that were written just now can wait for it."""

@@ -33,9 +33,10 @@ def seen_at(pilots: Iterable[Pilot]) -> QuerySet[Alarm]:
 
 
 def urgent_first(alarms: QuerySet[Alarm]) -> QuerySet[Alarm]:
-    """New first, then by priority, then newest."""
+    """New first, then by priority, what is still there before what has returned, then newest."""
     new = Case(When(WAITING, then=Value(0)), default=Value(1))
-    return alarms.order_by(new, "priority", "-raised_at", "pk")
+    gone = Case(When(returned_at=None, then=Value(0)), default=Value(1))
+    return alarms.order_by(new, "priority", gone, "-raised_at", "pk")
 
 
 def counts(alarms: QuerySet[Alarm]) -> list[Tally]:

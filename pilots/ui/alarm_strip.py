@@ -21,7 +21,7 @@ def strip_of(user: User, pilots: Iterable[Pilot], now: datetime) -> dict[str, An
     waiting = sum(tally.new for tally in tallies)
     told = {"counts": [_tally(tally) for tally in tallies], "waiting": waiting, "sounds": "", "first": None, "last": None}
     if waiting:
-        return told | _most_urgent(user, alarms.filter(ANNOUNCED, WAITING).order_by("priority", "-raised_at"), now)
+        return told | _most_urgent(user, urgent_first(alarms.filter(ANNOUNCED, WAITING)), now)
     if not tallies:
         told["last"] = alarms.filter(returned_at__isnull=False).order_by("-returned_at").first()
     return told

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from django.db import DataError
 
 from pilots.acquisition.ingest import Ingest
 from pilots.alarms.evaluation import LimitWatch
@@ -14,7 +15,7 @@ from pilots.domain.columns import Measurements
 from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.quality import GOOD
 from pilots.live.hub import Hub
-from pilots.models import Alarm, AlarmRule, Point
+from pilots.models import Alarm, AlarmRule, LatestValue, Point
 from tests.alarms.builders import make_rule
 from tests.builders import make_device, make_latest, make_point
 from tests.conftest import Battery
@@ -186,6 +187,45 @@ def test_a_page_that_cannot_be_told_does_not_undo_what_is_stored(
     door.put("es-STO01", [RawReading("active_power", 90.0, source_time=received)], received).result(10)
     assert Alarm.objects.count() == 1
     assert door.counters.poisoned == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("no such priority"), DataError("value out of range")])
+def test_alarms_that_cannot_be_told_refuse_no_value_and_come_with_the_next(
+    door: Ingest, battery: Battery, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        Alarm.objects.update(detail="half done")
+        raise error
+
+    make_rule(battery.power, limit=80.0)
+    note_change(battery.pilot)
+    door.directory.refresh(force=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("pilots.alarms.evaluation.turn", refuse)
+        received = datetime.now(UTC)
+        door.put("es-STO01", [RawReading("active_power", 90.0, source_time=received)], received).result(10)
+    assert LatestValue.objects.get(point=battery.power).value == 90.0
+    assert (door.counters.alarms_failed, door.counters.poisoned, Alarm.objects.count()) == (1, 0, 0)
+    later = received + timedelta(seconds=1)
+    door.put("es-STO01", [RawReading("active_power", 91.0, source_time=later)], later).result(10)
+    assert Alarm.objects.get().value == 91.0
+
+
+def test_a_delay_whose_alarm_cannot_be_told_does_not_end_the_writer(
+    door: Ingest, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("no such priority")
+
+    make_rule(battery.power, limit=80.0, on_delay_s=0.2)
+    note_change(battery.pilot)
+    door.directory.refresh(force=True)
+    received = datetime.now(UTC)
+    with monkeypatch.context() as patch:
+        patch.setattr("pilots.alarms.evaluation.turn", refuse)
+        door.put("es-STO01", [RawReading("active_power", 90.0, source_time=received)], received).result(10)
+        until(lambda: door.counters.alarms_failed)
+    until(Alarm.objects.exists)
 
 
 def test_the_door_raises_what_is_delayed_although_nothing_more_comes(door: Ingest, battery: Battery) -> None:

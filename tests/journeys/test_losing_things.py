@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,8 +122,12 @@ def test_killing_the_field_process_loses_nothing_acknowledged_and_writes_nothing
         killed = datetime.now(UTC)
         if scada.mode == "production":
             scada.children["field"] = scada.children.pop("standby")
-            scada.until(lambda: taken_over(scada, killed, OURS), TAKE_OVER_S, "the other field worker reads what we connect to")
-            scada.until(lambda: taken_over(scada, killed), 30, "charge points, which connect to us, have come back")
+            scada.until(
+                lambda: taken_over(scada, killed, OURS) and listens(scada),
+                TAKE_OVER_S,
+                "the other field worker reads what we connect to and listens for the others",
+            )
+            scada.until(lambda: taken_over(scada, killed), 30, "charge points, which take their time, have come back")
         else:
             scada.start_server("all")
             scada.wait_ready()
@@ -145,6 +150,12 @@ def taken_over(scada: Installation, since: datetime, references: tuple[str, ...]
         return all(moment(scada.api.value(reference)["received"]) > since for reference in references)
     except ValueError:
         return False
+
+
+def listens(scada: Installation) -> bool:
+    """Whether a charge point would be let in."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", scada.ports["ocpp"])) == 0
 
 
 def check_one_write(scada: Installation, number: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import Client
 
-from pilots.alarms.occurrences import Coming, turn
+from pilots.alarms.occurrences import Coming, Going, turn
 from pilots.models import Alarm, AlarmRule, AuditEvent, Role
 from tests.alarms.builders import make_rule
 from tests.builders import make_device, make_pilot, make_point
@@ -58,6 +58,17 @@ def test_the_strip_stands_on_every_page_and_sounds_for_who_may_answer(alarm: Ala
     seen = viewer.get("/").content.decode()
     assert 'data-sounds=""' in seen
     assert "data-acknowledge=" not in seen
+
+
+def test_the_strip_says_returned_and_shows_what_is_still_there_first(plant: Plant, alarm: Alarm, operator: Client) -> None:
+    gone = raised(make_rule(plant.power, kind="low", limit=80.0, what="Battery temperature: low", priority=1))
+    now = datetime.now(UTC)
+    turn([], [Going(gone.rule_id or 0, now)], now=now)
+    strip = operator.get("/alarms/strip").content.decode()
+    assert "Battery temperature: trip limit" in strip
+    assert "returned, new" not in strip
+    turn([], [Going(alarm.rule_id or 0, now)], now=now)
+    assert "returned, new" in operator.get("/alarms/strip").content.decode()
 
 
 def test_without_alarms_the_strip_is_calm(plant: Plant, operator: Client) -> None:
