@@ -10,7 +10,7 @@ import pytest
 from django.db import connections
 
 from pilots.control import dispatch, expiry, releases
-from pilots.control.feedback import check_feedback, pending_points
+from pilots.control.feedback import check_feedback, feedback_point, pending_points
 from pilots.control.selectors import due_for
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.measurement import Measurement
@@ -56,6 +56,18 @@ def measure(battery: Battery, value: float | None, moment: datetime, quality: Qu
 def state(setpoint: Setpoint) -> str:
     setpoint.refresh_from_db()
     return setpoint.state
+
+
+@pytest.mark.parametrize("declared", ["", "no_such_point"])
+def test_a_point_without_a_feedback_of_its_own_is_proved_by_itself(
+    wish: Wish, lease: HeldLease, battery: Battery, declared: str
+) -> None:
+    battery.p_set.feedback = declared
+    battery.p_set.save()
+    setpoint = dispatched(wish, lease)
+    assert pending_points() == {battery.p_set.pk} == {feedback_point(battery.p_set).pk}
+    check_feedback({battery.p_set.pk: Measurement(-20_000.0, GOOD, after(3), after(3))}, now=after(3))
+    assert state(setpoint) == S.EXECUTED
 
 
 def test_a_confirmed_write_awaits_its_feedback(wish: Wish, lease: HeldLease, battery: Battery) -> None:
