@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,24 @@ def until(look: Callable[[], Found], *, within_s: float = 30.0) -> Found:
             return found
         assert time.monotonic() < end, f"nothing within {within_s} s"
         time.sleep(0.02)
+
+
+async def turns() -> None:
+    """The loop has seen what was closed just now, and who was accepted just now has his task."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def close_server(server: asyncio.Server) -> None:
+    """Nobody is accepted any more, and whoever was has his transport before the server closes.
+
+    asyncio's own `close` leaves behind the socket of one that was accepted in the same turn of the loop.
+    """
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening)
+    await turns()
+    server.close()
+    await turns()
 
 
 class Stalls:

@@ -23,6 +23,7 @@ from pilots.drivers.base import Driver, WriteResult
 from pilots.models import Connection, Device, LatestValue, Pilot
 from tests.builders import make_device, make_point
 from tests.drivers.raw_modbus import RawModbus, Request
+from tests.waiting import close_server, turns
 
 Found = TypeVar("Found")
 Start = Callable[[], Gateway]
@@ -113,15 +114,14 @@ class Field:
 
     async def _close(self) -> None:
         if self._server is not None:
-            self._server.close()
-            await _turns()  # who was accepted just now gets his task, and with it a writer to hang up
+            await close_server(self._server)
             self.peer.hang_up()
             self._server = None
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await _turns()  # closed transports are gone only after the loop has seen them
+        await turns()
 
     def _run(self, work: Coroutine[Any, Any, Found]) -> Found:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -146,8 +146,3 @@ class StationLine(Driver):
 
     def device_up(self, device_id: str) -> bool | None:
         return self.stations.get(device_id)
-
-
-async def _turns() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)

@@ -29,7 +29,7 @@ from pilots.simulators.plant import Plant, Refused
 from pilots.simulators.runner import Simulation
 from tests.builders import make_token
 from tests.simulators.peers import free_port
-from tests.waiting import until
+from tests.waiting import turns, until
 
 #: The devices answer at once, and are given seconds: a machine that stands still for a moment is no silent device.
 PILOT = """\
@@ -126,8 +126,7 @@ class Ground:
 
     def end(self) -> None:
         self._run(self.simulation.stop())
-        for _ in range(10):  # closed transports are gone only after the loop has seen them
-            self._run(asyncio.sleep(0))
+        self._run(turns())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

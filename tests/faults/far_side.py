@@ -11,6 +11,7 @@ from pilots.domain.media import Medium
 from pilots.domain.topology import Protocol
 from pilots.simulators.faults import Faults
 from pilots.simulators.relay import Relay
+from tests.waiting import close_server, turns
 
 Found = TypeVar("Found")
 HOST = "127.0.0.1"
@@ -80,10 +81,9 @@ class FarSide:
         for close in reversed(self._closing):
             await close()
         for server in self._servers:
-            server.close()
+            await close_server(server)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        for _ in range(10):  # closed transports are gone only after the loop has seen them
-            await asyncio.sleep(0)
+        await turns()

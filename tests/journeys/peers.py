@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.drivers.iec61850.peers import POSITION, POSITION_CMD, POWER, VOLTAGE, Ied
 from tests.drivers.raw_modbus import RawModbus, Request
 from tests.journeys.api import Api, Json, stamp
+from tests.waiting import close_server
 
 POINTS = (POSITION, POSITION_CMD, POWER, VOLTAGE)
 BOOT = {"chargePointVendor": "journeys", "chargePointModel": "bare"}
@@ -58,9 +59,7 @@ class ForeignMeter:
         self.modbus.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
-        server.close()
-        # Who connected in the last moment is let in, to be shown out: a task that is cancelled before it began closes nothing.
-        self._loop.run_until_complete(asyncio.sleep(0.05))
+        self._loop.run_until_complete(close_server(server))
         self.modbus.hang_up()
         pending = asyncio.all_tasks(self._loop)
         for task in pending:
