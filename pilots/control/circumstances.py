@@ -6,19 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
+from typing import Any
 
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, Q, QuerySet
 
 from pilots.control.feedback import shown_quality
 from pilots.control.guards import holds_at, off_words, switches_off, tag_words, tags_on
-from pilots.control.selectors import holder
+from pilots.control.selectors import holders
 from pilots.domain.guards import Circumstances, ConnectionPoint, range_now, referred
 from pilots.domain.interlock import InterlockError, Reading, references
 from pilots.domain.point import Capability
 from pilots.domain.quality import Flag, Quality, Validity
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, SetpointState
 from pilots.domain.topology import LinkState
-from pilots.models import Device, FallbackRun, LatestValue, Point, Setpoint
+from pilots.models import Device, FallbackRun, LatestValue, OperatorHold, Point, Setpoint
 
 _SILENT = Flag.OLD | Flag.COMM_FAILURE
 HOUR = timedelta(hours=1)
@@ -36,7 +37,15 @@ def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) 
     device = point.device
     latest = {row.point.name: row for row in LatestValue.objects.filter(point__device=device).select_related("point")}
     shown = {name: shown_quality(row, now) for name, row in latest.items()}
-    priority, words = _held(point, setpoint, now)
+    then = max(now, setpoint.valid_from)
+    found, hold, plan, tag, off = _first_of_each(
+        holders(point, then, apart_from=setpoint),
+        holds_at(now).filter(point=point, until__gt=then),
+        FallbackRun.objects.filter(point=point, removed_at=None),
+        tags_on(device.pk),
+        switches_off(device.pilot_id),
+    )
+    priority, words = _held(found, hold, plan)
     # What gives a point back waits for the link instead: somebody has to take the device off the old value.
     unasked = setpoint.issuer == Issuer.FALLBACK or (claiming and _just_connected(point, latest, now))
     return Circumstances(
@@ -44,8 +53,8 @@ def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) 
         control_mode_local=_is_local(latest.get("control_mode")),
         holder_priority=priority,
         holder=words,
-        tag=tag_words(tags_on(device.pk).first()),
-        commands_off=off_words(switches_off(device.pilot_id).first()),
+        tag=tag_words(tag),
+        commands_off=off_words(off),
         readings=_readings(point, latest, now),
         connections=tuple(_connections(point, now)),
         writes_last_hour=_writes_last_hour(point, now),
@@ -77,18 +86,20 @@ def reading_of(row: LatestValue, now: datetime) -> Reading:
     return Reading(row.value, label, fault)
 
 
-def _held(point: Point, setpoint: Setpoint, now: datetime) -> tuple[int | None, str]:
+def _first_of_each(*rows: QuerySet[Any]) -> list[Any]:
+    """The first of each, or None. Nearly always there is nothing of any, which is one question."""
+    there = Point.objects.order_by().values_list(*map(Exists, rows))[:1].get()
+    return [each.first() if present else None for each, present in zip(rows, there, strict=True)]
+
+
+def _held(found: Setpoint | None, hold: OperatorHold | None, plan: FallbackRun | None) -> tuple[int | None, str]:
     """Rank and name of the strongest who holds the point, by a set-point, a hold or a fallback plan."""
-    then = max(now, setpoint.valid_from)
-    found = holder(point, then, apart_from=setpoint)
-    holders = [] if found is None else [(found.priority, f"{found.issuer} {found.requested_by}")]
-    hold = holds_at(now).filter(point=point, until__gt=then).first()
+    held = [] if found is None else [(found.priority, f"{found.issuer} {found.requested_by}")]
     if hold is not None:
-        holders.append((DEFAULT_PRIORITY[Issuer.OPERATOR], f"operator {hold.owner} ({hold.reason.rstrip('.')})"))
-    plan = FallbackRun.objects.filter(point=point, removed_at=None).first()
+        held.append((DEFAULT_PRIORITY[Issuer.OPERATOR], f"operator {hold.owner} ({hold.reason.rstrip('.')})"))
     if plan is not None:
-        holders.append((DEFAULT_PRIORITY[Issuer.FALLBACK], f"The {plan.owner} ({plan.reason.rstrip('.')})"))
-    return min(holders) if holders else (None, "")
+        held.append((DEFAULT_PRIORITY[Issuer.FALLBACK], f"The {plan.owner} ({plan.reason.rstrip('.')})"))
+    return min(held) if held else (None, "")
 
 
 def _readings(point: Point, latest: Mapping[str, LatestValue], now: datetime) -> dict[str, Reading]:

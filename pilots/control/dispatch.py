@@ -20,11 +20,11 @@ from pilots.control.feedback import settle
 from pilots.control.guards import unguarded
 from pilots.control.releases import give_back
 from pilots.control.services import supersede_older
-from pilots.control.transitions import audit, full, move
+from pilots.control.transitions import audit, full, lock_point, move
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, check_setpoint
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
-from pilots.models import Lease, Point, Setpoint, SetpointGroup
+from pilots.models import Lease, Setpoint, SetpointGroup
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bo
     It is checked once more, with what is so now: what no longer passes is rejected, and failed where the device has fallen
     silent. It stays validated while its point was written to a moment ago, or while a tag holds back what gives it back.
     Without an audit row of the claim there is none: the set-point waits, and expires if the trail stays away. What gives the
-    point back is claimed all the same, its row waits in a file.
+    point back is claimed all the same, its row waits in a file. The claimed one has its point as it is configured now.
     """
     try:
         if setpoint.issuer == Issuer.FALLBACK:
@@ -63,10 +63,11 @@ def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
         ~over(now), ~Exists(aborted), Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now
     )
     # With the point's row, as those who ask: neither the holder nor the last write changes in between.
-    Point.objects.select_for_update(no_key=True).get(pk=setpoint.point_id)
+    lock_point(setpoint.point_id)
     fresh = next(iter(full(claimable)), None)
     if fresh is None or _written_just_now(fresh, now):
         return False
+    setpoint.point = fresh.point
     around = circumstances(fresh, now, claiming=True)
     if not passes_again(fresh, around, now, state=S.VALIDATED):
         return False
@@ -84,6 +85,8 @@ def _written_just_now(setpoint: Setpoint, now: datetime) -> bool:
     """The point rests between two writes; what waits meanwhile is superseded by what is newer."""
     capability = setpoint.point.spec.capability
     rest = timedelta(seconds=0.0 if capability is None else capability.min_interval_s)
+    if not rest:
+        return False
     # Not beyond now: a clock that was set back must not hold a point.
     claimed, stepped = Q(claimed_at__gt=now - rest, claimed_at__lte=now), Q(stepped_at__gt=now - rest, stepped_at__lte=now)
     return Setpoint.objects.filter(claimed | stepped, point=setpoint.point_id).exists()

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery
+from django.db import connection
+from django.db.models import Subquery
 from django.db.models.functions import Coalesce
 
-from pilots.control.transitions import change, full, move
+from pilots.control.transitions import change, move
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import Quality, Validity, aged
@@ -21,6 +22,10 @@ from pilots.models import LatestValue, Point, Setpoint
 log = logging.getLogger(__name__)
 S = SetpointState
 _OPEN = [S.DISPATCHED, S.UNKNOWN]
+_AWAITED = """SELECT setpoint.id, COALESCE((SELECT feedback.id FROM pilots_point AS feedback
+WHERE feedback.device_id = point.device_id AND feedback.name = point.feedback), setpoint.point_id)
+FROM pilots_setpoint AS setpoint JOIN pilots_point AS point ON point.id = setpoint.point_id
+WHERE setpoint.state IN (%s, %s) ORDER BY setpoint.received_at"""
 
 
 def pending_points() -> set[int]:
@@ -34,10 +39,13 @@ def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[
     One that cannot be audited stays open: values are stored all the same.
     """
     measured = {key: feedback for key, feedback in _awaited() if feedback in latest}
-    feedbacks = Point.objects.in_bulk(measured.values()) if measured else {}
+    if not measured:
+        return []
     changes = []
-    for setpoint in full(Setpoint.objects.filter(pk__in=measured)) if measured else []:
-        feedback = feedbacks[measured[setpoint.pk]]
+    waiting = {setpoint.pk: setpoint for setpoint in Setpoint.objects.filter(pk__in=measured)}
+    points = _with_devices({*measured.values(), *(setpoint.point_id for setpoint in waiting.values())})
+    for key, setpoint in waiting.items():
+        setpoint.point, feedback = points[setpoint.point_id], points[measured[key]]
         measurement = latest[feedback.pk]
         if not _proves(setpoint, measurement.value, measurement.quality, measurement.received_time):
             continue
@@ -51,11 +59,10 @@ def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[
 
 def settle(setpoint: Setpoint, *, now: datetime) -> bool:
     """An open set-point is executed if its feedback, as it stands, shows it. True when it was moved."""
-    feedback = feedback_point(setpoint.point)
-    latest = LatestValue.objects.filter(point=feedback).select_related("point").first()
+    latest = shown_by(setpoint.point)
     if latest is None or not _proves(setpoint, latest.value, shown_quality(latest, now), latest.received_time):
         return False
-    return _executed(setpoint, feedback, latest.value, now, published=True)
+    return _executed(setpoint, latest.point, latest.value, now, published=True)
 
 
 def give_up(setpoint: Setpoint, *, now: datetime) -> bool:
@@ -65,14 +72,13 @@ def give_up(setpoint: Setpoint, *, now: datetime) -> bool:
     """
     if settle(setpoint, now=now):
         return True
-    feedback = feedback_point(setpoint.point)
-    latest = LatestValue.objects.filter(point=feedback).select_related("point").first()
+    latest = shown_by(setpoint.point)
     if latest is not None and _still_holds(setpoint, latest, now):
-        return _executed(setpoint, feedback, latest.value, now, published=True)
+        return _executed(setpoint, latest.point, latest.value, now, published=True)
     if setpoint.state == S.UNKNOWN and not _read_since(setpoint, latest, now):
         return False
-    shown = f"{latest.value:g} {feedback.unit}" if latest is not None and latest.value is not None else "nothing"
-    reason = f"The device has not followed: {feedback.name} shows {shown}."
+    shown = f"{latest.value:g} {latest.point.unit}" if latest is not None and latest.value is not None else "nothing"
+    reason = f"The device has not followed: {feedback_point(setpoint.point).name} shows {shown}."
     return move(setpoint, _OPEN, S.FAILED, now=now, actor="feedback", reason=reason)
 
 
@@ -81,15 +87,26 @@ def feedback_point(point: Point) -> Point:
     return point.device.points.filter(name=point.feedback).first() or point
 
 
+def shown_by(point: Point) -> LatestValue | None:
+    """The newest value of `feedback_point(point)`, with that point; None when there is none."""
+    declared = Point.objects.order_by().filter(device=point.device_id, name=point.feedback).values("pk")[:1]
+    shows = LatestValue.objects.filter(point=Coalesce(Subquery(declared), point.pk))
+    return shows.select_related("point").first()
+
+
 def measured_before(point: Point) -> float | None:
     """The feedback's value before the set-point, for the operator's comparison; None when there is none."""
-    latest = LatestValue.objects.filter(point__device=point.device, point__name=point.feedback or point.name).first()
-    return None if latest is None else latest.value
+    shown = LatestValue.objects.filter(point__device=point.device_id, point__name=point.feedback or point.name)
+    return shown.values_list("value", flat=True).first()
 
 
 def shown_quality(row: LatestValue, now: datetime) -> Quality:
     """The quality as a reader must take it now."""
     return aged(row.unpacked_quality, received=row.received_time, max_age_s=row.point.spec.max_age_s, now=now)
+
+
+def _with_devices(keys: set[int]) -> dict[int, Point]:
+    return Point.objects.select_related("device__pilot").in_bulk(keys)
 
 
 def _executed(setpoint: Setpoint, feedback: Point, value: float | None, now: datetime, *, published: bool) -> bool:
@@ -130,8 +147,9 @@ def _read_since(setpoint: Setpoint, latest: LatestValue | None, now: datetime) -
 def _awaited() -> list[tuple[UUID, int]]:
     """Keys of the set-points whose proof is awaited, each with that of its feedback point.
 
-    Asked at every flush, with many under way: one query of two columns, and only what has been measured is read whole.
+    Asked at every flush, with many under way: the ORM would take longer to write this than the database to answer it, and only
+    what has been measured is read whole.
     """
-    shows = Point.objects.filter(device=OuterRef("point__device"), name=OuterRef("point__feedback")).values("pk")[:1]
-    waiting = Setpoint.objects.filter(state__in=_OPEN).order_by("received_at")
-    return list(waiting.values_list("pk", Coalesce(Subquery(shows), "point_id")))
+    with connection.cursor() as cursor:
+        cursor.execute(_AWAITED, _OPEN)
+        return [(key if isinstance(key, UUID) else UUID(key), feedback) for key, feedback in cursor.fetchall()]

@@ -16,14 +16,14 @@ from pilots.audit.services import audited
 from pilots.control.age import over
 from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.dispatch import passes_again
-from pilots.control.feedback import feedback_point
+from pilots.control.feedback import shown_by
 from pilots.control.guards import unguarded
 from pilots.control.releases import give_back
 from pilots.control.transitions import audit, full
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.ramp import ramp_steps
 from pilots.domain.setpoint import SetpointState
-from pilots.models import LatestValue, Lease, Setpoint
+from pilots.models import Lease, Setpoint
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 def steps_of(setpoint: Setpoint) -> tuple[Iterator[float | None], float]:
     """What is written from now on, and for how many seconds; a set-point without a ramp is one step."""
     capability, ramp = setpoint.point.spec.capability, setpoint.ramp
-    latest = LatestValue.objects.filter(point=feedback_point(setpoint.point)).first()
+    latest = None if ramp is None else shown_by(setpoint.point)
     if capability is None or ramp is None or latest is None or latest.value is None:
         return iter([setpoint.value]), 0.0
     return ramp_steps(latest.value, setpoint.value, ramp, capability), abs(setpoint.value - latest.value) / ramp

@@ -62,7 +62,7 @@ def end_active(setpoint: Setpoint, now: datetime, *, actor: str, reason: str) ->
             return False
         audit(setpoint, "end set-point", now=now, actor=actor, reason=reason)
         setpoint.released_at, setpoint.release_reason = now, reason[:300]
-        publish(setpoint.pk)
+        publish(setpoint)
     return True
 
 

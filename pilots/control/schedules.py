@@ -17,7 +17,7 @@ from pilots.audit.services import record_event
 from pilots.control.releases import cancel_setpoint
 from pilots.control.services import audited_or_refused
 from pilots.control.steps import OPEN
-from pilots.control.transitions import full, move
+from pilots.control.transitions import full, lock_point, move
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.guards import MAX_CLOCK_SKEW
 from pilots.domain.schedule import Curve, ScheduleState, check_schedule, revised
@@ -168,7 +168,7 @@ def _check_revision(schedule: Schedule, revision: int) -> None:
 
 def _store(schedule: Schedule) -> None:
     # One at a time for a point, so that the bound holds.
-    Point.objects.select_for_update(no_key=True).get(pk=schedule.point_id)
+    lock_point(schedule.point_id)
     if Schedule.objects.filter(point=schedule.point, state__in=OPEN).count() >= MOST_OPEN:
         sentence = f"{schedule.point} has {MOST_OPEN} open schedules: revise or cancel one of them."
         raise SetpointRejected(RejectCode.RATE_LIMITED, sentence, field="point")

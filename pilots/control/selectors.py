@@ -92,10 +92,15 @@ def in_force(now: datetime) -> Q:
 
 def holder(point: Point, now: datetime, *, apart_from: Setpoint | None = None) -> Setpoint | None:
     """The set-point in force at `now`, or on its way to be; None when nobody holds the point."""
+    return holders(point, now, apart_from=apart_from).first()
+
+
+def holders(point: Point, now: datetime, *, apart_from: Setpoint | None = None) -> QuerySet[Setpoint]:
+    """All that hold the point, the strongest first."""
     held = Setpoint.objects.filter(in_force(now), point=point)
     if apart_from is not None:
         held = held.exclude(pk=apart_from.pk)
-    return held.order_by("priority", "-received_at").first()
+    return held.order_by("priority", "-received_at")
 
 
 def in_fallback(point: Point) -> bool:
@@ -104,11 +109,14 @@ def in_fallback(point: Point) -> bool:
 
 
 def due_for(connections: Sequence[int], now: datetime) -> list[Setpoint]:
-    """Validated, unclaimed set-points whose time has come, for devices on these connections, oldest first."""
+    """Validated, unclaimed set-points whose time has come, for devices on these connections, oldest first.
+
+    Without their points: a claim reads those anew.
+    """
     waiting = Setpoint.objects.filter(
         state=SetpointState.VALIDATED, claimed_at=None, valid_from__lte=now, point__device__connection__in=connections
     )
-    return list(waiting.select_related("point__device__pilot").order_by("received_at"))
+    return list(waiting.order_by("received_at"))
 
 
 def connections_with_due_setpoints(now: datetime) -> set[int]:

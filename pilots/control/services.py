@@ -23,7 +23,7 @@ from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.ending import is_rest
 from pilots.control.feedback import measured_before
 from pilots.control.rates import take_token
-from pilots.control.transitions import add_event, audit, full, move, publish
+from pilots.control.transitions import add_event, audit, lock_point, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, check_setpoint
 from pilots.domain.point import PointKind
@@ -34,6 +34,7 @@ from pilots.models import Point, Setpoint, User
 
 S = SetpointState
 CLOCK = "clock"
+UNDER_WAY = [S.RECEIVED, S.VALIDATED, S.DISPATCHED]
 #: Selected before operated already, by the protocol they came with.
 SELECTS_ITSELF = (Issuer.CONTROL_CENTRE,)
 
@@ -118,7 +119,7 @@ def request_setpoint(
     with audited_or_refused():
         take_token(issuer, requested_by, now)
         # One wish at a time for a point: two that arrive together must not both find it free.
-        Point.objects.select_for_update(no_key=True).get(pk=point.pk)
+        lock_point(point.pk)
         _store(setpoint)
         around = circumstances(setpoint, now)
         _audit_request(setpoint, around, now)
@@ -146,22 +147,26 @@ def supersede_older(setpoint: Setpoint, now: datetime) -> None:
     # What only gives the point back yields to every newer wish, whatever its priority.
     weaker = Q(priority__gte=setpoint.priority) | Q(issuer=Issuer.FALLBACK)
     older = Setpoint.objects.filter(weaker, point=setpoint.point).exclude(pk=setpoint.pk)
-    for other in full(older.filter(state__in=[S.RECEIVED, S.VALIDATED, S.DISPATCHED], valid_from__lte=now)):
-        move(
-            other,
-            [S.RECEIVED, S.VALIDATED, S.DISPATCHED],
-            S.CANCELLED,
-            now=now,
-            actor=setpoint.requested_by,
-            code=RejectCode.SUPERSEDED,
-            reason=f"Superseded by a newer set-point of {setpoint.requested_by}.",
-            changes={"superseded_by": setpoint},
-        )
-    active = older.filter(state=S.EXECUTED, released_at=None)
-    for other in full(active):
-        ended = {"released_at": now, "release_reason": f"Superseded by {setpoint.requested_by}.", "superseded_by": setpoint}
-        Setpoint.objects.filter(pk=other.pk, released_at=None).update(**ended)
-        publish(other.pk)
+    under_way, in_force = Q(state__in=UNDER_WAY, valid_from__lte=now), Q(state=S.EXECUTED, released_at=None)
+    for other in older.filter(under_way | in_force):
+        other.point = setpoint.point
+        if not _cancel(other, setpoint, now):
+            _end(other, setpoint, now)
+
+
+def _cancel(other: Setpoint, newer: Setpoint, now: datetime) -> bool:
+    """False for one that is in force, also since this moment."""
+    reason, changes = f"Superseded by a newer set-point of {newer.requested_by}.", {"superseded_by": newer}
+    actor, code = newer.requested_by, RejectCode.SUPERSEDED
+    return other.state != S.EXECUTED and move(
+        other, UNDER_WAY, S.CANCELLED, now=now, actor=actor, code=code, reason=reason, changes=changes
+    )
+
+
+def _end(other: Setpoint, newer: Setpoint, now: datetime) -> None:
+    ended = {"released_at": now, "release_reason": f"Superseded by {newer.requested_by}.", "superseded_by": newer}
+    if Setpoint.objects.filter(pk=other.pk, state=S.EXECUTED, released_at=None).update(**ended):
+        publish(other)
 
 
 def _store(setpoint: Setpoint) -> None:

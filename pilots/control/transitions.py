@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +16,7 @@ from pilots.control.selectors import record
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import Change
 from pilots.live.hub import hub
-from pilots.models import Forwarding, Setpoint, SetpointEvent
+from pilots.models import Forwarding, Point, Setpoint, SetpointEvent
 
 #: Whose set-points' transitions go north.
 TOLD_TO_PLATFORM = (Issuer.PLATFORM, Issuer.SCHEDULE)
@@ -53,7 +52,7 @@ def move(
             add_event(setpoint, new, now=now, actor=actor, code=code, reason=reason, raw=raw)
             audit(setpoint, f"set-point {new}", now=now, actor=actor, reason=reason, code=code, raw=raw[:500])
             if published:
-                publish(setpoint.pk)
+                publish(setpoint)
             if new is SetpointState.FAILED:
                 raise_setpoint_alarm(setpoint.point_id, reason, now=now)
         return True
@@ -98,10 +97,17 @@ def change(setpoint: Setpoint) -> Change:
     return Change(setpoint.point.device.pilot.code, setpoints=[record(setpoint)])
 
 
-def publish(key: UUID) -> None:
+def publish(setpoint: Setpoint) -> None:
     """Browsers see the set-point as it is once the transaction commits."""
 
     def after_commit() -> None:
-        hub(settings.REDIS_URL).publish([change(setpoint) for setpoint in full(Setpoint.objects.filter(pk=key))])
+        fresh = Setpoint.objects.prefetch_related("events").get(pk=setpoint.pk)
+        fresh.point = setpoint.point  # known, with its device: reading both again costs more than all the rest
+        hub(settings.REDIS_URL).publish([change(fresh)])
 
     transaction.on_commit(after_commit)
+
+
+def lock_point(key: int) -> None:
+    """Until the transaction ends, nobody else takes or claims a set-point of this point."""
+    Point.objects.select_for_update(no_key=True).order_by().values_list("pk").get(pk=key)
