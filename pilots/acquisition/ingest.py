@@ -1,9 +1,9 @@
 """The one door for values: everything measured enters here, whatever its protocol. [station]
 
 `put` queues; one writer thread per process normalises and flushes, all values as columns: ONE transaction for latest values,
-samples, alarms, set-point feedback and outbox. Only after its commit are the acknowledgements released and the frames
-published, so a protocol that acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the
-CALLRESULT; REST: the 2xx).
+samples, alarms, set-point feedback and outbox. Only after its commit are the acknowledgements released, so a protocol that
+acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the CALLRESULT; REST: the 2xx).
+Pages see values a window ahead of it (preview.py), alarms and set-points as they are committed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 import numpy as np
 from django.conf import settings
@@ -27,6 +28,7 @@ from pilots.acquisition.clocks import Clocks
 from pilots.acquisition.counter_resets import note_counter_resets
 from pilots.acquisition.directory import Directory
 from pilots.acquisition.gathering import gather
+from pilots.acquisition.preview import Preview
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
 from pilots.acquisition.sorting import add_old, sort
 from pilots.alarms.evaluation import Judged, LimitWatch
@@ -44,6 +46,9 @@ log = logging.getLogger(__name__)
 
 #: Flushed at once when idle, else gathered this long: one commit serves many readings.
 WINDOW_S = 0.1
+#: Pages see what has come so often; what moves an alarm or proves a set-point is flushed after so long. Not at once: with many
+#: under way, a flush for each would leave no time for anything else.
+SHOWN_S = 0.015
 QUEUE_BOUND = 200_000
 FLUSH_BOUND = 50_000
 
@@ -56,9 +61,11 @@ class Ingest:
         self.image = ProcessImage()
         self.clocks = Clocks()
         self.alarms = LimitWatch()
+        self.preview = Preview()
         self.counters = Counters()
         self._queue: deque[Entry] = deque()
         self._queued = 0
+        self._looked_at = 0
         self._wake = threading.Condition()
         self._stopping = False
         self._urgent = False
@@ -162,22 +169,51 @@ class Ingest:
                 self._ended.wait(1.0)
 
     def _take(self, last_flush: float) -> list[Entry]:
+        if not self._await_one():
+            return []
+        while (left_s := self._window_left_s(last_flush)) > 0:
+            self._show_ahead()
+            with self._wake:
+                self._wake.wait(min(left_s, SHOWN_S))
+        taken, size = [], 0
         with self._wake:
-            while not self._queue and not self._stopping:
-                if not self._wake.wait(self._rest_s()):
-                    return []
-            while not self._stopping and not self._urgent and self._queued < FLUSH_BOUND:
-                rest = last_flush + WINDOW_S - time.monotonic()
-                if rest <= 0:
-                    break
-                self._wake.wait(rest)
-            taken, size = [], 0
             while self._queue and size < FLUSH_BOUND:
                 taken.append(self._queue.popleft())
                 size += taken[-1].size
             self._queued -= size
+            self._looked_at = max(0, self._looked_at - len(taken))
             self._urgent = any(entry.urgent for entry in self._queue)
-            return taken
+        return taken
+
+    def _await_one(self) -> bool:
+        """False when an alarm's delay has run out before anything came; with nothing queued also at the end."""
+        with self._wake:
+            while not self._queue and not self._stopping:
+                if not self._wake.wait(self._rest_s()):
+                    return False
+        return True
+
+    def _window_left_s(self, last_flush: float) -> float:
+        """How long more may be gathered."""
+        if self._stopping or self._queued >= FLUSH_BOUND:
+            return 0.0
+        return last_flush + (SHOWN_S if self._urgent else WINDOW_S) - time.monotonic()
+
+    def _show_ahead(self) -> None:
+        """Pages see what has come since the last look, before it is stored; what moves an alarm is no longer left waiting."""
+        with self._wake:
+            entries = list(islice(self._queue, self._looked_at, None))
+            self._looked_at = len(self._queue)
+        points = self.directory.table
+        if not entries or self.image.points is not points:
+            return
+        try:
+            news = self.preview.news(gather(entries, points), self.image.latest)
+            if self.alarms.would_turn(points.ids, news.slots, news.measurements, self.image.latest.value):
+                self._urgent = True
+            hub(settings.REDIS_URL).publish(_changes(news))
+        except Exception:  # the flush meets it again and says what it is
+            log.exception("values were not shown ahead")
 
     def _rest_s(self) -> float | None:
         """Until an alarm's delay runs out; None when none runs."""
@@ -331,7 +367,7 @@ class Ingest:
             entry.done.set_result(None)
         self.clocks.watch(entries)
         try:
-            hub(settings.REDIS_URL).publish(_changes(batch.shown) + batch.setpoints)
+            hub(settings.REDIS_URL).publish(_changes(self.preview.unseen(batch.shown)) + batch.setpoints)
         except Exception:  # a page that cannot be served is no reason to stop storing
             log.exception("changes were stored but not shown")
 

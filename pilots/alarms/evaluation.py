@@ -70,20 +70,34 @@ class LimitWatch:
 
     def evaluate(self, slots: Ints, values: Measurements, latest: Floats, *, now: datetime) -> Judged:
         """Alarms that these values raise or end are in the table; `latest` are all points' newest values before them."""
-        counts = self._counts[slots] if self._keys.size else _NONE
-        if not counts.any():
+        rows, mine, limit = self._looked_up(slots, values, latest)
+        if not rows.size:
             return Judged()
-        which = np.repeat(np.arange(slots.size), counts)
-        ends = np.cumsum(counts)
-        rows = np.repeat(self._starts[slots], counts) + np.arange(which.size) - np.repeat(ends - counts, counts)
-        limit = self._limits(rows, latest)
-        mine, before = values.take(which), self._conditions.take(rows)
-        after = judge(self._rules.take(rows), before, mine, limit)
-        turned = np.flatnonzero(after.active != before.active)
+        after = judge(self._rules.take(rows), self._conditions.take(rows), mine, limit)
+        turned = np.flatnonzero(after.active != self._conditions.active[rows])
         if turned.size:
             at = mine.received_us
             self._turn(rows[turned], after.active[turned], at[turned], mine.value[turned], limit[turned], now)
         return Judged(rows, after)
+
+    def would_turn(self, ids: Ints, slots: Ints, values: Measurements, latest: Floats) -> bool:
+        """Whether these values of the points that are followed raise or end an alarm; nothing is noted."""
+        if ids is not self._ids:
+            return False
+        rows, mine, limit = self._looked_up(slots, values, latest)
+        if not rows.size:
+            return False
+        after = judge(self._rules.take(rows), self._conditions.take(rows), mine, limit)
+        return bool((after.active != self._conditions.active[rows]).any())
+
+    def _looked_up(self, slots: Ints, values: Measurements, latest: Floats) -> tuple[Ints, Measurements, Floats]:
+        """The rules of these points, and for each its value and limit."""
+        if not self._keys.size:
+            return _NONE, values.take(_NONE), latest[_NONE]
+        counts, starts = self._counts[slots], self._starts[slots]
+        which, ends = np.repeat(np.arange(slots.size), counts), np.cumsum(counts)
+        rows = np.repeat(starts, counts) + np.arange(which.size) - np.repeat(ends - counts, counts)
+        return rows, values.take(which), self._limits(rows, latest)
 
     def elapse(self, latest: Floats, *, now: datetime) -> Judged:
         """Alarms whose delay has run out by now are in the table."""
