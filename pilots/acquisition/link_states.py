@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, Sum
 
 from pilots.acquisition.batch import IngestFull
@@ -25,6 +26,7 @@ from pilots.domain.measurement import RawReading
 from pilots.domain.media import Medium, medium_of
 from pilots.domain.quality import Flag, Quality, Source, Validity
 from pilots.domain.topology import DeviceKind, LinkRole, LinkState, Protocol
+from pilots.journal.services import of_link, record
 from pilots.live.frames import Change, milliseconds
 from pilots.live.hub import hub
 from pilots.models import Connection, LatestValue, Link, OutboxState, Pilot
@@ -90,7 +92,9 @@ class LinkWatch:
         judged = [watched for watched in self._links if watched.is_judged_by_points]
         arriving = _arriving(now, {device for watched in judged for device in watched.crossing})
         changed = [watched for watched in self._links if self._look_at(watched, figures.get(watched.link.pk), arriving, now)]
-        Link.objects.bulk_update([watched.link for watched in changed], ["state", "state_since"])
+        with transaction.atomic():
+            Link.objects.bulk_update([watched.link for watched in changed], ["state", "state_since"])
+            record(of_link(watched.link, pilot=watched.pilot, at=now) for watched in changed)
         self._publish(changed)
         self._keep_points(now)
         self._hours.note([(w.link.pk, LinkState(w.link.state), figures.get(w.link.pk)) for w in self._links], now)

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from pilots.domain.alarm import CHATTER_SHELF, CHATTER_TIMES, REPEAT, AlarmEvent, AlarmState, Chatter, Hidden, next_alarm_state
+from pilots.journal.services import of_alarm, record
 from pilots.live.frames import Change
 from pilots.live.hub import hub
 from pilots.models import Alarm, AlarmRule
@@ -84,6 +85,8 @@ def _raise(comings: Sequence[Coming], now: datetime) -> list[AlarmRule]:
     Alarm.objects.bulk_create(new, ignore_conflicts=True)
     columns = ["state", "hidden", "cause", "raised_at", "returned_at", "closed_at", "value", "detail", "times"]
     Alarm.objects.bulk_update(again, [*columns, "recent_times", "recent_since", "changed_at"])
+    raised = [*_stored(new), *again]
+    record(of_alarm(each, "raised", pilot=rules[each.rule_id or 0].pilot.code, at=each.raised_at) for each in raised)
     return list(rules.values())
 
 
@@ -98,7 +101,14 @@ def _return(goings: Sequence[Going], now: datetime) -> list[AlarmRule]:
         alarm.returned_at, alarm.changed_at = moments[rule.pk], now
         alarm.closed_at = now if alarm.state == AlarmState.NORMAL else None
     Alarm.objects.bulk_update(gone, ["state", "returned_at", "closed_at", "changed_at"])
+    record(of_alarm(each, "returned", pilot=rules[each.rule_id or 0].pilot.code, at=each.returned_at or now) for each in gone)
     return list(rules.values())
+
+
+def _stored(new: Sequence[Alarm]) -> list[Alarm]:
+    """Those that no other process was faster with."""
+    kept = set(Alarm.objects.filter(pk__in=[alarm.pk for alarm in new]).values_list("pk", flat=True)) if new else set()
+    return [alarm for alarm in new if alarm.pk in kept]
 
 
 def _rules(keys: set[int], **which: bool) -> dict[int, AlarmRule]:

@@ -12,11 +12,12 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from pilots.alarms.occurrences import AT_ONCE, tell
-from pilots.alarms.upkeep import speak_again
+from pilots.alarms.upkeep import end, speak_again
 from pilots.audit.services import audited, record_event, record_events
 from pilots.domain.alarm import AlarmEvent, AlarmState, Hidden, next_alarm_state
 from pilots.domain.errors import PilotsError
-from pilots.models import Alarm, AlarmRule
+from pilots.journal.services import of_alarm, record
+from pilots.models import Alarm, AlarmRule, JournalEntry
 
 #: No shift shelves for the next but one.
 LONGEST_SHELF = timedelta(hours=24)
@@ -47,6 +48,7 @@ def acknowledge(keys: Collection[UUID], *, among: QuerySet[Alarm], by: str, comm
         columns = ["state", "closed_at", "changed_at", "acknowledged_at", "acknowledged_by", "comment"]
         Alarm.objects.bulk_update(alarms, columns)
         record_events(_event(alarm, "acknowledge alarm", by=by, reason=comment.strip(), now=now) for alarm in alarms)
+        record(_entry(alarm, "acknowledged", by=by, said=comment.strip(), now=now) for alarm in alarms)
         tell({alarm.pilot.code for alarm in alarms})
     return alarms
 
@@ -57,7 +59,9 @@ def reset(alarm: Alarm, *, by: str, now: datetime) -> None:
         latched = Alarm.objects.filter(pk=alarm.pk, state=AlarmState.LATCHED, closed_at=None)
         if not latched.update(state=AlarmState.NORMAL, closed_at=now, changed_at=now):
             raise AlarmRefused("It is reset once it has returned and was acknowledged.")
+        alarm.state = AlarmState.NORMAL
         record_events([_event(alarm, "reset alarm", by=by, reason="", now=now)])
+        record([_entry(alarm, "reset", by=by, said="", now=now)])
         tell([alarm.pilot.code])
 
 
@@ -103,7 +107,8 @@ def _hide(rule: AlarmRule, how: Hidden, action: str, *, by: str, reason: str, un
         if not free.update(**columns):
             raise AlarmRefused("It is suppressed or out of service already: return it first.")
         Alarm.objects.filter(rule=rule, closed_at=None).update(hidden=how, changed_at=now)
-        Alarm.objects.filter(rule=rule, state=AlarmState.RETURNED).update(state=AlarmState.NORMAL, closed_at=now)
+        ended = list(Alarm.objects.filter(rule=rule, state=AlarmState.RETURNED).select_related("pilot"))
+        end(ended, now)
         _audit(rule, action, by=by, reason=reason, now=now, until=None if until is None else until.isoformat())
         tell([rule.pilot.code])
 
@@ -122,6 +127,10 @@ def _event(alarm: Alarm, action: str, *, by: str, reason: str, now: datetime) ->
     details = {"id": str(alarm.pk), "what": alarm.what, "state": alarm.state}
     told = {"at": now, "actor": by, "action": action, "pilot": alarm.pilot.code, "subject": alarm.subject}
     return {**told, "reason": reason, "details": details}
+
+
+def _entry(alarm: Alarm, event: str, *, by: str, said: str, now: datetime) -> JournalEntry:
+    return of_alarm(alarm, event, pilot=alarm.pilot.code, at=now, actor=by, detail=said)
 
 
 def _audit(rule: AlarmRule, action: str, *, by: str, reason: str, now: datetime, until: str | None = None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 
 from pilots.alarms.occurrences import Coming, Going, tell, turn
@@ -20,6 +21,7 @@ from pilots.domain.alarm import OF_VALUES, AlarmKind, AlarmState, Hidden, is_flo
 from pilots.domain.quality import Flag
 from pilots.domain.setpoint import SetpointState
 from pilots.domain.topology import LinkState
+from pilots.journal.services import of_alarm, record
 from pilots.models import Alarm, AlarmRule, Connection, Device, LatestValue, Link, Pilot, Setpoint
 
 _GONE_BITS = int(Flag.OLD | Flag.COMM_FAILURE) << 5
@@ -205,6 +207,7 @@ def _members_to_be() -> QuerySet[Alarm]:
     return Alarm.objects.filter(closed_at=None, returned_at=None)
 
 
+@transaction.atomic
 def _let_members_speak(now: datetime) -> int:
     """What is still lost a while after its cause was gone asks for itself."""
     over = Q(cause__closed_at__isnull=False) | Q(cause__returned_at__isnull=False)
@@ -213,5 +216,6 @@ def _let_members_speak(now: datetime) -> int:
     for alarm in rows:
         alarm.cause, alarm.hidden, alarm.state, alarm.changed_at = None, "", AlarmState.UNACKNOWLEDGED, now
         alarm.save(update_fields=["cause", "hidden", "state", "changed_at"])
+    record(of_alarm(alarm, "again", pilot=alarm.pilot.code, at=now) for alarm in rows)
     tell({alarm.pilot.code for alarm in rows})
     return len(rows)

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from pilots.alarms.occurrences import tell
 from pilots.domain.alarm import AlarmState
+from pilots.journal.services import of_alarm, record
 from pilots.models import Alarm, AlarmRule
 
 #: What a rule says when it speaks again.
@@ -50,14 +51,25 @@ def _ask_again(now: datetime) -> None:
     Alarm.objects.filter(pk__in=[alarm.pk for alarm in due], state=AlarmState.ACKNOWLEDGED).update(
         state=AlarmState.UNACKNOWLEDGED, changed_at=now
     )
+    for alarm in due:
+        alarm.state = AlarmState.UNACKNOWLEDGED
+    record(of_alarm(alarm, "again", pilot=alarm.pilot.code, at=now) for alarm in due)
     tell({alarm.pilot.code for alarm in due})
 
 
 def _end_orphans(now: datetime) -> None:
     """Nothing tells any more whether it is there: its rule is gone or off."""
     orphans = Alarm.objects.filter(Q(rule=None) | Q(rule__enabled=False), closed_at=None)
-    pilots = set(orphans.values_list("pilot__code", flat=True))
-    if pilots:
+    rows = list(orphans.select_related("pilot"))
+    if rows:
         orphans.filter(returned_at=None).update(returned_at=now)
-        orphans.update(state=AlarmState.NORMAL, closed_at=now, changed_at=now)
-        tell(pilots)
+        end(rows, now)
+        tell({alarm.pilot.code for alarm in rows})
+
+
+def end(alarms: list[Alarm], now: datetime) -> None:
+    """They are over, whoever has seen them; the journal says so."""
+    Alarm.objects.filter(pk__in=[alarm.pk for alarm in alarms]).update(state=AlarmState.NORMAL, closed_at=now, changed_at=now)
+    for alarm in alarms:
+        alarm.state = AlarmState.NORMAL
+    record(of_alarm(alarm, "ended", pilot=alarm.pilot.code, at=now) for alarm in alarms)

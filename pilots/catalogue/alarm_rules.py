@@ -18,6 +18,7 @@ from pilots.domain.alarm import AlarmKind, Priority
 from pilots.domain.errors import CatalogueError
 from pilots.domain.point import PointKind
 from pilots.domain.topology import DeviceKind, LinkRole, Protocol
+from pilots.journal.services import link_subject
 from pilots.models import AlarmRule, Connection, Device, Link, Pilot, Point
 
 _K, _P, _D = AlarmKind, Priority, DeviceKind
@@ -223,7 +224,7 @@ def _of_connection(connection: Connection, links: list[Link]) -> dict[str, Any]:
 def _of_links(links: list[Link], measured: set[int]) -> Iterator[dict[str, Any]]:
     """Links that no connection and no device tells of have an alarm of their own; weak is said of those we hold."""
     for link in links:
-        columns = {"subject": f"link {link.letter} {link.end_a.code} {link.end_b.code}", "link": link, "device": field_end(link)}
+        columns = {"subject": link_subject(link), "link": link, "device": field_end(link)}
         if link.connection is None and field_end(link).pk not in measured:
             why, todo = _("Nothing crosses this link any more."), _("See the link's page, then who runs its far end.")
             told = _told(Priority.HIGH, _("Link down"), why, todo)

@@ -7,6 +7,7 @@ from pilots.models.control_centres import ControlCentre, ControlCentrePoint
 from pilots.models.fallbacks import FallbackRun, PlatformWatch
 from pilots.models.groups import SetpointGroup
 from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
+from pilots.models.journal import JournalEntry
 from pilots.models.links import LinkHour
 from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
@@ -31,6 +32,7 @@ __all__ = [
     "FieldRequest",
     "Forwarding",
     "IdempotencyKey",
+    "JournalEntry",
     "LatestValue",
     "Lease",
     "Link",

@@ -160,7 +160,10 @@ class AuditEvent(models.Model):
         ordering = ["-id"]
         verbose_name = _("audit event")
         verbose_name_plural = _("audit events")
-        indexes = [models.Index(fields=["pilot", "number"], name="audit_of_pilot")]
+        indexes = [
+            models.Index(fields=["pilot", "number"], name="audit_of_pilot"),
+            models.Index(fields=["pilot", "at"], name="audit_of_pilot_by_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {self.actor} {self.action} {self.subject}"

@@ -123,6 +123,7 @@ class Alarm(models.Model):
             models.Index(fields=["-raised_at", "id"], name="alarm_by_time"),
             models.Index(fields=["device", "-raised_at"], name="alarm_of_device"),
             models.Index(fields=["rule", "-closed_at"], name="alarm_of_rule"),
+            models.Index(fields=["pilot", "closed_at"], name="alarm_by_end"),
         ]
 
     def __str__(self) -> str:
