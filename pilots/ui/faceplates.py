@@ -60,9 +60,7 @@ LEADING_SETPOINTS = ("p_set", "p_limit")
 def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -> dict[str, Any]:
     """The template's values for one device; live.js fills the numbers."""
     points = list(Point.objects.filter(device=device).select_related("device"))
-    shown = [point for point in points if not PointKind(point.kind).writable]
-    ordered = sorted(shown, key=lambda point: (_rank(point.name), point.name))
-    lead = [point for point in ordered if point.name in LEADING][:LEADING_ROWS] or ordered[:LEADING_ROWS]
+    lead, more = _in_order(points)
     has_soc = any(point.name == "soc" for point in points)
     controls = [
         _control(point, point.spec, has_soc=has_soc) for point in points if point.kind == PointKind.SETPOINT and point.capability
@@ -76,7 +74,7 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "symbol": mark_safe(symbol(kind, device.name)),  # noqa: S308  our own drawing, no input in it
         "rating": _rating(device),
         "values": [_value_row(point, kind) for point in lead],
-        "more": [_value_row(point, kind) for point in ordered if point not in lead],
+        "more": [_value_row(point, kind) for point in more],
         "no_values": _no_values(device),
         "controls": [control for control in controls if control["point"] in LEADING_SETPOINTS],
         "more_controls": [control for control in controls if control["point"] not in LEADING_SETPOINTS],
@@ -90,6 +88,20 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         **holding_context(points, pilot, user, now),
         "holdable": sorted(_named(controls), key=lambda named: named[0] not in LEADING_SETPOINTS),
     }
+
+
+def value_rows(device: Device) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The device's values alone: those shown first, and those behind the fold."""
+    kind = DeviceKind(device.kind)
+    lead, more = _in_order(list(Point.objects.filter(device=device).select_related("device")))
+    return [_value_row(point, kind) for point in lead], [_value_row(point, kind) for point in more]
+
+
+def _in_order(points: list[Point]) -> tuple[list[Point], list[Point]]:
+    shown = [point for point in points if not PointKind(point.kind).writable]
+    ordered = sorted(shown, key=lambda point: (_rank(point.name), point.name))
+    lead = [point for point in ordered if point.name in LEADING][:LEADING_ROWS] or ordered[:LEADING_ROWS]
+    return lead, [point for point in ordered if point not in lead]
 
 
 def _rank(name: str) -> int:

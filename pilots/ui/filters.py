@@ -31,13 +31,13 @@ def choice(text: str, among: Iterable[str], what: str) -> str:
 
 def window(query: QueryDict) -> tuple[datetime | None, datetime | None]:
     """`from` and `to`, each None when it is not given. Raises BadFilter."""
-    start, end = (_moment(query.get(name, "")) for name in ("from", "to"))
+    start, end = (moment_of_form(query.get(name, "")) for name in ("from", "to"))
     if start is not None and end is not None and end <= start:
         raise BadFilter(_("The end must be after the beginning."))
     return start, end
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of_form(text: str) -> datetime | None:
     """Wall clock of the reader's zone, or ISO 8601 with an offset; None for nothing."""
     if not text:
         return None
@@ -45,4 +45,4 @@ def _moment(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else timezone.make_aware(moment)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise BadFilter(_("Give both times as date and time.")) from error
+        raise BadFilter(_("Give times as date and time.")) from error

@@ -24,10 +24,12 @@ function mark(device, [priority, state]) {
   return group;
 }
 
-async function show() {
+async function ask() {
   const answer = await fetch(picture.dataset.alarmMarks, { headers: { Accept: "application/json" } }).catch(() => null);
-  if (!answer?.ok) return;
-  const worst = await answer.json();
+  if (answer?.ok) show(await answer.json());
+}
+
+function show(worst) {
   for (const device of picture.querySelectorAll(".device")) {
     const own = worst[device.dataset.device], key = own ? own.join(" ") : "";
     if ((device.dataset.inAlarm ?? "") === key) continue;
@@ -37,5 +39,6 @@ async function show() {
   }
 }
 
-document.addEventListener("alarms", show);
-show();
+// A replay tells the marks of its moment; the marks of now have no place there.
+if (picture.dataset.alarmMarks) { document.addEventListener("alarms", ask); ask(); }
+else document.addEventListener("alarmsthen", (event) => show(event.detail));

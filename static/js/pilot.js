@@ -1,6 +1,7 @@
 // The pilot page: frames into the diagram and the faceplate.
 import { duration, fill, flowOf, words } from "./quantities.js";
 import { Feed } from "./live.js";
+import { replay } from "./replay_feed.js";
 import { showFallback } from "./fallback.js";
 import { coverLost, showAge, showRest, showSum, showValue, showWord, text } from "./show.js";
 import { showCountdowns } from "./countdown.js";
@@ -10,7 +11,7 @@ import { openSwitching, showSwitching } from "./switching.js";
 import { firstField, heldWords, openForms, showForms, showLife } from "./setpoint.js";
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
-const feed = new Feed(work.dataset.pilot);
+const feed = replay ?? new Feed(work.dataset.pilot);
 const regions = JSON.parse(document.getElementById("regions").textContent);
 const POSITIONS = ["between", "open", "closed", "bad"];
 let dirty = true;
