@@ -7,6 +7,7 @@ from django.urls import path, re_path
 from pilots.api import (
     alarm_views,
     group_views,
+    journal_views,
     link_views,
     measurement_views,
     plant_views,
@@ -47,6 +48,7 @@ urlpatterns = [
     path("alarms/acknowledge", alarm_views.AcknowledgeAlarms.as_view(), name="acknowledge-alarms"),
     path("alarms/<str:alarm>/shelve", alarm_views.ShelveAlarm.as_view(), name="shelve-alarm"),
     path("alarms/<str:alarm>/unshelve", alarm_views.UnshelveAlarm.as_view(), name="unshelve-alarm"),
+    path("journal", journal_views.Journal.as_view(), name="journal"),
     path("schedules", schedule_views.Schedules.as_view(), name="schedules"),
     path("schedules/<str:schedule>", schedule_views.OneSchedule.as_view(), name="schedule"),
     path("schedules/<str:schedule>/cancel", schedule_views.CancelSchedule.as_view(), name="cancel-schedule"),
