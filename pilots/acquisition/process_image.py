@@ -16,7 +16,8 @@ from pilots.models import LatestValue
 
 LONGEST_TEXT = 200
 #: Under load a point's row is written at most so often.
-WRITE_EVERY_S = 1.0
+#: Less than a second: what is polled each second, a little early now and then, would be written every other time.
+WRITE_EVERY_S = 0.8
 _COLUMNS = "point_id, value, quality, source_time, received_time, text"
 _NEWER = """ON CONFLICT (point_id) DO UPDATE SET value = excluded.value, text = excluded.text, quality = excluded.quality,
 source_time = excluded.source_time, received_time = excluded.received_time
