@@ -7,7 +7,7 @@ in milliseconds since 1970 UTC. A snapshot's rows carry `max_age_s` after the te
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,16 @@ class Change:
     links: Sequence[LinkRow] = ()
     setpoints: Sequence[dict[str, Any]] = field(default_factory=tuple)
     guards: dict[str, Any] | None = None  # all of the pilot's, when one changed
+
+    @property
+    def is_of_values(self) -> bool:
+        """Nothing but measurements: of those a page wants the newest, not each."""
+        return not (self.links or self.setpoints) and self.guards is None
+
+    def followed_by(self, later: Change) -> Change:
+        """Both in one: of each point the later row."""
+        points = {row[0]: row for row in (*self.points, *later.points)}
+        return replace(later, points=list(points.values()))
 
 
 def milliseconds(moment: datetime) -> int:

@@ -8,8 +8,10 @@ channel. Push is a hint: who misses a number asks for a snapshot. Wake-ups of fi
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -23,6 +25,9 @@ from pilots.live.frames import Change, encode_frame
 log = logging.getLogger(__name__)
 #: Redis keeps channels apart by name only, not by database: two installations on one server must not hear each other.
 CHANNEL = "invade.live.{db}"
+#: A crowd of pages gets fewer frames of values: each page beyond a few takes so long between two of a pilot, five hundred a tenth
+#: of a second.
+FEW, PAGE_S = 20, 0.0002
 #: Called from any thread with (frame number, encoded frame, whether numbers before it were lost); must not block.
 Listener = Callable[[int, str, bool], None]
 
@@ -36,16 +41,25 @@ class Hub:
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
         self._wakers: set[Callable[[str], None]] = set()
         self._numbers: dict[str, int] = defaultdict(int)
+        self._crowd = 0
+        self._last_s: dict[str, float] = defaultdict(lambda: -math.inf)
+        #: Values that leave with the next frame of their pilot.
+        self._waiting: dict[str, Change] = {}
 
     def subscribe(self, pilot: str, listener: Listener) -> int:
         """`listener` gets every frame after the returned number."""
         with self._lock:
             self._listeners[pilot].add(listener)
+            self._count_pages()
             return self._numbers[pilot]
 
     def unsubscribe(self, pilot: str, listener: Listener) -> None:
         with self._lock:
             self._listeners[pilot].discard(listener)
+            self._count_pages()
+
+    def _count_pages(self) -> None:
+        self._crowd = max(0, sum(len(listeners) for listeners in self._listeners.values()) - FEW)
 
     def number(self, pilot: str) -> int:
         """The newest frame's number."""
@@ -78,16 +92,38 @@ class Hub:
         """Nothing is delivered any more."""
 
     def _deliver(self, change: Change) -> None:
-        # Under the lock, so that every listener sees the numbers in order whatever thread publishes.
+        """At once, but with a crowd of pages: then values gather, and leave with whatever must not wait."""
         with self._lock:
-            self._numbers[change.pilot] += 1
-            listeners = self._listeners[change.pilot]
-            if not listeners:
+            waiting = self._waiting.pop(change.pilot, None)
+            if waiting is not None:
+                change = waiting.followed_by(change)
+            rest_s = self._last_s[change.pilot] + self._crowd * PAGE_S - time.monotonic()
+            if rest_s <= 0 or not change.is_of_values:
+                self._hand_out(change)
                 return
-            n = self._numbers[change.pilot]
-            text = encode_frame(change, epoch=self.epoch, n=n, now=datetime.now(UTC))
-            for listener in listeners:
-                listener(n, text, False)
+            self._waiting[change.pilot] = change
+            if waiting is None:
+                timer = threading.Timer(rest_s, self._deliver_waiting, [change.pilot])
+                timer.daemon = True
+                timer.start()
+
+    def _deliver_waiting(self, pilot: str) -> None:
+        with self._lock:
+            waiting = self._waiting.pop(pilot, None)
+            if waiting is not None:
+                self._hand_out(waiting)
+
+    def _hand_out(self, change: Change) -> None:
+        # Under the lock, so that every listener sees the numbers in order whatever thread publishes.
+        self._numbers[change.pilot] += 1
+        self._last_s[change.pilot] = time.monotonic()
+        listeners = self._listeners[change.pilot]
+        if not listeners:
+            return
+        n = self._numbers[change.pilot]
+        text = encode_frame(change, epoch=self.epoch, n=n, now=datetime.now(UTC))
+        for listener in listeners:
+            listener(n, text, False)
 
     def _deliver_gap(self) -> None:
         """Nobody knows whose changes were lost, so every page looks anew."""

@@ -30,8 +30,8 @@ from pilots.ui.live_state import link_figure_rows, link_rows, point_rows, recent
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
-#: Frames a browser may lag behind before it gets a snapshot instead.
-MAX_LAG = 50
+#: Frames a browser may lag behind before it gets a snapshot instead: some seconds of them at their fastest.
+MAX_LAG = 400
 STALL_S = 10.0
 RECHECK_S = 10.0
 NOT_LOGGED_IN, NO_RIGHT, GOING_AWAY, STALLED = 4401, 4403, 1001, 4408

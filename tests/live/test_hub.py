@@ -10,6 +10,7 @@ import orjson
 import pytest
 import redis
 
+from pilots.live import hub as hub_module
 from pilots.live.frames import Change
 from pilots.live.hub import Hub, RedisHub, channel_of
 from tests.waiting import until
@@ -56,6 +57,33 @@ def test_a_listener_is_told_where_it_comes_in() -> None:
     start = hub.subscribe("es", lambda n, text, gap: heard.append((n, text, gap)))
     hub.publish([change()])
     assert (start, heard[0][0]) == (4, 5)
+
+
+def test_a_crowd_of_pages_gets_the_newest_values_and_states_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub()
+    heard = listening(hub)
+    crowd = [lambda n, text, gap: None for _ in range(hub_module.FEW)]
+    for each in crowd:
+        hub.subscribe("es", each)
+    monkeypatch.setattr(hub_module, "PAGE_S", 3600.0)
+    hub.publish([change(value=1.0), change(value=2.0), Change("es", points=[["es-PV01/active_power", 5.0, 0, 0, 0]])])
+    assert [orjson.loads(text)["points"][0][1] for _, text, _ in heard] == [1.0]
+    hub.publish([Change("es", setpoints=[{"id": "x", "state": "executed"}])])
+    assert [n for n, _, _ in heard] == [1, 2]
+    frame = orjson.loads(heard[1][1])
+    assert [(row[0], row[1]) for row in frame["points"]] == [("es-STO01/active_power", 2.0), ("es-PV01/active_power", 5.0)]
+    assert frame["setpoints"] == [{"id": "x", "state": "executed"}]
+
+
+def test_values_that_gather_for_a_crowd_leave_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub()
+    heard = listening(hub)
+    for number in range(hub_module.FEW):
+        hub.subscribe("es", lambda n, text, gap, number=number: None)  # type: ignore[misc]
+    monkeypatch.setattr(hub_module, "PAGE_S", 0.05)
+    hub.publish([change(value=1.0), change(value=2.0), change(value=3.0)])
+    until(lambda: len(heard) == 2)
+    assert orjson.loads(heard[1][1])["points"][0][1] == 3.0
 
 
 def test_who_left_hears_nothing() -> None:
