@@ -49,6 +49,8 @@ PLATFORM_URL = env.text("INVADE_PLATFORM_URL")
 PLATFORM_TOKEN = env.text("INVADE_PLATFORM_TOKEN")
 INSTALLATION = env.text("INVADE_INSTALLATION", "invade-scada")
 HISTORY_DAYS = env.integer("INVADE_HISTORY_DAYS", 30, low=1, high=36500)
+EXPORT_DIR = Path(env.text("INVADE_EXPORT_DIR") or DATA_DIR / "exports").resolve()
+EXPORT_DAYS = env.integer("INVADE_EXPORT_DAYS", 7, low=1, high=3650)
 SETPOINT_RATE = env.integer("INVADE_SETPOINT_RATE", 20, low=1, high=10_000)
 SETPOINT_BURST = env.integer("INVADE_SETPOINT_BURST", 100, low=1, high=100_000)
 SECURE_COOKIES = env.flag("INVADE_HTTPS", False)
@@ -215,6 +217,10 @@ SPECTACULAR_SETTINGS = {
         "AlarmState": "pilots.api.alarm_shapes.ALARM_STATES",
         "AlarmKind": "pilots.api.alarm_shapes.ALARM_KINDS",
         "AlarmHidden": "pilots.api.alarm_shapes.HIDDEN",
+        "ExportState": "pilots.api.export_shapes.EXPORT_STATES",
+        "ScheduleResolution": "pilots.api.schedule_shapes.SCHEDULE_RESOLUTIONS",
+        "ExportResolution": "pilots.api.export_shapes.RESOLUTIONS",
+        "ExportFormat": "pilots.api.export_shapes.FORMATS",
         "SetpointMode": "pilots.api.shapes.MODES",
         "OnExpiry": "pilots.api.shapes.ON_EXPIRY",
     },
@@ -238,6 +244,8 @@ CELERY_BEAT_SCHEDULE = {
     "expire set-points": {"task": "pilots.tasks.expire_setpoints", "schedule": schedule(1.0), "options": {"expires": 5}},
     "run schedules": {"task": "pilots.tasks.run_schedules", "schedule": schedule(1.0), "options": {"expires": 5}},
     "run fallbacks": {"task": "pilots.tasks.run_fallbacks", "schedule": schedule(1.0), "options": {"expires": 5}},
+    "write exports": {"task": "pilots.tasks.run_exports", "schedule": schedule(1.0), "options": {"expires": 5}},
+    "forget exports": {"task": "pilots.tasks.forget_exports", "schedule": schedule(86400.0), "options": {"expires": 3600}},
     "keep history": {"task": "pilots.tasks.maintain_history", "schedule": schedule(3600.0), "options": {"expires": 600}},
     "anchor the audit trail": {
         "task": "pilots.tasks.verify_audit",

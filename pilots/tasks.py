@@ -12,6 +12,7 @@ from django.conf import settings
 from pilots.api import idempotency
 from pilots.audit.verification import verify_trail
 from pilots.control import expiry, fallbacks, groups, stepping
+from pilots.exports import jobs as exports
 from pilots.history import services as history
 from pilots.northbound import services as northbound
 
@@ -49,6 +50,18 @@ def maintain_history() -> int:
     now = datetime.now(UTC)
     history.ensure_partitions(now)
     return history.forget_samples(now - timedelta(days=settings.HISTORY_DAYS))
+
+
+@shared_task
+def run_exports() -> int:
+    """Exports that wait are written; a worker that was lost with one is made up for by the next beat."""
+    return exports.run_exports()
+
+
+@shared_task
+def forget_exports() -> int:
+    """Files of exports beyond their day are gone."""
+    return exports.forget_exports(datetime.now(UTC))
 
 
 @shared_task

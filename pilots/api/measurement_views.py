@@ -92,26 +92,26 @@ class Measurements(ApiView):
         return Answer(200, store(read_message(request.data, self.client(request), now), now))
 
 
-def find_points(client: Client, references: Sequence[str]) -> list[Point]:
+def find_points(client: Client, references: Sequence[str], *, field: str = "point", most: int = MAX_POINTS) -> list[Point]:
     """The points of these references `pilot/device/point`, in that order. Raises Problem 400 or 404."""
     if not any(references):
-        raise missing("point")
-    if len(references) > MAX_POINTS:
-        raise invalid("point", f"At most {MAX_POINTS} points in one request.")
-    parts = [_parts(reference) for reference in dict.fromkeys(references)]
+        raise missing(field)
+    if len(references) > most:
+        raise invalid(field, f"At most {most} points in one request.")
+    parts = [_parts(reference, field) for reference in dict.fromkeys(references)]
     rows = visible_points(client).filter(
         device__code__in={device for _, device, _ in parts}, name__in={name for *_, name in parts}
     )
     found = {(point.device.pilot.code, point.device.code, point.name): point for point in rows}
     if any(part not in found for part in parts):
-        raise not_found("point", "point")
+        raise not_found("point", field)
     return [found[part] for part in parts]
 
 
-def _parts(reference: str) -> tuple[str, str, str]:
+def _parts(reference: str, field: str) -> tuple[str, str, str]:
     words = reference.split("/")
     if len(words) != 3 or "\0" in reference:
-        raise invalid("point", "point must be a reference pilot/device/point.")
+        raise invalid(field, f"{field} must be a reference pilot/device/point.")
     return words[0], words[1], words[2]
 
 

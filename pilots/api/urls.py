@@ -6,6 +6,7 @@ from django.urls import path, re_path
 
 from pilots.api import (
     alarm_views,
+    export_views,
     group_views,
     journal_views,
     link_views,
@@ -49,6 +50,10 @@ urlpatterns = [
     path("alarms/<str:alarm>/shelve", alarm_views.ShelveAlarm.as_view(), name="shelve-alarm"),
     path("alarms/<str:alarm>/unshelve", alarm_views.UnshelveAlarm.as_view(), name="unshelve-alarm"),
     path("journal", journal_views.Journal.as_view(), name="journal"),
+    path("exports", export_views.Exports.as_view(), name="exports"),
+    path("exports/<str:export>", export_views.OneExport.as_view(), name="export"),
+    path("exports/<str:export>/cancel", export_views.CancelExport.as_view(), name="cancel-export"),
+    path("exports/<str:export>/file", export_views.ExportFile.as_view(), name="export-file"),
     path("schedules", schedule_views.Schedules.as_view(), name="schedules"),
     path("schedules/<str:schedule>", schedule_views.OneSchedule.as_view(), name="schedule"),
     path("schedules/<str:schedule>/cancel", schedule_views.CancelSchedule.as_view(), name="cancel-schedule"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,11 +141,23 @@ def series(point: Point, start: datetime, end: datetime, *, max_points: int = 20
 
 def aggregate(point: Point, start: datetime, end: datetime, resolution_s: float) -> list[Interval]:
     """One interval each `resolution_s` of [start, end); intervals without any sample that holds in them are empty."""
-    step = int(resolution_s * 1_000_000)
-    first, last = microseconds(start), microseconds(end)
-    times, values, good = _arrays(point, start, end, with_previous=True)
-    bounds = np.append(times, last) if len(times) else times
-    return [_interval(low, min(low + step, last), bounds, values, good) for low in range(first, last, step)]
+    step, last = int(resolution_s * 1_000_000), microseconds(end)
+    return aggregate_between(point, [*range(microseconds(start), last, step), last])
+
+
+def aggregate_between(point: Point, edges: Sequence[int]) -> list[Interval]:
+    """One interval between each two edges (µs since 1970 UTC, ascending), empty where no sample holds."""
+    times, values, good = _arrays(point, _moment(edges[0]), _moment(edges[-1]), with_previous=True)
+    bounds = np.append(times, edges[-1]) if len(times) else times
+    return [_interval(low, high, bounds, values, good) for low, high in pairwise(edges)]
+
+
+def first_sample(point: Point) -> datetime | None:
+    """The source time of the oldest sample that is kept of a point."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT min(source_time) FROM sample WHERE point = %s", [point.pk])
+        found = cursor.fetchone()[0]
+    return None if found is None else _loaded(found)
 
 
 def _interval(low: int, high: int, bounds: np.ndarray, values: np.ndarray, good: np.ndarray) -> Interval:
