@@ -18,8 +18,17 @@ function query() {
   return parameters;
 }
 
+// The same choice in the form of exports: a window back from now becomes one of times.
+function prefill(points) {
+  const end = new Date(), start = new Date(end - Number(hours) * 3600000);
+  const [from, to] = hours ? [start.toISOString(), end.toISOString()] : [form.elements.from.value, form.elements.to.value];
+  const place = form.querySelector("a[data-export]");
+  place.href = `${place.dataset.export}&${new URLSearchParams({ points: points.join(","), start: from, end: to })}`;
+}
+
 async function show() {
   const points = chosen(), mine = ++asked;
+  prefill(points);
   document.querySelector("[data-chosen]").textContent = `${points.length} / ${MOST}`;
   link.toggleAttribute("href", false);
   link.setAttribute("aria-disabled", String(!points.length));

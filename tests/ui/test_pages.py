@@ -25,6 +25,7 @@ PAGES = [
     "/",
     "/pilots/es/",
     "/setpoints/",
+    "/exports/",
     "/pilots/es/trends/",
     "/pilots/es/links/",
     "/pilots/es/links/quality/",
