@@ -53,7 +53,7 @@ def create_export(request: HttpRequest) -> HttpResponse:
         services.ask_for_export(wish_of(pilot, request.POST), by=user.get_username(), user=user, now=now)
     except ExportRefused as refusal:
         return _page(request, request.POST, refusal)
-    return HttpResponseRedirect(reverse("exports"))
+    return HttpResponseRedirect(f"{reverse('exports')}?pilot={pilot.code}")
 
 
 @signed_in
