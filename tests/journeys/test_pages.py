@@ -13,7 +13,7 @@ from tests.journeys.installation import CODES, Installation
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")]
 OWN_PAGES = ["/", *(f"/pilots/{code}/" for code in CODES), "/pilots/es/trends/", "/audit/", "/setpoints/"]
-OWN_PAGES += ["/alarms/", "/journal/", "/replay/?pilot=es", "/accounts/password/change/", "/api/v1/docs/"]
+OWN_PAGES += ["/alarms/", "/exports/", "/journal/", "/replay/?pilot=es", "/accounts/password/change/", "/api/v1/docs/"]
 FIELD_PAGES = [
     *(f"/pilots/{code}/links/" for code in CODES),
     "/pilots/es/links/quality/",
