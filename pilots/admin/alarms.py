@@ -28,7 +28,7 @@ class AlarmRuleAdmin(ConfigurationAdmin):
     list_filter = (related_filter("pilot"), "kind", "priority", "enabled", "own", "hidden")
     search_fields = ("subject", "what")
     raw_id_fields = ("point", "limit_point")
-    _texts: ClassVar[tuple[str, ...]] = ("what", "why", "todo")
+    _texts: ClassVar[tuple[str, ...]] = ("what", "why", "todo", "consequence", "respond_s")
     _limits: ClassVar[tuple[str, ...]] = (
         "limit",
         "limit_point",
@@ -39,6 +39,7 @@ class AlarmRuleAdmin(ConfigurationAdmin):
         "realarm_s",
         "latched",
         "priority",
+        "suppress_when",
         "enabled",
     )
 

@@ -1,6 +1,6 @@
 """Alarms come and go: rows of occurrences, written here for whoever has seen a condition turn. [operation]
 
-Two processes may see the same: a rule has one open occurrence, the database sees to it, and rows are locked while they turn.
+Two processes may see the same: a rule has one open occurrence, the database sees to it, and rules are locked while they turn.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from pilots.alarms.first_out import find_leaders
+from pilots.audit.services import record_event
 from pilots.domain.alarm import CHATTER_SHELF, CHATTER_TIMES, REPEAT, AlarmEvent, AlarmState, Chatter, Hidden, next_alarm_state
 from pilots.journal.services import of_alarm, record
 from pilots.live.frames import Change
 from pilots.live.hub import hub
 from pilots.models import Alarm, AlarmRule
+from pilots.models.alarms import locked_rules
 
 T = TypeVar("T")
 #: So many rows a statement: SQLite bounds its parameters.
@@ -54,9 +57,15 @@ def alarms_topic(pilot: str) -> str:
 @transaction.atomic
 def turn(comings: Sequence[Coming], goings: Sequence[Going], *, now: datetime) -> None:
     """The table holds what came and what went; pages hear of it after the commit."""
-    pilots = {rule.pilot.code for part in _chunks(comings) for rule in _raise(part, now)}
-    pilots |= {rule.pilot.code for part in _chunks(goings) for rule in _return(part, now)}
-    tell(pilots)
+    rules: dict[int, AlarmRule] = {}
+    turned = {coming.rule for coming in comings} | {going.rule for going in goings}
+    for keys in _chunks(sorted(turned)):
+        rules |= locked_rules(keys)
+    for coming in _chunks([coming for coming in comings if coming.rule in rules and rules[coming.rule].enabled]):
+        _raise(coming, rules, now)
+    for going in _chunks([going for going in goings if going.rule in rules]):
+        _return(going, rules, now)
+    tell(rule.pilot.code for rule in rules.values())
 
 
 def tell(pilots: Iterable[str]) -> None:
@@ -68,31 +77,24 @@ def tell(pilots: Iterable[str]) -> None:
         transaction.on_commit(lambda: hub(settings.REDIS_URL).publish(news), robust=True)
 
 
-def _raise(comings: Sequence[Coming], now: datetime) -> list[AlarmRule]:
-    rules = _rules({coming.rule for coming in comings}, enabled=True)
-    known = _latest_of(rules, now)
-    chosen = [coming for coming in sorted(comings, key=lambda coming: coming.at) if coming.rule in rules]
+def _raise(comings: Sequence[Coming], rules: Mapping[int, AlarmRule], now: datetime) -> None:
+    known = _latest_of({coming.rule for coming in comings}, now)
+    chosen = sorted(comings, key=lambda coming: coming.at)
     again = [
         _come_again(known[c.rule], rules[c.rule], c, now) for c in chosen if c.rule in known and not _is_active(known[c.rule])
     ]
-    devices = {rule.device_id for rule in rules.values()}
-    busy: set[int | None] = set(Alarm.objects.filter(device__in=devices, closed_at=None).values_list("device", flat=True))
-    new = []
-    for coming in chosen:
-        if coming.rule not in known:
-            new.append(_occurrence(rules[coming.rule], coming, now, first_out=rules[coming.rule].device_id not in busy))
-            busy.add(rules[coming.rule].device_id)
+    new = [_occurrence(rules[coming.rule], coming, now) for coming in chosen if coming.rule not in known]
+    find_leaders(new)
     Alarm.objects.bulk_create(new, ignore_conflicts=True)
     columns = ["state", "hidden", "cause", "raised_at", "returned_at", "closed_at", "value", "detail", "times"]
     Alarm.objects.bulk_update(again, [*columns, "recent_times", "recent_since", "changed_at"])
     raised = [*_stored(new), *again]
     record(of_alarm(each, "raised", pilot=rules[each.rule_id or 0].pilot.code, at=each.raised_at) for each in raised)
-    return list(rules.values())
 
 
-def _return(goings: Sequence[Going], now: datetime) -> list[AlarmRule]:
-    rules, moments = _rules({going.rule for going in goings}), {going.rule: going.at for going in goings}
-    gone = [alarm for alarm in _locked(rules) if _is_active(alarm)]
+def _return(goings: Sequence[Going], rules: Mapping[int, AlarmRule], now: datetime) -> None:
+    moments = {going.rule: going.at for going in goings}
+    gone = [alarm for alarm in Alarm.objects.filter(rule__in=list(moments), closed_at=None) if _is_active(alarm)]
     for alarm in gone:
         rule = rules[alarm.rule_id or 0]
         alarm.state = next_alarm_state(
@@ -102,7 +104,6 @@ def _return(goings: Sequence[Going], now: datetime) -> list[AlarmRule]:
         alarm.closed_at = now if alarm.state == AlarmState.NORMAL else None
     Alarm.objects.bulk_update(gone, ["state", "returned_at", "closed_at", "changed_at"])
     record(of_alarm(each, "returned", pilot=rules[each.rule_id or 0].pilot.code, at=each.returned_at or now) for each in gone)
-    return list(rules.values())
 
 
 def _stored(new: Sequence[Alarm]) -> list[Alarm]:
@@ -111,26 +112,18 @@ def _stored(new: Sequence[Alarm]) -> list[Alarm]:
     return [alarm for alarm in new if alarm.pk in kept]
 
 
-def _rules(keys: set[int], **which: bool) -> dict[int, AlarmRule]:
-    return {rule.pk: rule for rule in AlarmRule.objects.filter(pk__in=keys, **which).select_related("pilot", "point")}
-
-
-def _locked(rules: Mapping[int, AlarmRule]) -> list[Alarm]:
-    """The open occurrences, in one order for everybody, so that nobody waits for nobody."""
-    return list(Alarm.objects.select_for_update().filter(rule__in=list(rules), closed_at=None).order_by("pk"))
-
-
-def _latest_of(rules: Mapping[int, AlarmRule], now: datetime) -> dict[int, Alarm]:
+def _latest_of(rules: set[int], now: datetime) -> dict[int, Alarm]:
     """By rule: the open occurrence, else the one that ended a moment ago."""
-    ended = Alarm.objects.select_for_update().filter(rule__in=list(rules), closed_at__isnull=False, returned_at__gt=now - REPEAT)
-    return {alarm.rule_id or 0: alarm for alarm in [*ended.order_by("returned_at"), *_locked(rules)]}
+    own = Alarm.objects.filter(rule__in=rules)
+    ended = own.filter(closed_at__isnull=False, returned_at__gt=now - REPEAT).order_by("returned_at")
+    return {alarm.rule_id or 0: alarm for alarm in [*ended, *own.filter(closed_at=None)]}
 
 
 def _is_active(alarm: Alarm) -> bool:
     return AlarmState(alarm.state).is_active
 
 
-def _occurrence(rule: AlarmRule, coming: Coming, now: datetime, *, first_out: bool) -> Alarm:
+def _occurrence(rule: AlarmRule, coming: Coming, now: datetime) -> Alarm:
     return Alarm(
         rule=rule,
         pilot=rule.pilot,
@@ -146,7 +139,6 @@ def _occurrence(rule: AlarmRule, coming: Coming, now: datetime, *, first_out: bo
         state=AlarmState.UNACKNOWLEDGED,
         hidden=_hidden(rule, coming),
         cause_id=coming.cause,
-        first_out=first_out,
         raised_at=coming.at,
         recent_since=coming.at,
         changed_at=now,
@@ -177,6 +169,14 @@ def _shelve_chatter(rule: AlarmRule, now: datetime) -> None:
     rule.hidden, rule.hidden_by, rule.hidden_at, rule.hidden_until = Hidden.SHELVED, CHATTER, now, now + CHATTER_SHELF
     rule.hidden_reason = f"Came {CHATTER_TIMES} times in a few minutes."
     rule.save(update_fields=["hidden", "hidden_by", "hidden_at", "hidden_until", "hidden_reason"])
+    record_hiding(rule, "shelve alarm", now=now)
+
+
+def record_hiding(rule: AlarmRule, action: str, *, now: datetime) -> None:
+    """The audit trail has what no person did: who hid or returned the rule's alarm, and why."""
+    details = {"what": rule.what, "kind": rule.kind, **({"until": rule.hidden_until.isoformat()} if rule.hidden_until else {})}
+    told = {"actor": rule.hidden_by, "subject": rule.subject, "reason": rule.hidden_reason}
+    record_event(at=now, action=action, pilot=rule.pilot.code, details=details, **told)
 
 
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:

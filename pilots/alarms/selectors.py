@@ -29,7 +29,7 @@ class Tally:
 
 def seen_at(pilots: Iterable[Pilot]) -> QuerySet[Alarm]:
     """The alarms of these pilots with what their rows show."""
-    return Alarm.objects.filter(pilot__in=pilots).select_related("pilot", "device", "rule")
+    return Alarm.objects.filter(pilot__in=pilots).select_related("pilot", "device", "rule", "led_by")
 
 
 def urgent_first(alarms: QuerySet[Alarm]) -> QuerySet[Alarm]:

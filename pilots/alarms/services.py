@@ -12,12 +12,14 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from pilots.alarms.occurrences import AT_ONCE, tell
+from pilots.alarms.suppression import BY_CONDITION
 from pilots.alarms.upkeep import end, speak_again
 from pilots.audit.services import audited, record_event, record_events
 from pilots.domain.alarm import AlarmEvent, AlarmState, Hidden, next_alarm_state
 from pilots.domain.errors import PilotsError
 from pilots.journal.services import of_alarm, record
 from pilots.models import Alarm, AlarmRule, JournalEntry
+from pilots.models.alarms import locked_rules
 
 #: No shift shelves for the next but one.
 LONGEST_SHELF = timedelta(hours=24)
@@ -39,6 +41,7 @@ def acknowledge(keys: Collection[UUID], *, among: QuerySet[Alarm], by: str, comm
         raise AlarmRefused(f"At most {AT_ONCE} alarms are acknowledged at once.")
     with audited():
         waiting = among.filter(pk__in=list(keys), state__in=WAITING, closed_at=None).order_by("pk")
+        locked_rules(waiting.values_list("rule_id", flat=True))
         alarms = list(waiting.select_for_update(of=("self",)).select_related("pilot", "rule"))
         if not alarms:
             raise AlarmRefused("None of these waits for an acknowledgement any more.")
@@ -85,8 +88,11 @@ def take_out_of_service(rule: AlarmRule, *, by: str, reason: str, now: datetime)
 def bring_back(rule: AlarmRule, *, by: str, reason: str = "", now: datetime) -> None:
     """It asks for attention again, at once if it is there. Raises AlarmRefused when it does already."""
     with audited():
-        if not AlarmRule.objects.select_for_update().filter(pk=rule.pk).exclude(hidden="").exists():
+        now_hidden = locked_rules([rule.pk]).get(rule.pk)
+        if now_hidden is None or not now_hidden.hidden:
             raise AlarmRefused("It was brought back before.")
+        if now_hidden.hidden_by == BY_CONDITION:
+            raise AlarmRefused(f"It is silent while {now_hidden.suppress_when}: change its rule to hear it.")
         speak_again([rule], now=now)
         _audit(rule, f"return {rule.hidden.replace('_', ' ')} alarm", by=by, reason=reason, now=now)
 

@@ -16,8 +16,10 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 
 from pilots.alarms.occurrences import Coming, Going, tell, turn
+from pilots.alarms.ourselves import Ourselves
+from pilots.alarms.suppression import suppress_by_condition
 from pilots.alarms.upkeep import keep_up
-from pilots.domain.alarm import OF_VALUES, AlarmKind, AlarmState, Hidden, is_flood
+from pilots.domain.alarm import OF_OURSELVES, OF_VALUES, AlarmKind, AlarmState, Hidden, is_flood
 from pilots.domain.quality import Flag
 from pilots.domain.setpoint import SetpointState
 from pilots.domain.topology import LinkState
@@ -51,11 +53,14 @@ class StateAlarms:
         self._basis: object = None
         self._rules: list[AlarmRule] = []
         self._since: dict[int, datetime] = {}
+        self._ourselves = Ourselves()
 
     def look(self, now: datetime) -> int:
         """The table holds what is; returns how many alarms came or went."""
         keep_up(now)
+        suppress_by_condition(now)
         self._read_rules()
+        self._ourselves.look(now)
         present = self._present(now)
         active = _active(self._rules)
         turned = self._turn([rule for rule in self._rules if rule.kind in _GROUPS], present, active, now, {})
@@ -110,6 +115,9 @@ class StateAlarms:
             present.note(by.get((kind, key)))
         for point, sentence in failed_setpoints(now):
             present.note(by.get((AlarmKind.SETPOINT_FAILED, point)), sentence)
+        for rule in self._rules:
+            if rule.kind in OF_OURSELVES and (sentence := self._ourselves.beyond(rule, now)):
+                present.note(rule, sentence)
         return present
 
     def _causes(self, present: Present) -> dict[int, UUID | None]:

@@ -11,6 +11,7 @@ from pilots.alarms.occurrences import tell
 from pilots.domain.alarm import AlarmState
 from pilots.journal.services import of_alarm, record
 from pilots.models import Alarm, AlarmRule
+from pilots.models.alarms import locked_rules
 
 #: What a rule says when it speaks again.
 _OPEN_AGAIN = {"hidden": "", "hidden_until": None, "hidden_at": None, "hidden_by": "", "hidden_reason": ""}
@@ -35,10 +36,12 @@ def speak_again(rules: list[AlarmRule], *, now: datetime) -> None:
 
 
 def _end_shelves(now: datetime) -> None:
-    over = AlarmRule.objects.filter(hidden_until__lte=now).exclude(hidden="").select_related("pilot")
-    rules = list(over)
-    if rules:
-        speak_again(rules, now=now)
+    over = AlarmRule.objects.filter(hidden_until__lte=now).exclude(hidden="")
+    rules = locked_rules(over.values_list("pk", flat=True))
+    # Prolonged meanwhile is not over.
+    ended = [rule for rule in rules.values() if rule.hidden and rule.hidden_until is not None and rule.hidden_until <= now]
+    if ended:
+        speak_again(ended, now=now)
 
 
 def _ask_again(now: datetime) -> None:
@@ -48,6 +51,7 @@ def _ask_again(now: datetime) -> None:
         for alarm in seen.select_related("rule", "pilot")
         if alarm.rule and alarm.acknowledged_at and now - alarm.acknowledged_at >= timedelta(seconds=alarm.rule.realarm_s or 0)
     ]
+    locked_rules(alarm.rule_id for alarm in due)
     Alarm.objects.filter(pk__in=[alarm.pk for alarm in due], state=AlarmState.ACKNOWLEDGED).update(
         state=AlarmState.UNACKNOWLEDGED, changed_at=now
     )
@@ -62,6 +66,8 @@ def _end_orphans(now: datetime) -> None:
     orphans = Alarm.objects.filter(Q(rule=None) | Q(rule__enabled=False), closed_at=None)
     rows = list(orphans.select_related("pilot"))
     if rows:
+        locked_rules(alarm.rule_id for alarm in rows)
+        list(orphans.filter(rule=None).order_by("pk").select_for_update(of=("self",)))  # these have no rule to lock
         orphans.filter(returned_at=None).update(returned_at=now)
         end(rows, now)
         tell({alarm.pilot.code for alarm in rows})

@@ -11,21 +11,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext_noop as _
 
 from pilots.catalogue.link_points import field_end
 from pilots.domain.alarm import AlarmKind, Priority
 from pilots.domain.errors import CatalogueError
+from pilots.domain.interlock import InterlockError, references
 from pilots.domain.point import PointKind
 from pilots.domain.topology import DeviceKind, LinkRole, Protocol
 from pilots.journal.services import link_subject
 from pilots.models import AlarmRule, Connection, Device, Link, Pilot, Point
+from pilots.models.alarms import locked_rules
 
 _K, _P, _D = AlarmKind, Priority, DeviceKind
 BATTERY_KINDS = frozenset({_D.STORAGE_UNIT, _D.BATTERY_MANAGEMENT_SYSTEM, _D.POWER_ELECTRONICS})
 METER_KINDS = frozenset({_D.METER, _D.SMART_METER, _D.TRANSFORMER})
 POWER_KINDS = frozenset({_D.INVERTER, _D.POWER_ELECTRONICS, _D.STORAGE_UNIT, _D.GENERATING_UNIT})
 ANY_KIND = frozenset(DeviceKind)
+#: What has nothing behind it that could feed in, unless its nameplate says how much may be.
+CONSUMERS = frozenset({_D.BOILER, _D.CHARGE_POINT})
 #: Nominal phase voltage of the low-voltage grids (phase to phase in Norway's IT network).
 NOMINAL_V = 230.0
 PHASES = ("voltage", "voltage_l1", "voltage_l2", "voltage_l3")
@@ -100,6 +105,7 @@ DEFAULTS = (
 )  # fmt: skip
 
 
+@transaction.atomic
 def put_default_rules(pilot: Pilot) -> int:
     """The pilot has its default rules, changed ones left as they are; returns how many rows changed."""
     existing = {(rule.subject, rule.kind): rule for rule in AlarmRule.objects.filter(pilot=pilot)}
@@ -107,18 +113,24 @@ def put_default_rules(pilot: Pilot) -> int:
     new = [AlarmRule(pilot=pilot, **columns) for key, columns in wanted.items() if key not in existing]
     AlarmRule.objects.bulk_create(new, batch_size=500, ignore_conflicts=True)  # two processes may start at once
     changed = len(new)
+    keys = [rule.pk for key, rule in existing.items() if not rule.own and _differs(rule, wanted.get(key))]
+    locked_rules(keys)
     for key, rule in existing.items():
-        if rule.own:
+        if rule.pk not in keys:
             continue
         if key not in wanted:
             rule.delete()
             changed += 1
-        elif differing := [name for name, value in wanted[key].items() if getattr(rule, name) != value]:
-            for name in differing:
-                setattr(rule, name, wanted[key][name])
-            rule.save(update_fields=differing)
+        else:
+            for name, value in wanted[key].items():
+                setattr(rule, name, value)
+            rule.save(update_fields=list(wanted[key]))
             changed += 1
     return changed
+
+
+def _differs(rule: AlarmRule, wanted: Mapping[str, Any] | None) -> bool:
+    return wanted is None or any(getattr(rule, name) != value for name, value in wanted.items())
 
 
 def check_rule(rule: AlarmRule) -> None:
@@ -142,6 +154,33 @@ def check_rule(rule: AlarmRule) -> None:
         raise CatalogueError("codes are a list of whole numbers, as [2, 3]", field="codes")
     if kind in (AlarmKind.STATE, AlarmKind.NOT_STATE) and not codes:
         raise CatalogueError("a status needs the codes that are its alarm", field="codes")
+    _check_condition(rule)
+
+
+def condition_references(condition: str, device: str) -> dict[str, str]:
+    """What a condition refers to, as written -> `device/point`. Raises InterlockError.
+
+    >>> condition_references("soc > 5", "es-STO01")
+    {'soc': 'es-STO01/soc'}
+    """
+    return {name: name if "/" in name else f"{device}/{name}" for name in references(condition)}
+
+
+def _check_condition(rule: AlarmRule) -> None:
+    """The condition can be read and all it needs is a point of the pilot. Raises CatalogueError."""
+    if not rule.suppress_when:
+        return
+    try:
+        names = condition_references(rule.suppress_when, rule.device.code if rule.device is not None else "")
+    except InterlockError as error:
+        raise CatalogueError(f"the condition cannot be read: {error}", field="suppress_when") from error
+    own = {f"{device}/{name}" for device, name in _names_of(rule.pilot)}
+    if missing := sorted(set(names.values()) - own):
+        raise CatalogueError(f"the condition needs {missing[0]}, which is no point of this pilot", field="suppress_when")
+
+
+def _names_of(pilot: Pilot) -> Iterator[tuple[str, str]]:
+    yield from Point.objects.filter(device__pilot=pilot).values_list("device__code", "name")
 
 
 def _wanted(pilot: Pilot) -> Iterator[dict[str, Any]]:
@@ -151,11 +190,14 @@ def _wanted(pilot: Pilot) -> Iterator[dict[str, Any]]:
         yield from _of_points(device, points)
         if _is_renewed(device):
             yield _of_device(device)
+        if device.connection_id is not None:
+            yield from _of_clock(device)
     links = list(Link.objects.filter(pilot=pilot).select_related("end_a", "end_b", "connection"))
     for connection in Connection.objects.filter(pilot=pilot):
         yield _of_connection(connection, [link for link in links if link.connection_id == connection.pk])
     yield from _of_links(links, {device.pk for device in devices if _is_renewed(device)})
     yield _of_pilot()
+    yield from _of_ourselves()
 
 
 def _is_renewed(device: Device) -> bool:
@@ -170,6 +212,7 @@ def _of_points(device: Device, points: Mapping[str, Point]) -> Iterator[dict[str
             codes = _codes(default, points[name]) if name in points else None
             if codes is not None:
                 yield _columns(default, device, points[name], points.get(default.limit_point), codes)
+    yield from _of_export(device, points)
     for point in points.values():
         if PointKind(point.kind).writable:
             yield _of_setpoint(device, point)
@@ -210,6 +253,43 @@ def _of_device(device: Device) -> dict[str, Any]:
     todo = _("Values shown are old and nothing can be sent to it. See its link, then its power and its address.")
     told = _told(Priority.MEDIUM, _("Device not reachable"), why, todo)
     return {"subject": device.code, "device": device, "kind": AlarmKind.DEVICE_LOST.value, "on_delay_s": 10.0, **told}
+
+
+def _of_clock(device: Device) -> Iterator[dict[str, Any]]:
+    todo = _("Set the device's clock, or have its head-end system do it; look whether it takes time from us.")
+    whys = {
+        AlarmKind.CLOCK_WRONG: (60.0, Priority.MEDIUM, _("Its stamps cannot be meant: the time of receipt stands in for them.")),
+        AlarmKind.CLOCK_OFF: (5.0, Priority.LOW, _("Its values are stamped ahead of our clock.")),
+    }
+    for kind, (limit, priority, why) in whys.items():
+        told = _told(priority, _("Device's clock is wrong") if limit > 5 else _("Device's clock is off"), why, todo)
+        yield {"subject": device.code, "device": device, "kind": kind.value, "limit": limit, "off_delay_s": 60.0, **told}
+
+
+def _of_export(device: Device, points: Mapping[str, Point]) -> Iterator[dict[str, Any]]:
+    """What only consumes feeds nothing back; what has an export limit on its nameplate keeps to it."""
+    limit_w = device.nameplate.get("export_limit_w", 0 if DeviceKind(device.kind) in CONSUMERS else None)
+    if limit_w is None or "active_power" not in points:
+        return
+    margin_w = max(100.0, 0.05 * float(limit_w))
+    point = points["active_power"]
+    subject = {"subject": f"{device.code}/active_power", "point": point, "device": device, "kind": AlarmKind.LOW.value}
+    why = _("More flows back into the grid than this connection may feed in.")
+    todo = _("Limit the generation behind it or let storage charge. Check the meter's wiring where nothing generates.")
+    told = _told(Priority.MEDIUM, _("Export limit exceeded"), why, todo)
+    yield {**subject, "limit": -(float(limit_w) + margin_w), "deadband": margin_w / 2, "on_delay_s": 60.0, **told}
+
+
+def _of_ourselves() -> Iterator[dict[str, Any]]:
+    """What is wrong at our own side stands at every pilot: who sees one pilot only hears of it too."""
+    why = _("The platform takes nothing, or does not answer: what it must get waits in the outbox.")
+    todo = _("Look at its address, token and network; nothing is lost while there is room on the disk.")
+    told = _told(Priority.HIGH, _("INVADE platform not reached"), why, todo)
+    yield {"subject": "", "kind": AlarmKind.OUTBOX_WAITING.value, "limit": 300.0, "on_delay_s": 5.0, **told}
+    why = _("When it is full nothing is stored any more, and no set-point can be sent.")
+    todo = _("Free room or enlarge the disk; shorten the history's retention if nothing else helps.")
+    told = _told(Priority.HIGH, _("Disk nearly full"), why, todo)
+    yield {"subject": "", "kind": AlarmKind.DISK_FULL.value, "limit": 2.0, "on_delay_s": 5.0, "off_delay_s": 60.0, **told}
 
 
 def _of_connection(connection: Connection, links: list[Link]) -> dict[str, Any]:

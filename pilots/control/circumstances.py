@@ -10,16 +10,16 @@ from typing import Any
 
 from django.db.models import Exists, Max, Q, QuerySet
 
-from pilots.control.feedback import shown_quality
 from pilots.control.guards import holds_at, off_words, switches_off, tag_words, tags_on
 from pilots.control.selectors import holders
 from pilots.domain.guards import Circumstances, ConnectionPoint, range_now, referred
 from pilots.domain.interlock import InterlockError, Reading, references
 from pilots.domain.point import Capability
-from pilots.domain.quality import Flag, Quality, Validity
+from pilots.domain.quality import Flag, Quality
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, SetpointState
 from pilots.domain.topology import LinkState
 from pilots.models import Device, FallbackRun, LatestValue, OperatorHold, Point, Setpoint
+from pilots.models.values import reading_of, shown_quality
 
 _SILENT = Flag.OLD | Flag.COMM_FAILURE
 HOUR = timedelta(hours=1)
@@ -71,19 +71,6 @@ def limits_now(setpoint: Setpoint, around: Circumstances) -> list[float] | None:
     """The limits in force as the audit trail keeps them; None where the point takes nothing."""
     spec = setpoint.point.spec
     return None if spec.capability is None else list(range_now(spec, around))
-
-
-def reading_of(row: LatestValue, now: datetime) -> Reading:
-    """The value as a limit or an interlock may use it: good and renewed in time, else with what is wrong."""
-    quality, age_s = shown_quality(row, now), (now - row.received_time).total_seconds()
-    fault = ""
-    if quality.flags & _SILENT:
-        fault = f"is {age_s:.0f} s old"
-    elif quality.validity is not Validity.GOOD:
-        fault = f"is {quality.validity.name.lower()}"
-    whole = row.value is not None and row.value.is_integer()
-    label = row.text or (row.point.labels.get(str(int(row.value or 0)), "") if whole else "")
-    return Reading(row.value, label, fault)
 
 
 def _first_of_each(*rows: QuerySet[Any]) -> list[Any]:

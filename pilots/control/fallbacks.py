@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from pilots.audit.services import audited, record_event
-from pilots.control.feedback import feedback_point, shown_quality
+from pilots.control.feedback import feedback_point
 from pilots.control.guards import GuardRefused, guard_state
 from pilots.control.heartbeat import is_silent, look_for_silence, silence_words
 from pilots.control.releases import RELEASE_VALIDITY
@@ -32,6 +32,7 @@ from pilots.domain.topology import LinkState
 from pilots.live.frames import Change
 from pilots.live.hub import hub
 from pilots.models import FallbackRun, LatestValue, Pilot, PlatformWatch, Point, Setpoint
+from pilots.models.values import shown_quality
 
 log = logging.getLogger(__name__)
 OWNER = "fallback plan"

@@ -14,10 +14,11 @@ from django.db.models.functions import Coalesce
 from pilots.control.transitions import change, move
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import Measurement
-from pilots.domain.quality import Quality, Validity, aged
+from pilots.domain.quality import Quality, Validity
 from pilots.domain.setpoint import SetpointState, feedback_shows
 from pilots.live.frames import Change
 from pilots.models import LatestValue, Point, Setpoint
+from pilots.models.values import shown_quality
 
 log = logging.getLogger(__name__)
 S = SetpointState
@@ -98,11 +99,6 @@ def measured_before(point: Point) -> float | None:
     """The feedback's value before the set-point, for the operator's comparison; None when there is none."""
     shown = LatestValue.objects.filter(point__device=point.device_id, point__name=point.feedback or point.name)
     return shown.values_list("value", flat=True).first()
-
-
-def shown_quality(row: LatestValue, now: datetime) -> Quality:
-    """The quality as a reader must take it now."""
-    return aged(row.unpacked_quality, received=row.received_time, max_age_s=row.point.spec.max_age_s, now=now)
 
 
 def _with_devices(keys: set[int]) -> dict[int, Point]:

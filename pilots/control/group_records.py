@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pilots.control.feedback import shown_quality
 from pilots.control.selectors import with_record_data
 from pilots.domain.quality import Validity
 from pilots.domain.setpoint import SetpointState
 from pilots.domain.sharing import group_state
 from pilots.models import LatestValue, Point, Setpoint, SetpointGroup
+from pilots.models.values import shown_quality
 from pilots.northbound.messages import rfc3339
 
 

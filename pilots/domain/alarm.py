@@ -34,6 +34,10 @@ class AlarmKind(StrEnum):
     LINK_DOWN = "link_down"
     LINK_DEGRADED = "link_degraded"
     SETPOINT_FAILED = "setpoint_failed"  # failed, or nobody knows what became of it
+    CLOCK_OFF = "clock_off"  # a device's clock differs from ours by more than the limit, s
+    CLOCK_WRONG = "clock_wrong"  # the same, by so much that its stamps are not taken
+    OUTBOX_WAITING = "outbox_waiting"  # what the platform must get waits longer than the limit, s
+    DISK_FULL = "disk_full"  # less is free than the limit, GiB
 
     @property
     def is_of_values(self) -> bool:
@@ -42,10 +46,11 @@ class AlarmKind(StrEnum):
 
     @property
     def needs_limit(self) -> bool:
-        return self in LIMITED
+        return self in LIMITED or self in OF_OURSELVES
 
 
 LIMITED = frozenset({AlarmKind.HIGH_HIGH, AlarmKind.HIGH, AlarmKind.LOW, AlarmKind.LOW_LOW, AlarmKind.RATE})
+OF_OURSELVES = frozenset({AlarmKind.CLOCK_OFF, AlarmKind.CLOCK_WRONG, AlarmKind.OUTBOX_WAITING, AlarmKind.DISK_FULL})
 OF_VALUES = LIMITED | {AlarmKind.STATE, AlarmKind.NOT_STATE, AlarmKind.FROZEN}
 
 
@@ -114,6 +119,8 @@ def next_alarm_state(state: AlarmState, event: AlarmEvent, *, latched: bool = Fa
     return new
 
 
+#: Alarms of one chain of devices that come so soon after each other have the first of them as their likely cause.
+FIRST_OUT_WITHIN = timedelta(seconds=30)
 #: What comes back so soon after it was gone is the same occurrence: no second sound.
 REPEAT = timedelta(seconds=60)
 #: Coming so often within this time is chatter: it is shelved by itself.

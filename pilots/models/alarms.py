@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -55,6 +56,20 @@ class AlarmRule(models.Model):
     what = models.CharField(_("what"), max_length=120)
     why = models.TextField(_("why"), blank=True, max_length=1000)
     todo = models.TextField(_("what to do"), blank=True, max_length=1000)
+    consequence = models.TextField(_("consequence"), blank=True, max_length=1000, help_text=_("what happens when nobody answers"))
+    respond_s = models.FloatField(
+        _("time to respond, s"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("within which an answer still averts the consequence"),
+    )
+    suppress_when = models.CharField(
+        _("suppress while"),
+        max_length=400,
+        blank=True,
+        help_text=_("silent by design while this holds, as es-SW01/position = 'open'; with a value missing it speaks"),
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
     #: Changed by an engineer: commissioning again leaves it.
     own = models.BooleanField(_("changed here"), default=False, editable=False)
@@ -79,6 +94,16 @@ class AlarmRule(models.Model):
         return f"{self.subject or self.pilot.code}: {self.kind}"
 
 
+def locked_rules(keys: Iterable[int | None]) -> dict[int, AlarmRule]:
+    """The rules, locked until the transaction ends: whoever writes a rule or more than one alarm does this first.
+
+    In the order of their keys, and rules before alarms, so that of two who want the same neither waits for the other.
+    """
+    rows = AlarmRule.objects.filter(pk__in={key for key in keys if key is not None}).select_related("pilot", "point")
+    # Not for update of the key: an alarm that refers to its rule need not wait.
+    return {rule.pk: rule for rule in rows.order_by("pk").select_for_update(of=("self",), no_key=True)}
+
+
 class Alarm(models.Model):
     """One occurrence of an alarm, from its coming to its end. It keeps what its rule said, which may change or go."""
 
@@ -99,6 +124,8 @@ class Alarm(models.Model):
     #: The alarm that asks for this one too: many lost for one cause are one alarm.
     cause = models.ForeignKey("self", models.SET_NULL, null=True, related_name="members", verbose_name=_("cause"))
     first_out = models.BooleanField(_("first out"), default=False)
+    #: The alarm of the same chain of devices that came first; empty for the first itself.
+    led_by = models.ForeignKey("self", models.SET_NULL, null=True, related_name="followers", verbose_name=_("came first"))
     raised_at = models.DateTimeField(_("raised"))
     returned_at = models.DateTimeField(_("returned"), null=True)
     acknowledged_at = models.DateTimeField(_("acknowledged"), null=True)

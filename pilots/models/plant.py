@@ -145,6 +145,15 @@ class Device(models.Model):
         help_text=_("point, value, hold or default for platform_lost, link_lost, data_stale; empty: what its kind does"),
     )
 
+    documents = models.JSONField(
+        _("documents"),
+        default=list,
+        blank=True,
+        help_text=_('a list of {"title": "Manual", "url": "https://..."}, shown on its faceplate'),
+    )
+    #: Device's clock less ours, while it is wrong; written by `acquisition.clocks`.
+    clock_skew_s = models.FloatField(_("clock skew, s"), null=True, editable=False)
+
     class Meta:
         ordering = ["pilot", "code"]
         verbose_name = _("device")

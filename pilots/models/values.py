@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from pilots.domain.quality import Quality
+from pilots.domain.interlock import Reading
+from pilots.domain.quality import Flag, Quality, Validity, aged
 from pilots.models.plant import Point
+
+_SILENT = Flag.OLD | Flag.COMM_FAILURE
 
 
 class LatestValue(models.Model):
@@ -29,3 +34,21 @@ class LatestValue(models.Model):
     @property
     def unpacked_quality(self) -> Quality:
         return Quality.unpack(self.quality)
+
+
+def shown_quality(row: LatestValue, now: datetime) -> Quality:
+    """The quality as a reader must take it now."""
+    return aged(row.unpacked_quality, received=row.received_time, max_age_s=row.point.spec.max_age_s, now=now)
+
+
+def reading_of(row: LatestValue, now: datetime) -> Reading:
+    """The value as a limit or a condition may use it: good and renewed in time, else with what is wrong."""
+    quality, age_s = shown_quality(row, now), (now - row.received_time).total_seconds()
+    fault = ""
+    if quality.flags & _SILENT:
+        fault = f"is {age_s:.0f} s old"
+    elif quality.validity is not Validity.GOOD:
+        fault = f"is {quality.validity.name.lower()}"
+    whole = row.value is not None and row.value.is_integer()
+    label = row.text or (row.point.labels.get(str(int(row.value or 0)), "") if whole else "")
+    return Reading(row.value, label, fault)

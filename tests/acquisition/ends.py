@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from pilots.control import expiry, feedback
+from pilots.control import expiry
 from pilots.domain.quality import Validity
 from pilots.domain.topology import LinkState
 from pilots.models import Connection, LatestValue, Setpoint
+from pilots.models.values import shown_quality
 from pilots.simulators.faults import FaultKind
 from tests.acquisition.ground import Ground, rule
 from tests.waiting import until
@@ -275,7 +276,7 @@ def ready(ground: Ground, wire: Wire) -> Steps:
 
 def heard(wire: Wire, since: datetime) -> bool:
     row = LatestValue.objects.filter(point__device__code=wire.device, point__name="active_power").first()
-    if row is None or feedback.shown_quality(row, datetime.now(UTC)).validity is not Validity.GOOD:
+    if row is None or shown_quality(row, datetime.now(UTC)).validity is not Validity.GOOD:
         return False
     charging = wire.mode != "limit" or (row.value or 0.0) > 1000.0 or Setpoint.objects.exists()
     # A station of IEC 104 tells changes: what it told before still stands.

@@ -10,7 +10,7 @@ from pilots.acquisition.ingest import Ingest
 from pilots.domain.measurement import RawReading
 from pilots.domain.quality import Flag
 from pilots.history.selectors import read_samples
-from pilots.models import AuditEvent, LatestValue, OutboxMessage
+from pilots.models import AuditEvent, Device, LatestValue, OutboxMessage
 from pilots.northbound.services import _body
 from tests.conftest import Battery
 from tests.faults.test_odd_values import parse
@@ -72,3 +72,15 @@ def test_f26_a_clock_is_told_of_when_it_goes_wrong_and_when_it_is_right_again(ba
         ("clock_right", {"skew_s": 86400.0}),
         ("clock_skew", {"skew_s": 3600.0}),
     ]
+    assert Device.objects.get().clock_skew_s == 3600.0
+
+
+def test_a_clock_somewhat_ahead_is_kept_for_its_alarm_and_told_nobody_else(battery: Battery, door: Ingest) -> None:
+    door.directory.refresh(force=True)
+    for skew_s, seconds in ((10, 0), (0, 1), (0, 62)):
+        moment = START + timedelta(seconds=seconds)
+        reading = RawReading("active_power", seconds, source_time=moment + timedelta(seconds=skew_s))
+        door.put("es-STO01", [reading], moment).result(10)
+        wanted = 10.0 if seconds < 60 else None
+        until(lambda wanted=wanted: Device.objects.get().clock_skew_s == wanted)  # type: ignore[misc]
+    assert not AuditEvent.objects.exists()
