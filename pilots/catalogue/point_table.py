@@ -63,7 +63,7 @@ class Table:
 
 
 @dataclass(slots=True)
-class _Reader:
+class CellReader:
     """One file on its way to a table. One decimal mark holds for the whole file: 1.000 is one or a thousand, never both."""
 
     faults: list[TableFault] = field(default_factory=list)
@@ -77,7 +77,7 @@ def read_table(file: bytes, filename: str) -> Table:
     raw = read_cells(file, filename)
     if isinstance(raw, TableFault):
         return Table(rows=(), errors=(raw,))
-    reader = _Reader()
+    reader = CellReader()
     columns = _columns(reader, raw)
     if reader.faults:
         return Table(rows=(), errors=tuple(reader.faults))
@@ -120,7 +120,7 @@ def column_names() -> list[str]:
     return ["device", "point", *SCALARS, *address, *(f"capability.{part}" for part in CAPABILITY), "delete"]
 
 
-def _columns(reader: _Reader, raw: RawTable) -> list[str]:
+def _columns(reader: CellReader, raw: RawTable) -> list[str]:
     """The full name of each column, "" for those without a heading; faults are noted."""
     known, columns = set(column_names()), []
     for heading in raw.headings:
@@ -135,7 +135,7 @@ def _columns(reader: _Reader, raw: RawTable) -> list[str]:
     return columns
 
 
-def _row(reader: _Reader, number: int, columns: Sequence[str], cells: Sequence[Cell]) -> TableRow | None:
+def _row(reader: CellReader, number: int, columns: Sequence[str], cells: Sequence[Cell]) -> TableRow | None:
     """The row, None where nothing stands in it or something is wrong."""
     given = dict(zip(columns, [*cells, *[None] * len(columns)], strict=False))
     extra = [cell for cell in cells[len(columns) :] if cell not in (None, "")]
@@ -145,7 +145,7 @@ def _row(reader: _Reader, number: int, columns: Sequence[str], cells: Sequence[C
     before = len(reader.faults)
     if extra:
         reader.faults.append(TableFault(number, "", f"{extra[0]!r} stands in no column"))
-    device, point = (_text(given.get(name)) for name in ("device", "point"))
+    device, point = (text_of(given.get(name)) for name in ("device", "point"))
     for name, value in (("device", device), ("point", point)):
         if not value:
             reader.faults.append(TableFault(number, name, "is empty"))
@@ -153,13 +153,13 @@ def _row(reader: _Reader, number: int, columns: Sequence[str], cells: Sequence[C
     if first != number and device and point:
         reader.faults.append(TableFault(number, "point", f"{device}/{point} stands in row {first} already"))
     fields = _fields(reader, number, given)
-    delete = _choice(reader, number, given.get("delete"))
+    delete = choice_of(reader, number, given.get("delete"))
     if len(reader.faults) > before:
         return None
     return TableRow(number=number, device=device, point=point, fields=fields, delete=delete)
 
 
-def _fields(reader: _Reader, number: int, given: Mapping[str, Cell]) -> dict[str, Any]:
+def _fields(reader: CellReader, number: int, given: Mapping[str, Cell]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, empty in SCALARS.items():
         if name in given:
@@ -173,25 +173,25 @@ def _fields(reader: _Reader, number: int, given: Mapping[str, Cell]) -> dict[str
     return fields
 
 
-def _value(reader: _Reader, number: int, name: str, cell: Cell, empty: Any) -> Any:
+def _value(reader: CellReader, number: int, name: str, cell: Cell, empty: Any) -> Any:
     if cell in (None, ""):
         if empty is ...:
             reader.faults.append(TableFault(number, name, "is empty"))
         return empty
     if name == "kind":
-        word = _text(cell).lower()
+        word = text_of(cell).lower()
         if word not in list(PointKind):
             reader.faults.append(TableFault(number, name, f"{word!r} is none of {', '.join(PointKind)}"))
         return word
     if name in _TEXTS:
-        return _text(cell)
+        return text_of(cell)
     if name == "labels":
         return _labels(reader, number, cell)
-    value = _number(reader, number, name, cell)
+    value = number_of(reader, number, name, cell)
     return int(value) if name == "sign" and value in (1, -1) else value
 
 
-def _nested(reader: _Reader, number: int, cells: Mapping[str, Cell], prefix: str) -> dict[str, Any]:
+def _nested(reader: CellReader, number: int, cells: Mapping[str, Cell], prefix: str) -> dict[str, Any]:
     """The parts that are filled in, as a mapping; `enable.value` becomes a mapping of its own."""
     form: dict[str, Any] = {}
     for name, cell in cells.items():
@@ -206,32 +206,32 @@ def _nested(reader: _Reader, number: int, cells: Mapping[str, Cell], prefix: str
     return form
 
 
-def _part(reader: _Reader, number: int, name: str, cell: Cell, prefix: str) -> Any:
+def _part(reader: CellReader, number: int, name: str, cell: Cell, prefix: str) -> Any:
     if prefix == "capability.":
         return _capability_part(reader, number, name, cell)
     forms = address_parts()[name.removeprefix(prefix)]
-    words = _text(cell).replace(",", " ").strip("[]").split()
+    words = text_of(cell).replace(",", " ").strip("[]").split()
     numeric = all(word.lstrip("+-").replace(".", "", 1).isdigit() for word in words)
     if "choice" in forms:
-        return _choice(reader, number, cell, name)
+        return choice_of(reader, number, cell, name)
     if "text" in forms and not (numeric and len(forms) > 1):
-        return _text(cell)
-    if "list" in forms and (len(words) > 1 or _text(cell).startswith("[") or "whole" not in forms):
+        return text_of(cell)
+    if "list" in forms and (len(words) > 1 or text_of(cell).startswith("[") or "whole" not in forms):
         return [_whole(reader, number, name, word) for word in words]
-    return _number(reader, number, name, cell) if "number" in forms else _whole(reader, number, name, cell)
+    return number_of(reader, number, name, cell) if "number" in forms else _whole(reader, number, name, cell)
 
 
-def _capability_part(reader: _Reader, number: int, name: str, cell: Cell) -> Any:
+def _capability_part(reader: CellReader, number: int, name: str, cell: Cell) -> Any:
     part = name.removeprefix("capability.")
     if part == "modes":
-        return _text(cell).split()
+        return text_of(cell).split()
     if part == "self_expiring":
-        return _choice(reader, number, cell, name)
-    point = part in ("soc_min", "soc_max") and math.isnan(_float(_text(cell)))
-    return _text(cell) if point or part in _CAPABILITY_TEXTS else _number(reader, number, name, cell)
+        return choice_of(reader, number, cell, name)
+    point = part in ("soc_min", "soc_max") and math.isnan(_float(text_of(cell)))
+    return text_of(cell) if point or part in _CAPABILITY_TEXTS else number_of(reader, number, name, cell)
 
 
-def _text(cell: Cell) -> str:
+def text_of(cell: Cell) -> str:
     """The cell as text."""
     if cell is None:
         return ""
@@ -239,11 +239,11 @@ def _text(cell: Cell) -> str:
     return unsafe_text(text.strip())
 
 
-def _number(reader: _Reader, number: int, name: str, cell: Cell) -> float:
+def number_of(reader: CellReader, number: int, name: str, cell: Cell) -> float:
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         value = float(cell)
     else:
-        text = _text(cell)
+        text = text_of(cell)
         mark = "".join(char for char in text if char in ".,")
         if mark and reader.mark and mark != reader.mark:
             sentence = f"{text}: the decimal mark of this table is {reader.mark!r} (row {reader.marked_in})"
@@ -253,15 +253,15 @@ def _number(reader: _Reader, number: int, name: str, cell: Cell) -> float:
             reader.mark, reader.marked_in = mark, number
         value = _float(text.replace(",", ".") if mark == "," else text)
     if not math.isfinite(value):
-        reader.faults.append(TableFault(number, name, f"{_text(cell)!r} is no number"))
+        reader.faults.append(TableFault(number, name, f"{text_of(cell)!r} is no number"))
         return 0.0
     return value
 
 
-def _whole(reader: _Reader, number: int, name: str, cell: Cell) -> int:
-    value = float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else _float(_text(cell))
+def _whole(reader: CellReader, number: int, name: str, cell: Cell) -> int:
+    value = float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else _float(text_of(cell))
     if not value.is_integer():
-        reader.faults.append(TableFault(number, name, f"{_text(cell)!r} is no whole number"))
+        reader.faults.append(TableFault(number, name, f"{text_of(cell)!r} is no whole number"))
         return 0
     return int(value)
 
@@ -276,16 +276,16 @@ def _float(text: str) -> float:
         return math.nan
 
 
-def _choice(reader: _Reader, number: int, cell: Cell, name: str = "delete") -> bool:
-    word = _text(cell).lower()
+def choice_of(reader: CellReader, number: int, cell: Cell, name: str = "delete") -> bool:
+    word = text_of(cell).lower()
     if word not in _YES | _NO:
         reader.faults.append(TableFault(number, name, f"{word!r} is neither yes nor no"))
     return word in _YES
 
 
-def _labels(reader: _Reader, number: int, cell: Cell) -> dict[str, str]:
+def _labels(reader: CellReader, number: int, cell: Cell) -> dict[str, str]:
     """`0=open|1=closed`, or the JSON object."""
-    text = _text(cell)
+    text = text_of(cell)
     try:
         form = json.loads(text) if text.startswith("{") else dict(pair.split("=", 1) for pair in text.split("|"))
         labels = {str(int(code)): str(word).strip() for code, word in form.items()}

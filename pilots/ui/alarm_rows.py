@@ -133,7 +133,7 @@ def age_words(age: timedelta) -> str:
 
 def timeline(alarm: Alarm) -> list[tuple[datetime, str, str]]:
     """What happened when, and by whom, oldest first."""
-    told = [(alarm.raised_at, _("raised"), _("first out") if alarm.first_out else "")]
+    told = [(alarm.raised_at, _("raised"), _first_words(alarm))]
     if alarm.acknowledged_at is not None:
         by = _("by %(who)s") % {"who": alarm.acknowledged_by}
         told.append((alarm.acknowledged_at, _("acknowledged"), f"{by}: {alarm.comment}" if alarm.comment else by))
@@ -142,6 +142,17 @@ def timeline(alarm: Alarm) -> list[tuple[datetime, str, str]]:
     if alarm.closed_at is not None:
         told.append((alarm.closed_at, _("ended"), ""))
     return sorted(told, key=lambda each: each[0])
+
+
+def _first_words(alarm: Alarm) -> str:
+    """Whether it came first of its chain, or what did."""
+    if alarm.led_by is not None:
+        return _("after %(subject)s: %(what)s, %(seconds)s s before") % {
+            "subject": alarm.led_by.subject,
+            "what": _(alarm.led_by.what),
+            "seconds": round((alarm.raised_at - alarm.led_by.raised_at).total_seconds()),
+        }
+    return _("first out") if alarm.first_out else ""
 
 
 def steps(text: str) -> list[str]:

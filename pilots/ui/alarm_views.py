@@ -23,7 +23,7 @@ from pilots.alarms.services import AlarmRefused
 from pilots.domain.alarm import Hidden, Priority
 from pilots.models import Alarm, AlarmRule, Pilot, Role, User
 from pilots.ui.access import requires, signed_in
-from pilots.ui.alarm_rows import PRIORITY_WORDS, alarm_row, rule_row, steps, timeline, with_members
+from pilots.ui.alarm_rows import PRIORITY_WORDS, age_words, alarm_row, rule_row, steps, timeline, with_members
 from pilots.ui.alarm_strip import pilots_of, strip_of
 from pilots.ui.filters import BadFilter, choice, texts
 from pilots.ui.views import pilot_of
@@ -254,6 +254,9 @@ def _detail(request: HttpRequest, alarm: Alarm) -> dict[str, Any]:
         "may_hide": may and rule is not None and not alarm.hidden,
         "why": "" if rule is None else _(rule.why) if rule.why else "",
         "todo": [] if rule is None else steps(rule.todo),
+        "consequence": _(rule.consequence) if rule is not None and rule.consequence else "",
+        "respond": age_words(timedelta(seconds=rule.respond_s)) if rule is not None and rule.respond_s else "",
+        "followers": alarm.followers.count(),
         "timeline": timeline(alarm),
         "priority": PRIORITY_WORDS[Priority(alarm.priority)],
         "device": device,

@@ -84,6 +84,7 @@ def commissioning_parts(pilot: Pilot) -> list[tuple[str, str, Any]]:
     parts = [
         ("address", "commissioning", gettext_lazy("One address")),
         ("table", "point_table", gettext_lazy("Point table")),
+        ("alarms", "alarm_table", gettext_lazy("Alarm table")),
         ("scl", "scl", gettext_lazy("SCL file")),
         ("tests", "point_tests", gettext_lazy("Point test")),
     ]

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from pilots.catalogue.alarm_table import RuleChange, RuleChanges
 from pilots.catalogue.point_changes import Changes, PointChange, apply_changes, plan_changes, table_of
 from pilots.catalogue.point_table import column_names, read_table, write_table
 from pilots.catalogue.table_files import MAX_BYTES, MAX_ROWS, write_csv, write_xlsx
@@ -62,9 +63,9 @@ def table_export(request: HttpRequest, kind: str, **_route: str) -> HttpResponse
 def compare_table(request: HttpRequest, **_route: str) -> JsonResponse:
     """What the file would change, and every fault of it by row and column. Nothing is changed."""
     try:
-        return JsonResponse(_form(_plan(request, pilot_of(request))))
+        return JsonResponse(comparison(_plan(request, pilot_of(request))))
     except CatalogueError as error:
-        return _refusal(error)
+        return refusal(error)
 
 
 @requires(Role.ENGINEER)
@@ -79,24 +80,31 @@ def apply_table(request: HttpRequest, **_route: str) -> JsonResponse:
         source = str(request.FILES["file"])[:100]
         apply_changes(changes, by=cast(User, request.user).get_username(), now=timezone.now(), source=source)
     except CatalogueError as error:
-        return _refusal(error)
+        return refusal(error)
     return JsonResponse({"added": len(changes.added), "changed": len(changes.changed), "removed": len(changes.removed)})
 
 
 def _plan(request: HttpRequest, pilot: Pilot) -> Changes:
+    return plan_changes(pilot, read_table(*uploaded(request)))
+
+
+def uploaded(request: HttpRequest) -> tuple[bytes, str]:
+    """Content and name of the file that came. Raises CatalogueError."""
     upload = request.FILES.get("file")
     if upload is None or isinstance(upload, list):
         raise CatalogueError(_("Choose a file first."), field="file")
     if (upload.size or 0) > MAX_BYTES:
         raise CatalogueError(_("The file has more than %s MB.") % (MAX_BYTES // 1024 // 1024), field="file")
-    return plan_changes(pilot, read_table(upload.read(), upload.name or ""))
+    return upload.read(), upload.name or ""
 
 
-def _refusal(error: CatalogueError) -> JsonResponse:
+def refusal(error: CatalogueError) -> JsonResponse:
+    """Nothing was done, and why."""
     return JsonResponse({"code": "refused", "reason": str(error), "field": error.field}, status=422)
 
 
-def _form(changes: Changes) -> dict[str, Any]:
+def comparison(changes: Changes | RuleChanges) -> dict[str, Any]:
+    """For table.js: what would change, at most `MOST_SHOWN` of each, and how many there are."""
     return {
         "errors": [{"row": fault.row, "column": fault.column, "message": fault.message} for fault in changes.errors[:MOST_SHOWN]],
         "added": [_change(change) for change in changes.added[:MOST_SHOWN]],
@@ -113,7 +121,7 @@ def _form(changes: Changes) -> dict[str, Any]:
     }
 
 
-def _change(change: PointChange) -> dict[str, Any]:
+def _change(change: PointChange | RuleChange) -> dict[str, Any]:
     fields = [[each.field, _shown(each.old), _shown(each.new)] for each in change.fields]
     return {"row": change.row, "point": change.reference, "fields": fields}
 

@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 
 from pilots.ui import (
     alarm_export,
+    alarm_table_views,
     alarm_views,
     audit_views,
     commissioning_views,
@@ -44,6 +45,10 @@ pilot_patterns = [
     path("commissioning/table/compare", table_views.compare_table, name="compare_table"),
     path("commissioning/table/apply", table_views.apply_table, name="apply_table"),
     re_path(r"^commissioning/table/points\.(?P<kind>csv|xlsx)$", table_views.table_export, name="table_export"),
+    path("commissioning/alarms/", alarm_table_views.alarm_table, name="alarm_table"),
+    path("commissioning/alarms/compare", alarm_table_views.compare_alarm_table, name="compare_alarm_table"),
+    path("commissioning/alarms/apply", alarm_table_views.apply_alarm_table, name="apply_alarm_table"),
+    re_path(r"^commissioning/alarms/rules\.(?P<kind>csv|xlsx)$", alarm_table_views.alarm_table_export, name="alarm_table_export"),
     path("commissioning/scl/", scl_views.scl_page, name="scl"),
     path("commissioning/scl/proposals", scl_views.scl_proposals, name="scl_proposals"),
     path("commissioning/scl/profile", scl_views.scl_profile, name="scl_profile"),
