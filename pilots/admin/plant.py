@@ -115,7 +115,7 @@ class DeviceAdmin(ConfigurationAdmin):
     form = DeviceForm
     fixed = ("pilot", "code")
     fieldsets = (
-        (None, {"fields": ("pilot", "code", "kind", "name", "sgam", "operator", "values")}),
+        (None, {"fields": ("pilot", "code", "kind", "name", "sgam", "operator", "documents", "values")}),
         (gettext_lazy("In the grid"), {"fields": ("parent", "measured_by", "position", "nameplate", "fallback")}),
         (gettext_lazy("Communication"), {"fields": ("connection", "profile", "profile_options", "address", "has_key")}),
     )

@@ -18,6 +18,7 @@ from pilots.audit.services import record_event
 from pilots.catalogue.alarm_rules import put_default_rules
 from pilots.catalogue.capability_check import capability_faults
 from pilots.catalogue.checks import address_fault, profile_fault, way_fault
+from pilots.catalogue.documents import check_documents
 from pilots.catalogue.includes import serves
 from pilots.catalogue.loader import load_profile, resolve_points
 from pilots.catalogue.services import check_fallback, missing_references, note_change, point_columns, put_points
@@ -104,6 +105,9 @@ def check_device(device: Device) -> None:
     for name in ("rated_power_w", "capacity_wh"):
         if name in nameplate:
             _number(nameplate[name], "nameplate", name, above=0)
+    if "export_limit_w" in nameplate:
+        _number(nameplate["export_limit_w"], "nameplate", "export_limit_w", above=-1)
+    check_documents(device.documents)
     _mapping(device.address, "address")
     _mapping(device.fallback, "fallback")
     _check_fallback(device)

@@ -19,6 +19,7 @@ from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer
 from pilots.domain.topology import DeviceKind
 from pilots.models import BlockingTag, Device, FallbackRun, OperatorHold, Pilot, Point, Setpoint, User
 from pilots.ui.alarm_strip import device_alarms
+from pilots.ui.faceplate_about import about
 from pilots.ui.holding import holding_context
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.setpoint_chart import mini_trend
@@ -85,6 +86,7 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "guards": _guards(device, pilot, now),
         "alarms": device_alarms(device.pk, user, pilot, now),
         "trend": _trend(points, now),
+        "about": about(device, now),
         **holding_context(points, pilot, user, now),
         "holdable": sorted(_named(controls), key=lambda named: named[0] not in LEADING_SETPOINTS),
     }

@@ -25,7 +25,8 @@ from pilots.history.link_sheets import SHEET_HEADER, SheetRow, month_sheet
 from pilots.history.selectors import read_samples
 from pilots.models import Connection, Link, Pilot, Point, Role, User
 from pilots.ui.access import requires
-from pilots.ui.views import Letter, pilot_of
+from pilots.ui.topology import Letter
+from pilots.ui.views import pilot_of
 from pilots.ui.words import page_words
 
 #: Frames may show what others wrote and who charges where: more than a viewer's rights.

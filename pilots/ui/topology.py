@@ -108,6 +108,14 @@ def _first_measured(topology: Topology, device: DeviceSpec) -> Iterable[str]:
     return found
 
 
+class Letter(str):
+    """A link's letter; `shown` has a true prime."""
+
+    @property
+    def shown(self) -> str:
+        return self.replace("'", "′")
+
+
 def letters(topology: Topology) -> list[str]:
     """The letters of the pilot's links, primes after their plain letters."""
     return sorted({link.letter for link in topology.links}, key=lambda letter: (letter.count("'"), letter))

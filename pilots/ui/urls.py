@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 
 from pilots.ui import (
     alarm_export,
+    alarm_performance_views,
     alarm_table_views,
     alarm_views,
     audit_views,
@@ -22,11 +23,13 @@ from pilots.ui import (
     setpoint_list_views,
     setpoint_page_views,
     setpoint_views,
+    sgam_views,
     step_up,
     switching_views,
     table_views,
     training_views,
     trend_views,
+    use_case_views,
     views,
 )
 
@@ -67,6 +70,9 @@ pilot_patterns = [
     path("alarms/marks", alarm_views.alarm_marks, name="alarm_marks"),
     path("replay/frame", replay_views.replay_frame, name="replay_frame"),
     path("replay/faceplate/<str:device>/", replay_views.replay_faceplate, name="replay_faceplate"),
+    path("sgam/", sgam_views.sgam_page, name="sgam"),
+    path("use-cases/", use_case_views.use_cases_page, name="use_cases"),
+    path("use-cases/export.csv", use_case_views.use_cases_export, name="use_cases_export"),
     path("links/", link_views.links_page, name="links"),
     path("links/frames", link_views.frames, name="frames"),
     path("links/frames.txt", link_views.frames_text, name="frames_text"),
@@ -121,6 +127,7 @@ urlpatterns = [
     path("setpoints/groups/<uuid:group_id>/told", group_views.group_told, name="group_told"),
     path("alarms/", alarm_views.alarms_page, name="alarms"),
     path("alarms/export.csv", alarm_export.alarms_export, name="alarms_export"),
+    path("alarms/performance/", alarm_performance_views.alarm_performance, name="alarm_performance"),
     path("alarms/rows", alarm_views.alarm_rows, name="alarm_rows"),
     path("alarms/strip", alarm_views.alarm_strip, name="alarm_strip"),
     path("alarms/acknowledge", alarm_views.acknowledge_alarms, name="acknowledge_alarms"),

@@ -18,7 +18,7 @@ from pilots.ui.balance import balance_lines, has_room
 from pilots.ui.faceplates import faceplate_context
 from pilots.ui.group_form import group_pilots
 from pilots.ui.single_line import draw, supply_regions
-from pilots.ui.topology import Topology, infeed_references, letters, topology_of
+from pilots.ui.topology import Letter, Topology, infeed_references, letters, topology_of
 from pilots.ui.totals import totals_of
 from pilots.ui.words import page_words
 
@@ -71,14 +71,6 @@ def totals(request: HttpRequest) -> JsonResponse:
 def favicon(_request: HttpRequest) -> HttpResponseRedirect:
     """For browsers that ask for this address whatever a page says (the API's, a CSV's)."""
     return HttpResponseRedirect(static("icon.svg"))
-
-
-class Letter(str):
-    """A link's letter; `shown` has a true prime."""
-
-    @property
-    def shown(self) -> str:
-        return self.replace("'", "′")
 
 
 @requires(Role.VIEWER)

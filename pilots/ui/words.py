@@ -61,7 +61,7 @@ def page_words() -> dict[str, object]:
         "position": [_("in between"), _("open"), _("closed"), _("bad position")],
         "positionUnknown": _("position unknown"),
         "lastKnown": _("last known %s"),
-        "link": {"up": _("up"), "degraded": _("weak"), "down": _("down"), "unknown": _("unknown")},
+        "link": link_state_words(),
         "linkSince": _("%s for %s"),
         "links": link_words(),
         "commissioning": commissioning_words(),
@@ -253,6 +253,10 @@ def ending_words() -> dict[str, str]:
         "hold": _("write nothing: the device ends it"),
         "fallback": _("write another value"),
     }
+
+
+def link_state_words() -> dict[str, str]:
+    return {"up": _("up"), "degraded": _("weak"), "down": _("down"), "unknown": _("unknown")}
 
 
 def setpoint_state_words() -> dict[str, str]:

@@ -17,8 +17,10 @@ OWN_PAGES += ["/alarms/", "/exports/", "/journal/", "/replay/?pilot=es", "/accou
 FIELD_PAGES = [
     *(f"/pilots/{code}/links/" for code in CODES),
     "/pilots/es/links/quality/",
+    *(f"/pilots/es/{page}/" for page in ("sgam", "use-cases")),
+    "/alarms/performance/",
     "/pilots/bg/commissioning/",
-    *(f"/pilots/es/commissioning/{part}/" for part in ("table", "scl", "tests")),
+    *(f"/pilots/es/commissioning/{part}/" for part in ("table", "alarms", "scl", "tests")),
     "/training/",
 ]
 #: Controls that a screen reader could only call "edit" or "button".
