@@ -16,6 +16,7 @@ from pilots.api import (
     setpoint_views,
     switching_views,
     system_views,
+    use_case_views,
     views,
 )
 
@@ -28,6 +29,7 @@ urlpatterns = [
     path("pilots", plant_views.Pilots.as_view(), name="pilots"),
     path("pilots/<str:code>", plant_views.OnePilot.as_view(), name="pilot"),
     path("pilots/<str:code>/topology", plant_views.Topology.as_view(), name="topology"),
+    path("pilots/<str:code>/use-cases", use_case_views.UseCases.as_view(), name="use-cases"),
     path("pilots/<str:code>/links", link_views.Links.as_view(), name="links"),
     path("pilots/<str:code>/links/quality", link_views.LinkQuality.as_view(), name="link-quality"),
     path("connections/<str:name>/frames", link_views.Frames.as_view(), name="frames"),

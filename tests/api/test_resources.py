@@ -40,6 +40,16 @@ def test_the_topology_has_nodes_and_lettered_links(plant: Plant) -> None:
     assert form["revision"] == 1
 
 
+def test_the_use_cases_tell_what_a_device_offers_of_what_is_asked(plant: Plant) -> None:
+    (found,) = api().get("/pilots/es/use-cases").json()["results"]
+    assert (found["use_case"], found["device"]) == ("UC-2-STO", "es-STO01")
+    items = {item["item"]: item for item in found["items"]}
+    asked = items["set-point of active power"]
+    assert (asked["direction"], asked["points"], asked["present"], asked["live"]) == ("commanded", ["p_set"], True, None)
+    assert (items["lifespan"]["present"], items["lifespan"]["point"], items["lifespan"]["asked"]) == (False, None, True)
+    assert api(devices=[plant.charger]).get("/pilots/nl/use-cases").json()["results"][0]["device"] == "nl-EVSE01"
+
+
 def test_devices_are_filtered_by_pilot_and_kind(plant: Plant) -> None:
     assert [row["id"] for row in api().get("/devices", pilot="es").json()["results"]] == ["es-STO01"]
     assert [row["id"] for row in api().get("/devices", kind="charge_point").json()["results"]] == ["nl-EVSE01"]
