@@ -15,12 +15,12 @@ from django.views.decorators.http import require_safe
 from pilots.alarms.selectors import seen_at
 from pilots.audit.services import record_event
 from pilots.domain.alarm import Priority
+from pilots.exports.sample_csv import Echo, harmless
 from pilots.models import Alarm, User
 from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
 from pilots.ui.alarm_views import CONDITIONS, chosen
 from pilots.ui.filters import BadFilter
-from pilots.ui.sample_csv import Echo, harmless
 from pilots.ui.trend_views import off_the_loop
 
 ROWS_A_CHUNK = 500

@@ -16,13 +16,13 @@ from django.views.decorators.http import require_safe
 from pilots.audit.services import record_event
 from pilots.domain.alarm import Priority
 from pilots.domain.journal import JournalKind, device_and_point
+from pilots.exports.sample_csv import Echo, harmless
 from pilots.journal.selectors import Entry, Key, Wanted, entries, newest_rows, reach_of, stream
 from pilots.models import Pilot, User
 from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
 from pilots.ui.filters import BadFilter, choice, texts, window
 from pilots.ui.journal_rows import KIND_WORDS, rows_of
-from pilots.ui.sample_csv import Echo, harmless
 from pilots.ui.trend_views import off_the_loop
 from pilots.ui.words import page_words
 

@@ -20,13 +20,13 @@ from pilots.control.search import ACTIVE, Key, Wanted, in_order, key_of, page_of
 from pilots.domain.moments import microseconds, moment_of
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import Issuer, SetpointState
+from pilots.exports.sample_csv import Echo, harmless
 from pilots.models import Pilot, Point, Setpoint, User
 from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
 from pilots.ui.filters import BadFilter, choice, texts, window
 from pilots.ui.group_form import group_pilots
 from pilots.ui.quantities import point_name
-from pilots.ui.sample_csv import Echo, harmless
 from pilots.ui.setpoint_story import issuer_name, story
 from pilots.ui.trend_views import off_the_loop
 from pilots.ui.words import page_words, setpoint_words

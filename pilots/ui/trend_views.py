@@ -19,13 +19,13 @@ from django.views.decorators.http import require_safe
 
 from pilots.domain.point import PointKind
 from pilots.domain.topology import DeviceKind
+from pilots.exports.sample_csv import csv_lines
 from pilots.history.selectors import stream_samples
 from pilots.models import Pilot, Point, Role
 from pilots.ui.access import requires
 from pilots.ui.charts import MAX_CURVES, figure
 from pilots.ui.plotly_files import plotly_version, style_hashes
 from pilots.ui.quantities import point_name, shown_unit
-from pilots.ui.sample_csv import csv_lines
 from pilots.ui.topology import Topology, infeed_references, topology_of
 from pilots.ui.views import pilot_of
 from pilots.ui.words import page_words

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from pilots.catalogue.conformity import DeviceConformity, conformity
+from pilots.exports.sample_csv import harmless
 from pilots.models import Device, Role
 from pilots.ui.access import requires
-from pilots.ui.sample_csv import harmless
 from pilots.ui.use_case_rows import device_use_cases
 from pilots.ui.views import pilot_of
 

@@ -16,13 +16,13 @@ import pytest
 
 from pilots.acquisition.gateway import Gateway
 from pilots.domain.quality import Flag, Validity
+from pilots.exports.sample_csv import csv_lines
 from pilots.history.selectors import read_samples, stream_samples
 from pilots.live.frames import encode_snapshot
 from pilots.live.hub import hub
 from pilots.models import AuditEvent, Device, LatestValue, OutboxMessage, Pilot, Point
 from pilots.northbound.services import _body
 from pilots.ui.live_state import point_rows
-from pilots.ui.sample_csv import csv_lines
 from tests.api.conftest import Api, api
 from tests.builders import make_connection, make_device, make_pilot, make_point
 from tests.drivers.raw_modbus import Request

@@ -12,10 +12,10 @@ import pytest
 from django.test import Client
 
 from pilots.domain.moments import microseconds
+from pilots.exports.sample_csv import csv_lines, harmless
 from pilots.history.selectors import stream_samples
 from pilots.models import LatestValue, OutboxMessage
 from pilots.ui.plotly_files import PACKAGE_DATA, style_hashes
-from pilots.ui.sample_csv import csv_lines, harmless
 from pilots.ui.single_line import CHARACTER
 from tests.builders import NewSample, make_point, record_samples
 from tests.ui.conftest import Plant, client_of
