@@ -51,6 +51,7 @@ INSTALLATION = env.text("INVADE_INSTALLATION", "invade-scada")
 HISTORY_DAYS = env.integer("INVADE_HISTORY_DAYS", 30, low=1, high=36500)
 EXPORT_DIR = Path(env.text("INVADE_EXPORT_DIR") or DATA_DIR / "exports").resolve()
 EXPORT_DAYS = env.integer("INVADE_EXPORT_DAYS", 7, low=1, high=3650)
+ROLLUP_DAYS = env.integer("INVADE_ROLLUP_DAYS", 3660, low=1, high=36500)
 SETPOINT_RATE = env.integer("INVADE_SETPOINT_RATE", 20, low=1, high=10_000)
 SETPOINT_BURST = env.integer("INVADE_SETPOINT_BURST", 100, low=1, high=100_000)
 SECURE_COOKIES = env.flag("INVADE_HTTPS", False)
@@ -246,6 +247,7 @@ CELERY_BEAT_SCHEDULE = {
     "run fallbacks": {"task": "pilots.tasks.run_fallbacks", "schedule": schedule(1.0), "options": {"expires": 5}},
     "write exports": {"task": "pilots.tasks.run_exports", "schedule": schedule(1.0), "options": {"expires": 5}},
     "forget exports": {"task": "pilots.tasks.forget_exports", "schedule": schedule(86400.0), "options": {"expires": 3600}},
+    "roll up history": {"task": "pilots.tasks.roll_up", "schedule": schedule(60.0), "options": {"expires": 50}},
     "keep history": {"task": "pilots.tasks.maintain_history", "schedule": schedule(3600.0), "options": {"expires": 600}},
     "anchor the audit trail": {
         "task": "pilots.tasks.verify_audit",

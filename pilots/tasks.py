@@ -13,6 +13,7 @@ from pilots.api import idempotency
 from pilots.audit.verification import verify_trail
 from pilots.control import expiry, fallbacks, groups, stepping
 from pilots.exports import jobs as exports
+from pilots.history import rollups
 from pilots.history import services as history
 from pilots.northbound import services as northbound
 
@@ -48,8 +49,17 @@ def run_fallbacks() -> int:
 def maintain_history() -> int:
     """Partitions stand ready for the coming week, samples beyond the retention are gone."""
     now = datetime.now(UTC)
+    kept_since = now - timedelta(days=settings.HISTORY_DAYS)
     history.ensure_partitions(now)
-    return history.forget_samples(now - timedelta(days=settings.HISTORY_DAYS))
+    rollups.forget_rollups(samples_before=kept_since, rollups_before=now - timedelta(days=settings.ROLLUP_DAYS))
+    return history.forget_samples(kept_since)
+
+
+@shared_task
+def roll_up() -> int:
+    """Hours that settled, and those in which samples came late, are rolled up."""
+    now = datetime.now(UTC)
+    return rollups.roll_up(now=now, kept_since=now - timedelta(days=settings.HISTORY_DAYS))
 
 
 @shared_task

@@ -73,7 +73,8 @@ def record_samples(samples: Sequence[NewSample]) -> None:
     rows = np.array([tuple(sample) for sample in samples], dtype="i8, i8, i8, f8, i8")
     point, source_us, received_ms, value, quality = (rows[name] for name in rows.dtype.names or ())
     texts = np.empty(rows.size, dtype=object)
-    history.record_samples(point, Measurements(value, quality, source_us, source_us + received_ms * 1000, texts))
+    measurements = Measurements(value, quality, source_us, source_us + received_ms * 1000, texts)
+    history.record_samples(point, measurements, now=datetime.now(UTC))
 
 
 def queue_messages(pilot: Pilot, *values: float, now: datetime) -> None:

@@ -79,7 +79,8 @@ def door(transactional_db: None) -> Iterator[Ingest]:
         ingest_module._ingest.stop()
         ingest_module._ingest = None
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM sample")
+        for table in ("sample", "rollup", "rollup_due", "rollup_state"):
+            cursor.execute(f"DELETE FROM {table}")
 
 
 #: No tests: they run by themselves and set up the process as they need it.

@@ -320,7 +320,7 @@ class Ingest:
         samples = batch.samples
         with transaction.atomic():
             write_latest_values(batch.written)
-            record_samples(samples.ids, samples.measurements, may_repeat=batch.doubtful)
+            record_samples(samples.ids, samples.measurements, now=now, may_repeat=batch.doubtful)
             note_counter_resets(batch, now=now)
             batch.alarms = self._judged(lambda: self._alarms_of(batch.latest, now)) or Judged()
             batch.setpoints = check_feedback(batch.latest, now=now)

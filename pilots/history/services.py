@@ -16,6 +16,7 @@ from django.db.backends.utils import CursorWrapper
 
 from pilots.domain.columns import Bools, Ints, Measurements
 from pilots.domain.moments import microseconds, moment_of
+from pilots.domain.rollup import HOUR, SECOND_US, VALUES
 from pilots.history.arrays import execute, packed
 
 #: Microseconds between 1970 and PostgreSQL's epoch, 2000-01-01.
@@ -23,6 +24,7 @@ PG_EPOCH_US = 946_684_800_000_000
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _COPY_TRAILER = b"\xff\xff"
 _KINDS = {"source_time": ">i8", "value": ">f8", "point": ">i4", "received_ms": ">i4", "quality": ">i2"}
+_KINDS |= {"start": ">i8", "samples": ">i4", "level": ">i2"} | dict.fromkeys((*VALUES, "good_s"), ">f8")  # of roll-ups
 #: The outer bounds let the planner leave out every partition but those of these samples.
 _FORGET_SAME = """DELETE FROM sample USING (SELECT point, timestamptz 'epoch' + us * interval '1 us' AS source_time
 FROM unnest(%s::bigint[], %s::bigint[]) AS repeated (point, us)) AS repeated
@@ -31,14 +33,17 @@ WHERE sample.source_time BETWEEN %s AND %s AND sample.point = repeated.point AND
 _ROWS_A_STATEMENT = 100
 _INT32_MAX = 2**31 - 1
 PARTITION_DAYS_AHEAD = 7
+HOUR_US = HOUR * SECOND_US
+#: A sample this old may belong to an hour that is rolled up; hours are rolled up only well after that (`rollups.SETTLED_US`).
+LATE_AFTER_US = 300 * SECOND_US
 
 
-def record_samples(points: Ints, samples: Measurements, *, may_repeat: Bools | None = None) -> None:
+def record_samples(points: Ints, samples: Measurements, *, now: datetime, may_repeat: Bools | None = None) -> None:
     """Every sample stands in the history, under its point's key, once the caller's transaction commits.
 
     A sample of the same point and instant is replaced: devices repeat what they believe was lost. `may_repeat` tells which
     may stand there already (None: any of them); looking for them costs PostgreSQL a query. An absurd receive offset is
-    kept at the edge of its column.
+    kept at the edge of its column. What comes late makes its hour due for roll-up.
     """
     order = np.lexsort((samples.source_us, points))
     newest = np.ones(order.size, dtype=bool)
@@ -59,7 +64,16 @@ def record_samples(points: Ints, samples: Measurements, *, may_repeat: Bools | N
             _forget_same(columns["point"][doubtful], columns["source_time"][doubtful])
             _copy(cursor, columns)
         else:
-            _insert(cursor, columns)
+            insert_rows(cursor, "sample", columns)
+        _mark_late(cursor, columns["point"], columns["source_time"], now)
+
+
+def _mark_late(cursor: CursorWrapper, points: Ints, times: Ints, now: datetime) -> None:
+    """The hours that may be rolled up already are rolled up anew; in the samples' own transaction, so that none is missed."""
+    late = times < microseconds(now) - LATE_AFTER_US
+    if late.any():
+        hours = np.unique(np.column_stack([points[late], times[late] // HOUR_US * HOUR_US]), axis=0)
+        cursor.executemany("INSERT INTO rollup_due (point, hour) VALUES (%s, %s)", hours.tolist())
 
 
 def _forget_same(points: Ints, times: Ints) -> None:
@@ -68,7 +82,8 @@ def _forget_same(points: Ints, times: Ints) -> None:
         execute(_FORGET_SAME, [packed(points), packed(times), *bounds])
 
 
-def _insert(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def insert_rows(cursor: CursorWrapper, table: str, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """SQLite has these rows; NaN becomes NULL."""
     width, size = len(columns), len(columns["point"])
     flat = [None] * (width * size)
     for index, column in enumerate(columns.values()):
@@ -76,7 +91,7 @@ def _insert(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) 
     whole = size - size % _ROWS_A_STATEMENT
     for first, end, rows in ((0, whole, _ROWS_A_STATEMENT), (whole, size, 1)):
         places = ", ".join([f"({', '.join(['%s'] * width)})"] * rows)
-        sql = f"INSERT OR REPLACE INTO sample ({', '.join(columns)}) VALUES {places}"
+        sql = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES {places}"
         cursor.executemany(sql, [flat[at : at + rows * width] for at in range(first * width, end * width, rows * width)])
 
 
@@ -85,14 +100,15 @@ def _copy(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) ->
     missing = np.isnan(columns["value"])
     if missing.any():
         # A row without a value has a field less.
-        _copy_rows(cursor, {name: column[missing] for name, column in columns.items() if name != "value"})
+        copy_rows(cursor, "sample", {name: column[missing] for name, column in columns.items() if name != "value"})
         columns = {name: column[~missing] for name, column in columns.items()}
-    _copy_rows(cursor, columns)
+    copy_rows(cursor, "sample", columns)
 
 
-def _copy_rows(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def copy_rows(cursor: CursorWrapper, table: str, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """PostgreSQL has these rows; times are µs since its own epoch."""
     if columns["point"].size:
-        sql = f"COPY sample ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
+        sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
         # Django passes psycopg's errors of a COPY through as they are: a lost database would look like a bad value.
         with connection.wrap_database_errors, cursor.copy(sql) as copy:
             copy.write(_COPY_HEADER + _packed(columns) + _COPY_TRAILER)

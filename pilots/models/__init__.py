@@ -15,6 +15,7 @@ from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
 from pilots.models.schedules import Schedule
 from pilots.models.setpoints import Forwarding, Setpoint, SetpointEvent, SourceRate
 from pilots.models.switching import Approval, Selection
+from pilots.models.trend_views import TrendView
 from pilots.models.values import LatestValue
 
 __all__ = [
@@ -58,5 +59,6 @@ __all__ = [
     "SetpointEvent",
     "SetpointGroup",
     "SourceRate",
+    "TrendView",
     "User",
 ]
