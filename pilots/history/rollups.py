@@ -171,6 +171,16 @@ def read_rollups(points: Sequence[int], level: int, start: int, end: int) -> Row
         return np.array(found, dtype=ROLLUP)
 
 
+def has_rollups(points: Sequence[int], start: int, end: int) -> bool:
+    """Whether anything of [start, end) is rolled up."""
+    marks = ", ".join(["%s"] * len(points))
+    bounds = [moment_of(start), moment_of(end)] if connection.vendor == "postgresql" else [start, end]
+    with connection.cursor() as cursor:
+        sql = f"SELECT 1 FROM rollup WHERE level = %s AND point IN ({marks}) AND start >= %s AND start < %s LIMIT 1"
+        cursor.execute(sql, [QUARTER, *points, *bounds])
+        return cursor.fetchone() is not None
+
+
 def _replace(points: Sequence[int], level: int, start: int, end: int, rows: Rows) -> None:
     columns: dict[str, np.ndarray[Any, Any]] = {name: rows[name] for name in ROLLUP.names or ()}
     columns["level"] = np.full(len(rows), level)

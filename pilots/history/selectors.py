@@ -17,6 +17,7 @@ from django.db import connection
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Quality, Validity
 from pilots.history.services import PG_EPOCH_US
+from pilots.history.trends import thinned
 from pilots.models import Point
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,9 +135,10 @@ def series(point: Point, start: datetime, end: datetime, *, max_points: int = 20
     """The curve of a point over [start, end) in at most about `max_points` values, min and max kept per drawn value."""
     times, values, _ = _arrays(point, start, end)
     if len(times) > max_points:
-        return _thinned(times, values, max_points)
-    drawn = _drawn(values)
-    return Series([_moment(us) for us in times.tolist()], drawn, list(drawn), list(drawn))
+        firsts, drawn, low, high, _at = thinned(times, values, max_points)
+        return Series([_moment(us) for us in firsts.tolist()], _drawn(drawn), _drawn(low), _drawn(high))
+    whole = _drawn(values)
+    return Series([_moment(us) for us in times.tolist()], whole, list(whole), list(whole))
 
 
 def aggregate(point: Point, start: datetime, end: datetime, resolution_s: float) -> list[Interval]:
@@ -209,15 +211,6 @@ def _previous(point: Point, start: datetime) -> datetime:
         cursor.execute("SELECT max(source_time) FROM sample WHERE point = %s AND source_time < %s", [point.pk, _stored(start)])
         found = cursor.fetchone()[0]
     return start if found is None else _loaded(found)
-
-
-def _thinned(times: np.ndarray, values: np.ndarray, max_points: int) -> Series:
-    edges = np.linspace(0, len(times), max_points + 1).astype(int)
-    firsts, lasts = edges[:-1], edges[1:] - 1
-    # A chunk with a gap in it shows the gap (NaN passes through minimum): a hidden hole would be a lie.
-    lows, highs = np.minimum.reduceat(values, firsts), np.maximum.reduceat(values, firsts)
-    drawn = np.where(np.isnan(lows), np.nan, values[lasts])
-    return Series([_moment(us) for us in times[firsts].tolist()], _drawn(drawn), _drawn(lows), _drawn(highs))
 
 
 def _drawn(values: np.ndarray) -> list[float | None]:

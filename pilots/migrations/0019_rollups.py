@@ -67,7 +67,7 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pilots", "0016_alarms")]
+    dependencies = [("pilots", "0018_journal")]
     operations = [
         migrations.RunPython(create, drop),
         migrations.CreateModel(

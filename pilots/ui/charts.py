@@ -19,9 +19,9 @@ from pilots.models import LatestValue, Point
 from pilots.ui.quantities import point_name, shown_unit
 from pilots.ui.single_line import CHARACTER, fit
 
-MAX_CURVES = 12
+MAX_CURVES = 20
 TONES = ("c1", "c2", "c3", "c4")
-DASHES = ("solid", "dash", "dot")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 LANE_GAP = 0.06
 LABEL_GAP = 0.035
 LABEL_SHIFT = 6
@@ -49,7 +49,7 @@ def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneIn
         mine = [curve for curve in curves if curve.unit == unit]
         axis = "" if lane == 0 else str(lane + 1)
         low, high = _range(mine)
-        domain = _domain(lane, len(units))
+        domain = lane_domain(lane, len(units))
         layout[f"yaxis{axis}"] = {
             "domain": domain,
             "range": [low, high],
@@ -58,19 +58,19 @@ def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneIn
             "zeroline": False,
         }
         data += [_trace(curve, axis, number) for number, curve in enumerate(mine)]
-        layout["annotations"] += _labels(mine, domain, low, high)
-    layout["margin"]["r"] = _margin(layout["annotations"])
+        layout["annotations"] += lane_labels(mine, domain, low, high)
+    layout["margin"]["r"] = label_margin(layout["annotations"])
     count = sum(value is not None for curve in curves for value in curve.values)
     return {"data": data, "layout": layout, "count": count}
 
 
-def still_holding(point: Point, found: Series, end: datetime) -> list[tuple[datetime, float | None]]:
-    """The newest good reading, which a dead band kept out of the history: by it the last sample still holds.
+def still_holding(point: Point, newest: datetime | None, end: datetime) -> list[tuple[datetime, float | None]]:
+    """The newest good reading, which a dead band kept out of the history: by it the sample of `newest` still holds.
 
     Nothing for a window that ended before, and nothing once the reading is old.
     """
     latest = LatestValue.objects.filter(point=point, received_time__lte=end).first()
-    if latest is None or latest.value is None or (found.times and latest.received_time <= found.times[-1]):
+    if latest is None or latest.value is None or (newest is not None and latest.received_time <= newest):
         return []
     quality = aged(
         Quality.unpack(latest.quality), received=latest.received_time, max_age_s=point.spec.max_age_s, now=timezone.now()
@@ -78,13 +78,21 @@ def still_holding(point: Point, found: Series, end: datetime) -> list[tuple[date
     return [(latest.received_time, latest.value)] if quality.validity is Validity.GOOD else []
 
 
+def newest_of(found: Series) -> datetime | None:
+    return found.times[-1] if found.times else None
+
+
 def _curve(point: Point, found: Series, end: datetime, zone: ZoneInfo) -> Curve:
     unit, factor = shown_unit(point.unit)
-    samples = [*zip(found.times, found.values, strict=True), *still_holding(point, found, end)]
+    samples = [*zip(found.times, found.values, strict=True), *still_holding(point, newest_of(found), end)]
     values = [None if value is None else value / factor for _time, value in samples]
     # Plotly knows no zones: it gets the pilot's wall clock.
     times = [time.astimezone(zone).replace(tzinfo=None).isoformat(timespec="milliseconds") for time, _value in samples]
-    return Curve(f"{point.device.code} {point_name(point.name).lower()}", unit, times, values)
+    return Curve(curve_name(point), unit, times, values)
+
+
+def curve_name(point: Point) -> str:
+    return f"{point.device.code} {point_name(point.name).lower()}"
 
 
 def _trace(curve: Curve, axis: str, number: int) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def _layout(start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def _domain(lane: int, lanes: int) -> list[float]:
+def lane_domain(lane: int, lanes: int) -> list[float]:
     """The lane's share of the height; the first lane on top."""
     height = (1 - LANE_GAP * (lanes - 1)) / lanes
     top = 1 - lane * (height + LANE_GAP)
@@ -137,7 +145,7 @@ def _range(curves: Sequence[Curve]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _labels(curves: Sequence[Curve], domain: list[float], low: float, high: float) -> list[dict[str, Any]]:
+def lane_labels(curves: Sequence[Curve], domain: list[float], low: float, high: float) -> list[dict[str, Any]]:
     """Each curve's name and last value at its end, pushed apart where they would cover one another."""
     placed: list[dict[str, Any]] = []
     ends = [(next((value for value in reversed(curve.values) if value is not None), None), n) for n, curve in enumerate(curves)]
@@ -154,7 +162,7 @@ def _labels(curves: Sequence[Curve], domain: list[float], low: float, high: floa
     return placed
 
 
-def _margin(labels: Sequence[dict[str, Any]]) -> int:
+def label_margin(labels: Sequence[dict[str, Any]]) -> int:
     """Width for the longest label in the widest font, so that none runs under the panel beside the plot."""
     longest = max((len(label["text"]) for label in labels), default=0)
     return round(min(max(LABEL_SHIFT + CHARACTER * (longest + 1), LEAST_MARGIN), MOST_MARGIN))

@@ -17,7 +17,7 @@ from pilots.domain.guards import MAX_VALIDITY, range_of
 from pilots.history.selectors import series
 from pilots.live.frames import milliseconds
 from pilots.models import Point, Setpoint
-from pilots.ui.charts import LABEL_SHIFT, figure, still_holding
+from pilots.ui.charts import LABEL_SHIFT, figure, newest_of, still_holding
 from pilots.ui.quantities import shown_number, shown_quantity, shown_unit
 from pilots.ui.setpoint_story import STOPPED, is_active
 
@@ -57,7 +57,7 @@ def mini_trend(wished: Point, measured: Point, now: datetime) -> dict[str, Any]:
     begin = now - MINI
     found = series(measured, begin, now, max_points=MINI_POINTS)
     values = [[milliseconds(time), value] for time, value in zip(found.times, found.values, strict=True)]
-    values += [[milliseconds(time), value] for time, value in still_holding(measured, found, now)]
+    values += [[milliseconds(time), value] for time, value in still_holding(measured, newest_of(found), now)]
     sent = Setpoint.objects.filter(point=wished, claimed_at__isnull=False, received_at__gt=begin - MAX_VALIDITY)
     ended = [setpoint for setpoint in sent[:MINI_WISHES] if is_active(setpoint) or _held_until(setpoint, now) > begin]
     return {"values": values, "wishes": [_wish(setpoint, now) for setpoint in reversed(ended)]}

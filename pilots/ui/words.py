@@ -104,12 +104,20 @@ def page_words() -> dict[str, object]:
         "guards": guard_words(),
         "schedules": {"unmeasured": _("No measurement in the time of this schedule yet.")},
         "trends": {
-            "none": _("Choose a point on the right: up to 12 curves fit."),
+            "none": _("Choose a point on the right: up to 20 curves fit."),
             "loading": _("Reading history"),
-            "empty": _("No values in this window. The profile's points keep a sample when they change."),
+            "empty": _("No values kept in this window. The profile's points keep a sample when they change."),
             "failed": _("History cannot be read now. Try again in a moment."),
             "offline": _("The server cannot be reached. Nothing was changed."),
-            "tooMany": _("Twelve curves are shown at most. Take one away first."),
+            "tooMany": _("%s curves are shown at most. Take one away first."),
+            "means": _("means of %s with least and most"),
+            "samples": _("every kept sample"),
+            "steps": {60: _("1 min"), 900: _("15 min"), 3600: _("1 h"), 21600: _("6 h")},
+            "cursor": _("At the cursor"),
+            "newest": _("Newest in this window"),
+            "at": _("At %s"),
+            "before": _("then"),
+            "quiet": _("Nothing happened in this window."),
         },
     }
 

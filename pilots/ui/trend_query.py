@@ -1,0 +1,121 @@
+"""What the trends page is asked for: its address holds the whole state, and is read here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+
+from pilots.models import Pilot, Point
+
+#: Of the page; an export of samples is for a shorter one.
+LONGEST = timedelta(days=1830)
+LONGEST_EXPORT = timedelta(days=31)
+SHORTEST = timedelta(seconds=1)
+MOST_EXPORTED = 200
+COMPARED = {"day": 1, "week": 7}
+HIDABLE = ("band", "quality", "alarms", "setpoints")
+#: What a saved view may hold.
+FIELDS = ("points", "hours", "seconds", "from", "to", "follow", "compare", "axes", "hide")
+
+
+class BadWindow(ValueError):
+    """The request asks for points or times that cannot be; the message says which, `field` names it."""
+
+    def __init__(self, reason: str, field: str = "") -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """[start, end) in aware UTC."""
+
+    start: datetime
+    end: datetime
+
+    def days_before(self, days: int, zone: ZoneInfo) -> Window:
+        """As long, and beginning at the same wall clock so many days ago."""
+        start = (self.start.astimezone(zone) - timedelta(days=days)).astimezone(UTC)
+        return Window(start, start + (self.end - self.start))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is drawn beside the curves: days back to compare with (0: nothing), one chart or a lane a unit, what is hidden."""
+
+    days_back: int = 0
+    axes: Literal["lanes", "one"] = "lanes"
+    hidden: frozenset[str] = frozenset()
+
+
+def points_of(pilot: Pilot, query: QueryDict, most: int) -> list[Point]:
+    """The points named, in their order. Raises BadWindow for none, too many, or one that is not there."""
+    wanted = references(query)
+    if not wanted:
+        raise BadWindow(_("Choose at least one point."), "points")
+    if len(wanted) > most:
+        raise BadWindow(_("%(n)d points at most.") % {"n": most}, "points")
+    devices = {name.partition("/")[0] for name in wanted}
+    rows = Point.objects.filter(device__pilot=pilot, device__code__in=devices).select_related("device")
+    known = {f"{point.device.code}/{point.name}": point for point in rows}
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise BadWindow(_("%(point)s is no point here.") % {"point": missing[0][:80]}, "points")
+    return [known[name] for name in wanted]
+
+
+def references(query: QueryDict) -> list[str]:
+    return list(dict.fromkeys(name for each in query.getlist("points") for name in each.split(",") if name))
+
+
+def window_of(pilot: Pilot, query: QueryDict, now: datetime, longest: timedelta = LONGEST) -> Window:
+    """`hours` or `seconds` back from now, or `from` and `to`: wall clock of the pilot's zone, or ISO 8601 with an offset.
+
+    Raises BadWindow.
+    """
+    for name, unit in (("hours", timedelta(hours=1)), ("seconds", timedelta(seconds=1))):
+        if name in query:
+            return Window(now - _count(name, query.get(name, ""), longest // unit) * unit, now)
+    start, end = (_moment(query.get(name, ""), name, pilot) for name in ("from", "to"))
+    if end <= start:
+        raise BadWindow(_("The end must be after the beginning."), "to")
+    if end - start > longest:
+        raise BadWindow(_("%(n)d days at most.") % {"n": longest.days}, "to")
+    return Window(start, max(end, start + SHORTEST))
+
+
+def shown_of(query: QueryDict) -> Shown:
+    """Raises BadWindow for a word that is none of those there are."""
+    compare, axes = query.get("compare", ""), query.get("axes", "")
+    hidden = frozenset(word for word in query.get("hide", "").split(",") if word)
+    for field, words, known in (
+        ("compare", {compare}, {"", *COMPARED}),
+        ("axes", {axes}, {"", "lanes", "one"}),
+        ("hide", hidden, HIDABLE),
+    ):
+        unknown = sorted(set(words) - set(known))
+        if unknown:
+            raise BadWindow(_("%(text)s is no %(what)s.") % {"text": unknown[0][:40], "what": field}, field)
+    return Shown(COMPARED.get(compare, 0), "one" if axes == "one" else "lanes", hidden)
+
+
+def _count(name: str, text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 12 or not 1 <= int(text) <= most:
+        raise BadWindow(_("%(name)s is a whole number from 1 to %(most)d.") % {"name": name, "most": most}, name)
+    return int(text)
+
+
+def _moment(text: str, field: str, pilot: Pilot) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        found = (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(pilot.time_zone))).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadWindow(_("Give both times as date and time."), field) from error
+    if not 1971 <= found.year <= 2200:
+        raise BadWindow(_("Give both times as date and time."), field)
+    return found
