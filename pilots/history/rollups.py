@@ -63,7 +63,10 @@ def roll_up(*, now: datetime, kept_since: datetime, budget_s: float = 20.0) -> i
         holds = _holds()
         until = rolled_until()
         at = until if until is not None else _first_hour(holds, oldest)
-        done = _redo(holds, at, oldest) if at is not None else 0
+        done = 0
+        # Half of the time at most: a flood of late samples must not hold up the newest hours.
+        while at is not None and time.monotonic() < stop - budget_s / 2 and (due := _due()):
+            done += _redo(due, holds, at, oldest)
         while at is not None and at + HOUR_US + SETTLED_US <= microseconds(now) and time.monotonic() < stop:
             roll_hour(at, holds)
             at += HOUR_US
@@ -103,45 +106,52 @@ def minutes_of(points: Sequence[int], holds: Sequence[int], start: int, end: int
 
 
 def samples_of(points: Sequence[int], start: int, end: int) -> Rows:
-    """Samples of [start, end) and of each point the one before, in order of (point, time), the last received of an instant."""
-    before = """SELECT point, source_time, value, quality FROM sample WHERE point = {} AND source_time < %s
-ORDER BY source_time DESC, received_ms DESC LIMIT 1"""
-    within = "SELECT point, source_time, value, quality, received_ms FROM sample WHERE point {} AND source_time >= %s"
-    if connection.vendor == "postgresql":
-        return _packed_samples(points, before.format("p"), within.format("= ANY(%s)"), start, end)
-    rows: list[Any] = []
-    marks = ", ".join(["%s"] * len(points))
-    with connection.cursor() as cursor:
-        for point in points:
-            cursor.execute(before.format("%s"), [point, start])
-            rows += cursor.fetchall()
-        sql = f"{within.format(f'IN ({marks})')} AND source_time < %s ORDER BY point, source_time"
-        cursor.execute(sql, [*points, start, end])
-        rows += [row[:4] for row in cursor.fetchall()]
-    samples = np.array([(p, t, np.nan if v is None else v, q) for p, t, v, q in rows], dtype=HELD)
-    ordered: Rows = samples[np.lexsort((samples["time"], samples["point"]))]
-    return ordered
+    """Samples of [start, end) and of each point the one before, in order of (point, time), the last received of an instant.
 
-
-_SENT = "int4send(point) || timestamptz_send(source_time) || float8send(coalesce(value, 'NaN')) || int2send(quality)"
-_SENT_ROW = np.dtype([("point", ">i4"), ("time", ">i8"), ("value", ">f8"), ("quality", ">i2")])
-
-
-def _packed_samples(points: Sequence[int], before: str, within: str, start: int, end: int) -> Rows:
-    sql = f"""SELECT string_agg({_SENT}, ''::bytea) FROM (
-SELECT point, source_time, value, quality FROM (
-SELECT found.*, 0 AS received_ms FROM unnest(%s::int[]) AS p CROSS JOIN LATERAL ({before}) AS found
-UNION ALL ({within} AND source_time < %s)) AS every ORDER BY point, source_time, received_ms) AS ordered"""
-    first, last = moment_of(start), moment_of(end)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [list(points), first, list(points), first, last])
-        sent = np.frombuffer(cursor.fetchone()[0] or b"", dtype=_SENT_ROW)
-    samples = sent.astype(HELD)
-    samples["time"] += PG_EPOCH_US
+    `points` are in order.
+    """
+    before, within = _stored_samples(points, start, end)
+    samples = np.insert(within, np.searchsorted(within["point"], before["point"]), before)
     newest = np.ones(len(samples), dtype=bool)
     newest[:-1] = (np.diff(samples["point"]) != 0) | (np.diff(samples["time"]) != 0)
     kept: Rows = samples[newest]
     return kept
+
+
+#: The server packs all rows into one value, which numpy takes as it is.
+_SENT = "int4send(point) || timestamptz_send(source_time) || float8send(coalesce(value, 'NaN')) || int2send(quality)"
+_SENT_ROW = np.dtype([("point", ">i4"), ("time", ">i8"), ("value", ">f8"), ("quality", ">i2")])
+_COLUMNS = "point, source_time, value, quality"
+_BEFORE = f"""SELECT {_COLUMNS} FROM sample WHERE point = {{}} AND source_time < %s
+ORDER BY source_time DESC, received_ms DESC LIMIT 1"""
+_WITHIN = f"SELECT {_COLUMNS} FROM sample WHERE point {{}} AND source_time >= %s AND source_time < %s ORDER BY point, source_time"
+
+
+def _stored_samples(points: Sequence[int], start: int, end: int) -> tuple[Rows, Rows]:
+    if connection.vendor == "postgresql":
+        first, last, keys = moment_of(start), moment_of(end), list(points)
+        lateral = f"SELECT found.* FROM unnest(%s::int[]) AS p CROSS JOIN LATERAL ({_BEFORE.format('p')}) AS found ORDER BY point"
+        # One point's rows come in the order of the index; only equal instants are sorted.
+        some = ("= %s", keys[0]) if len(keys) == 1 else ("= ANY(%s)", keys)
+        within = f"{_WITHIN.format(some[0])}, received_ms"
+        return _sent_samples(lateral, [keys, first]), _sent_samples(within, [some[1], first, last])
+    marks = f"IN ({', '.join(['%s'] * len(points))})"
+    with connection.cursor() as cursor:
+        before = [row for point in points for row in cursor.execute(_BEFORE.format("%s"), [point, start]).fetchall()]
+        cursor.execute(_WITHIN.format(marks), [*points, start, end])
+        return _told_samples(before), _told_samples(cursor.fetchall())
+
+
+def _sent_samples(sql: str, arguments: list[Any]) -> Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT string_agg({_SENT}, ''::bytea) FROM ({sql}) AS ordered", arguments)
+        samples = np.frombuffer(cursor.fetchone()[0] or b"", dtype=_SENT_ROW).astype(HELD)
+    samples["time"] += PG_EPOCH_US
+    return samples
+
+
+def _told_samples(rows: Sequence[tuple[Any, ...]]) -> Rows:
+    return np.array([(point, time, np.nan if value is None else value, q) for point, time, value, q in rows], dtype=HELD)
 
 
 _ROLLUP_SENT = " || ".join(
@@ -226,13 +236,15 @@ def _next_sample(point: int, moment: int) -> int | None:
     return None if found is None else microseconds(found) if postgresql else int(found)
 
 
-def _redo(holds: Mapping[int, int], until: int, oldest: int) -> int:
-    """Hours that late samples changed are rolled up anew; one that settles only now comes by itself."""
+def _due() -> list[Due]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, point, hour FROM rollup_due ORDER BY id LIMIT %s", [DUE_AT_ONCE])
-        due: list[Due] = cursor.fetchall()
-    if not due:
-        return 0
+        found: list[Due] = cursor.fetchall()
+    return found
+
+
+def _redo(due: Sequence[Due], holds: Mapping[int, int], until: int, oldest: int) -> int:
+    """Hours that late samples changed are rolled up anew; one that is not yet comes by itself. Returns how many hours."""
     hours: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for point, hour in {(point, hour) for _id, point, hour in due if point in holds}:
         for changed in _changed_hours(point, hour, holds[point], until):

@@ -11,7 +11,8 @@ const picker = find("picker"), search = find("search"), followButton = find("fol
 const boxes = [...picker.querySelectorAll("input")], most = Number(picker.dataset.most);
 const presets = [...form.querySelectorAll("[data-hours]")], shows = [...find("shows").querySelectorAll("input")];
 // `span` is what the address says of time: {hours}, {seconds} or {from, to}.
-let span = { hours: "1" }, following = true, drawn = null, waiting = null, past = [];
+let span = { hours: "1" }, following = true, drawn = null, waiting = null, pressed = false;
+const past = [];
 const choices = { compare: "", axes: "" };
 const cursor = new Cursor({ stage, chart, zone: form.dataset.zone });
 
@@ -42,8 +43,8 @@ function read(parameters) {
 }
 
 function tell() {
-  for (const button of presets) button.setAttribute("aria-pressed", String(button.dataset.hours === (span.hours ?? "")));
-  for (const each of form.querySelectorAll("[data-custom]")) each.hidden = "hours" in span;
+  for (const button of presets) button.setAttribute("aria-pressed", String("seconds" in span ? false : button.dataset.hours === (span.hours ?? "")));
+  for (const each of form.querySelectorAll("[data-custom]")) each.hidden = "hours" in span || "seconds" in span;
   for (const group of document.querySelectorAll("[data-choice]")) {
     for (const button of group.children) button.setAttribute("aria-pressed", String(button.value === choices[group.dataset.choice]));
   }
@@ -71,6 +72,8 @@ function go(next, { keep = true } = {}) {
 async function show({ quietly = false } = {}) {
   tell();
   waiting?.abort();
+  waiting = null;
+  stage.removeAttribute("aria-busy");
   const points = chosen();
   link.toggleAttribute("href", false);
   link.setAttribute("aria-disabled", String(!points.length));
@@ -81,10 +84,12 @@ async function show({ quietly = false } = {}) {
   waiting = mine;
   if (!drawn) note.textContent = words.trends.loading;
   stage.classList.toggle("is-waiting", !quietly);
+  stage.setAttribute("aria-busy", "true");
   const answer = await ask(`${form.dataset.figure}?${query()}`, mine.signal);
   if (mine.signal.aborted) return;
   waiting = null;
   stage.classList.remove("is-waiting");
+  stage.removeAttribute("aria-busy");
   if (answer.reason) { note.textContent = answer.reason; return; }
   await draw(answer.body);
 }
@@ -232,6 +237,9 @@ stage.addEventListener("keydown", (event) => {
   if (event.key === "+") zoomBy(0.5); else if (event.key === "-" || event.key === "−") zoomBy(2); else if (event.key === "Backspace") back(); else return;
   event.preventDefault();
 });
+// A figure that came while somebody drags would end the drag.
+stage.addEventListener("pointerdown", () => { pressed = true; });
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { pressed = false; });
 backButton.addEventListener("click", back);
 find("clear").addEventListener("click", () => { for (const box of boxes) box.checked = false; show(); });
 find("png").addEventListener("click", () => {
@@ -240,7 +248,7 @@ find("png").addEventListener("click", () => {
 });
 offerViews(() => query().toString());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show());
-setInterval(() => { if (isLive() && !waiting && !document.hidden && chosen().length) show({ quietly: true }); }, FOLLOW_MS);
+setInterval(() => { if (isLive() && !waiting && !pressed && !document.hidden && chosen().length) show({ quietly: true }); }, FOLLOW_MS);
 read(new URLSearchParams(location.search));
 if (span.from && /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?$/.test(span.from)) for (const name of ["from", "to"]) form.elements[name].value = span[name];
 show();

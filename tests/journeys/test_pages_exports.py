@@ -65,8 +65,8 @@ def downloaded(page: Page, key: str, folder: Path) -> bytes:
 
 def test_an_export_is_asked_for_followed_downloaded_and_read_back(scada: Installation, visitor: Visitor, tmp_path: Path) -> None:
     page = visitor.go("/pilots/es/trends/?hours=1&points=es-STO01/active_power")
-    page.wait_for_function("() => document.querySelector('a[data-export]').href.includes('start=')")
-    page.click("a[data-export]")
+    page.wait_for_function("() => document.querySelector('a[data-exports]').href.includes('start=')")
+    page.click("a[data-exports]")
     page.locator("[data-count]:has-text('1')").wait_for()
     page.fill("[data-search]", "soc")
     page.locator('details:has(summary:has-text("es-STO01")) [data-point]:not([hidden]) input').first.check()
