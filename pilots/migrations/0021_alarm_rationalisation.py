@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("pilots", "0018_journal"),
+        ("pilots", "0019_rollups"),
     ]
 
     operations = [
