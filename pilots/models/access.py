@@ -17,11 +17,20 @@ LANGUAGES = [("en", "English"), ("bg", "Български"), ("es", "Español")
 LANGUAGES += [("nb", "Norsk bokmål"), ("de", "Deutsch")]
 
 
+class Theme(models.TextChoices):
+    """How pages look."""
+
+    SYSTEM = "", _("as the system says")
+    LIGHT = "light", _("light")
+    DARK = "dark", _("dark")
+
+
 class User(AbstractUser):
     """A person. Rights come from role grants, not from flags; `is_superuser` is for the first installation only."""
 
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, help_text=_("empty: the pilot's"))
+    theme = models.CharField(_("theme"), max_length=8, choices=Theme.choices, blank=True, default=Theme.SYSTEM)
 
     def visible_pilots(self) -> models.QuerySet[Pilot]:
         """The pilots where this person may see values; none without a grant."""

@@ -1,4 +1,4 @@
-"""The few pages of django-allauth that this product uses."""
+"""The few pages of django-allauth that this product uses, and what a person chooses for themselves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from allauth.account import views
 from django.urls import path
 
 from pilots.ui.access import public, signed_in
+from pilots.ui.preferences import preferences
 
 urlpatterns = [
     path("login/", public(views.login), name="account_login"),
     path("inactive/", public(views.account_inactive), name="account_inactive"),
     path("logout/", signed_in(views.logout), name="account_logout"),
+    path("preferences/", preferences, name="preferences"),
     path("password/change/", signed_in(views.password_change), name="account_change_password"),
 ]
