@@ -95,7 +95,8 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 def share_done(start: datetime, end: datetime, until: datetime) -> float:
     """How much of the window [start, end) lies before `until`, 0 to 1.
 
-    >>> share_done(moment_of(0), moment_of(10), moment_of(4))
+    >>> noon = datetime(2026, 3, 29, 12, tzinfo=UTC)
+    >>> share_done(noon, noon + timedelta(hours=10), noon + timedelta(hours=4))
     0.4
     """
     return min(1.0, max(0.0, (until - start) / (end - start)))
