@@ -1,4 +1,4 @@
-"""Work one gateway does for all: old data, link states, their alarms, old questions, audit rows that wait in a file. [station]
+"""Work one gateway does for all: old data, values by hand, link states, alarms, questions, spooled audit rows. [station]
 
 Each chore has a lease of its own and rests ten times as long as it took: whatever it costs, the pollers keep their time.
 """
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db import DatabaseError
 
+from pilots.acquisition.by_hand import LOOK_EVERY_S, uphold
 from pilots.acquisition.field_requests import forget_old_requests
 from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.link_states import LinkWatch
@@ -55,6 +56,7 @@ class Chores:
             Chore("old-data", lambda now: mark_old_data(ingest, now), OLD_DATA_EVERY_S),
             Chore("link-states", self._links.look, EVERY_S),
             Chore("alarm-states", StateAlarms().look, EVERY_S),
+            Chore("values-by-hand", lambda now: uphold(ingest, now), LOOK_EVERY_S),
             Chore("field-requests", forget_old_requests, 60.0),
             Chore(f"audit-spool {socket.gethostname()}{settings.DATA_DIR}"[:120], lambda now: take_in_spool(), SPOOL_EVERY_S),
         ]

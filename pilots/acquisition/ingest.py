@@ -24,6 +24,7 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
 from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Rows, Unstorable
+from pilots.acquisition.by_hand import ByHand
 from pilots.acquisition.clocks import Clocks
 from pilots.acquisition.counter_resets import note_counter_resets
 from pilots.acquisition.directory import Directory
@@ -60,6 +61,7 @@ class Ingest:
         self.directory = Directory()
         self.image = ProcessImage()
         self.clocks = Clocks()
+        self.by_hand = ByHand()
         self.alarms = LimitWatch()
         self.preview = Preview()
         self.counters = Counters()
@@ -313,6 +315,7 @@ class Ingest:
         arrived = self._gathered(entries)
         points = arrived.points
         self.image.follow(points)
+        self.image.by_hand = self.by_hand.mask(points)
         batch = sort(arrived, self.image)
         add_old(batch, {point: value for entry in entries for point, value in entry.old.items()}, self.image, now)
         batch.unknown = sum(len(entry.readings) for entry in entries) - len(arrived)

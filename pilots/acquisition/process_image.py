@@ -37,6 +37,8 @@ class ProcessImage:
         self.points = PointTable()
         #: By the points' slots.
         self.latest = self.kept = self.counted = Measurements.none_yet(0)
+        #: Whether a value by hand stands there: what the field sends meanwhile goes to the history only.
+        self.by_hand = np.zeros(0, dtype=bool)
         self._written_s = np.zeros(0)
         self._owed = np.zeros(0, dtype=bool)
 
@@ -68,6 +70,7 @@ class ProcessImage:
         owed[after], written_s[after] = self._owed[before], self._written_s[before]
         self.points, self.latest, self.kept, self.counted = points, latest, kept, counted
         self._owed, self._written_s = owed, written_s
+        self.by_hand = np.zeros(len(points.entries), dtype=bool)
 
     def newest(self, point_id: int) -> Measurement | None:
         """None when this process has seen none."""

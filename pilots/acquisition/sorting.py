@@ -15,16 +15,25 @@ from pilots.acquisition.process_image import ProcessImage
 from pilots.domain.columns import NEVER, Bools, Ints, Measurements, is_significant, same
 from pilots.domain.measurement import Measurement
 from pilots.domain.moments import microseconds
-from pilots.domain.quality import Validity
+from pilots.domain.quality import Source, Validity
 
 #: One sample at least so often, however still the value.
 MIN_SAMPLE_INTERVAL_S = 60.0
 _VALIDITY_BITS = 3
+_SOURCE_BITS, _SUBSTITUTED = 7 << 2, Source.SUBSTITUTED << 2
 
 
 def sort(arrived: Rows, image: ProcessImage) -> Batch:
     """The batch of these measurements, which stand in the order they came."""
     rows = arrived.take(np.argsort(arrived.slots, kind="stable"))
+    held = image.by_hand[rows.slots] & (rows.measurements.quality & _SOURCE_BITS != _SUBSTITUTED)
+    batch = _sorted(rows.take(~held), image)
+    if held.any():
+        _add_held(batch, rows.take(held), image)
+    return batch
+
+
+def _sorted(rows: Rows, image: ProcessImage) -> Batch:
     # Source time decides: a late spontaneous report goes to history only, never over a newer value.
     late = _late(rows, image.latest)
     on_time = rows.take(~late)
@@ -37,7 +46,7 @@ def sort(arrived: Rows, image: ProcessImage) -> Batch:
     sampled, doubtful = late.copy(), late.copy()
     sampled[~late] = keep
     doubtful[~late] = (before.source_us == NEVER) | (before.source_us == on_time.measurements.source_us)
-    counted = on_time.take(_are_counters_numbers(on_time))
+    counted = on_time.take(_are_counters_numbers(on_time) & ~image.by_hand[on_time.slots])
     number_before = _before(counted, image.counted)
     fell = _fell(counted, number_before)
     return Batch(
@@ -53,13 +62,22 @@ def sort(arrived: Rows, image: ProcessImage) -> Batch:
     )
 
 
+def _add_held(batch: Batch, held: Rows, image: ProcessImage) -> None:
+    """What the field says of points where a value by hand stands: samples of their own, and nothing else."""
+    kept = held.take(_worth_keeping(held, image.kept))
+    batch.samples = batch.samples.joined(kept)
+    batch.doubtful = np.concatenate([batch.doubtful, np.ones(len(kept), dtype=bool)])
+    last = kept.take(_last(kept.slots))
+    batch.kept = batch.kept.joined(last.take(~np.isin(last.slots, batch.kept.slots)))
+
+
 def add_old(batch: Batch, marked: Mapping[int, Measurement], image: ProcessImage, now: datetime) -> None:
-    """The marked values are old, unless their point was renewed between the mark and this flush."""
+    """The marked values are old, unless their point was renewed since the mark or a value by hand stands there."""
     points, renewed = image.points, set(batch.latest.slots.tolist())
     old = {}
     for point_id, measurement in marked.items():
         entry = points.by_id.get(point_id)
-        if entry is None or entry.slot in renewed:
+        if entry is None or entry.slot in renewed or image.by_hand[entry.slot]:
             continue
         if image.latest.received_us[entry.slot] <= microseconds(measurement.received_time):
             old[entry.slot] = measurement

@@ -15,7 +15,7 @@ from pilots.control.selectors import holders
 from pilots.domain.guards import Circumstances, ConnectionPoint, range_now, referred
 from pilots.domain.interlock import InterlockError, Reading, references
 from pilots.domain.point import Capability
-from pilots.domain.quality import Flag, Quality
+from pilots.domain.quality import Flag, Quality, Source
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, SetpointState
 from pilots.domain.topology import LinkState
 from pilots.models import Device, FallbackRun, LatestValue, OperatorHold, Point, Setpoint
@@ -183,4 +183,4 @@ def _link_up(point: Point, latest: Mapping[str, LatestValue], shown: Mapping[str
 
 
 def _is_heard(quality: Quality) -> bool:
-    return not quality.flags & _SILENT
+    return not quality.flags & _SILENT and quality.source is not Source.SUBSTITUTED

@@ -26,7 +26,7 @@ from pilots.control.services import request_setpoint
 from pilots.control.steps import take_over
 from pilots.domain.errors import AuditUnavailable, PilotsError
 from pilots.domain.fallback import POINTS, Cause, cause_due, fallback_value, plan_of, plan_point, released_value
-from pilots.domain.quality import Flag
+from pilots.domain.quality import Flag, Source
 from pilots.domain.setpoint import Issuer
 from pilots.domain.topology import LinkState
 from pilots.live.frames import Change
@@ -160,7 +160,12 @@ def _loss_of_control(point: Point, now: datetime) -> tuple[Cause | None, str]:
         )
     feedback = feedback_point(point)
     latest = LatestValue.objects.filter(point=feedback).select_related("point").first()
-    if latest is not None and shown_quality(latest, now).flags & Flag.OLD:
+    if latest is None:
+        return None, ""
+    quality = shown_quality(latest, now)
+    if quality.source is Source.SUBSTITUTED:
+        return Cause.DATA_STALE, f"{feedback.name} is a value by hand: the device is not measured."
+    if quality.flags & Flag.OLD:
         return Cause.DATA_STALE, f"{feedback.name} is {(now - latest.received_time).total_seconds():.0f} s old."
     return None, ""
 

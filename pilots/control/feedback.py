@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from pilots.control.transitions import change, move
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import Measurement
-from pilots.domain.quality import Quality, Validity
+from pilots.domain.quality import Quality
 from pilots.domain.setpoint import SetpointState, feedback_shows
 from pilots.live.frames import Change
 from pilots.models import LatestValue, Point, Setpoint
@@ -119,7 +119,7 @@ def _proves(setpoint: Setpoint, value: float | None, quality: Quality, received:
 
 def _shows(setpoint: Setpoint, value: float | None, quality: Quality) -> bool:
     capability = setpoint.point.spec.capability
-    if capability is None or value is None or quality.validity is not Validity.GOOD:
+    if capability is None or value is None or not quality.proves:
         return False
     return feedback_shows(setpoint.value, setpoint.mode, value, capability)
 
@@ -137,7 +137,7 @@ def _still_holds(setpoint: Setpoint, latest: LatestValue, now: datetime) -> bool
 def _read_since(setpoint: Setpoint, latest: LatestValue | None, now: datetime) -> bool:
     if latest is None or setpoint.claimed_at is None or latest.received_time <= setpoint.claimed_at:
         return False
-    return shown_quality(latest, now).validity is Validity.GOOD
+    return shown_quality(latest, now).proves
 
 
 def _awaited() -> list[tuple[UUID, int]]:

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from pilots.control.selectors import with_record_data
-from pilots.domain.quality import Validity
 from pilots.domain.setpoint import SetpointState
 from pilots.domain.sharing import group_state
 from pilots.models import LatestValue, Point, Setpoint, SetpointGroup
@@ -73,7 +72,7 @@ def feedback_of(group: SetpointGroup) -> dict[str, Point]:
 
 def _measured(group: SetpointGroup, now: datetime) -> dict[str, float]:
     rows = LatestValue.objects.filter(point__in=feedback_of(group).values()).select_related("point__device")
-    good = (row for row in rows if shown_quality(row, now).validity is Validity.GOOD)
+    good = (row for row in rows if shown_quality(row, now).proves)
     return {row.point.device.code: row.value for row in good if row.value is not None}
 
 

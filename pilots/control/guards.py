@@ -22,7 +22,7 @@ from pilots.domain.errors import PilotsError
 from pilots.domain.guards import MAX_VALIDITY
 from pilots.live.frames import Change, milliseconds
 from pilots.live.hub import hub
-from pilots.models import BlockingTag, CommandsOff, Device, FallbackRun, OperatorHold, Pilot, Point
+from pilots.models import BlockingTag, CommandsOff, Device, FallbackRun, OperatorHold, Pilot, Point, Substitution
 from pilots.models.guards import Guard
 
 
@@ -98,6 +98,18 @@ def guard_state(pilot: Pilot, now: datetime) -> dict[str, list[dict[str, Any]]]:
         "fallbacks": [
             _row(run) | {"device": run.point.device.code, "point": run.point.name, "value": run.value, "unit": run.point.unit}
             for run in fallbacks_at(pilot)
+        ],
+        "substitutions": [
+            _row(made)
+            | {
+                "device": made.point.device.code,
+                "point": made.point.name,
+                "value": made.value,
+                "until_ms": milliseconds(made.until),
+            }
+            for made in Substitution.objects.filter(removed_at=None, until__gt=now, point__device__pilot=pilot).select_related(
+                "point__device"
+            )
         ],
     }
 

@@ -59,6 +59,15 @@ class Quality:
     def unpack(cls, packed: int) -> Quality:
         return cls(Validity(packed & 3), Source(packed >> 2 & 7), Flag(packed >> 5))
 
+    @property
+    def proves(self) -> bool:
+        """Good and not put in by hand: only this may prove a set-point, open an interlock or stand as a fresh measurement.
+
+        >>> Quality().proves, Quality(source=Source.SUBSTITUTED).proves, Quality(Validity.QUESTIONABLE).proves
+        (True, False, False)
+        """
+        return self.validity is Validity.GOOD and self.source is not Source.SUBSTITUTED
+
     def as_dict(self) -> dict[str, object]:
         """The northbound form: `{"validity", "source", "flags"}`, all in lower case words."""
         flags = [flag.name.lower() for flag in Flag if flag in self.flags and flag.name]

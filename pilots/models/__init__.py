@@ -14,6 +14,7 @@ from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
 from pilots.models.schedules import Schedule
 from pilots.models.setpoints import Forwarding, Setpoint, SetpointEvent, SourceRate
+from pilots.models.substitutions import Substitution
 from pilots.models.switching import Approval, Selection
 from pilots.models.trend_views import TrendView
 from pilots.models.values import LatestValue
@@ -59,6 +60,7 @@ __all__ = [
     "SetpointEvent",
     "SetpointGroup",
     "SourceRate",
+    "Substitution",
     "TrendView",
     "User",
 ]

@@ -8,7 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from pilots.domain.interlock import Reading
-from pilots.domain.quality import Flag, Quality, Validity, aged
+from pilots.domain.quality import Flag, Quality, Source, Validity, aged
 from pilots.models.plant import Point
 
 _SILENT = Flag.OLD | Flag.COMM_FAILURE
@@ -47,6 +47,8 @@ def reading_of(row: LatestValue, now: datetime) -> Reading:
     fault = ""
     if quality.flags & _SILENT:
         fault = f"is {age_s:.0f} s old"
+    elif quality.source is Source.SUBSTITUTED:
+        fault = "is a value by hand"
     elif quality.validity is not Validity.GOOD:
         fault = f"is {quality.validity.name.lower()}"
     whole = row.value is not None and row.value.is_integer()

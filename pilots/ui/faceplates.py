@@ -25,6 +25,7 @@ from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.setpoint_chart import mini_trend
 from pilots.ui.setpoint_story import then
 from pilots.ui.single_line_symbols import symbol
+from pilots.ui.substitutions import substitution_context
 from pilots.ui.switching import switches_of
 from pilots.ui.words import KIND_NAMES, direction_role, ending_words, then_words
 
@@ -87,6 +88,7 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "alarms": device_alarms(device.pk, user, pilot, now),
         "trend": _trend(points, now),
         "about": about(device, now),
+        **substitution_context(device, points, pilot, now),
         **holding_context(points, pilot, user, now),
         "holdable": sorted(_named(controls), key=lambda named: named[0] not in LEADING_SETPOINTS),
     }

@@ -238,6 +238,7 @@ def guard_words() -> dict[str, object]:
         "fallback": _("%s In force for %s: %s."),
         "more": _("and %s more"),
         "hold": _("Held by %s: %s."),
+        "substituted": _("%s by hand: %s, %s, until %s."),
         "offHere": _("Commands are off at this pilot: %s, %s."),
         "offEverywhere": _("Commands are off at every pilot: %s, %s."),
     }

@@ -1,5 +1,5 @@
 // One pilot's live frames: snapshot, numbered changes, resync on a gap, loss after five silent seconds.
-import { GOOD, QUESTIONABLE, validity } from "./quantities.js";
+import { GOOD, QUESTIONABLE, SUBSTITUTED, source, validity } from "./quantities.js";
 
 const SILENCE_MS = 5000, SEEN_MS = 2000, BACKOFF_S = [1, 2, 4, 6, 8, 10];
 const OLD = 4 << 5;
@@ -120,7 +120,7 @@ export class Feed extends EventTarget {
     let good = 0, newest = Infinity, oldest = 0;
     for (const ref of this.points.keys()) {
       const point = this.read(ref);
-      if (point.good) good += 1;
+      if (point.good && source(point.q) !== SUBSTITUTED) good += 1;
       newest = Math.min(newest, this.now() - point.received);
       // Status points come on change only: their age says nothing.
       if (point.maxAge !== null) oldest = Math.max(oldest, this.now() - point.received);

@@ -119,10 +119,12 @@ function showState() {
   text(document.querySelector("[data-state-words]"), !feed.live ? "" : all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
 }
 
+const clockOf = (ms) => new Date(ms).toLocaleTimeString("en-GB", { timeZone: document.querySelector("[data-clock]")?.dataset.clock, hour: "2-digit", minute: "2-digit" });
+
 // Tags and holders on the diagram, and the band that says commands are off.
 const HOLDERS = { operator: "M", platform: "I", schedule: "S", control_centre: "C" };
 function showGuards() {
-  const { off, tags, holds } = feed.guards, now = feed.now(), forced = new Map(inForce(feed).reverse().map((record) => [record.device, record]));
+  const { off, tags, holds, substitutions = [] } = feed.guards, now = feed.now(), forced = new Map(inForce(feed).reverse().map((record) => [record.device, record]));
   for (const element of document.querySelectorAll(".device")) {
     const { device } = element.dataset, tagged = tags.filter((tag) => tag.device === device);
     const held = holds.filter((hold) => hold.device === device && hold.until_ms > now);
@@ -130,7 +132,9 @@ function showGuards() {
     const setpoint = forced.get(device), letter = held.length ? "M" : HOLDERS[setpoint?.issuer] ?? "";
     element.classList.toggle("held", letter !== "");
     text(element.querySelector(".holdmark text"), letter);
-    const said = [...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
+    const byHand = substitutions.filter((made) => made.device === device && made.until_ms > now);
+    element.classList.toggle("byhand", byHand.length > 0);
+    const said = [...byHand.map((made) => fill(words.guards.substituted, made.point, made.owner, made.reason, clockOf(made.until_ms))), ...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
     if (said.length) element.setAttribute("aria-description", said.join(" "));
     else element.removeAttribute("aria-description");
   }

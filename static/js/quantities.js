@@ -41,6 +41,7 @@ export function duration(ms) {
 
 // Packed quality: bits 0-1 validity, 2-4 source, from 5 on flags (4 = old, 256 = not available).
 export const GOOD = 0, QUESTIONABLE = 1, INVALID = 2;
+export const SUBSTITUTED = 1;
 export const validity = (q) => q & 3;
 export const source = (q) => (q >> 2) & 7;
 export const isFlagged = (q, flag) => ((q >> 5) & flag) !== 0;
