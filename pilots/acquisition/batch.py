@@ -16,7 +16,7 @@ from pilots.domain.columns import Bools, Floats, Ints, Measurements
 from pilots.domain.errors import FieldError
 from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.moments import microseconds
-from pilots.live.frames import Change
+from pilots.live.frames import Change, point_rows
 
 
 class IngestFull(FieldError):
@@ -145,3 +145,14 @@ class Batch:
     shown: Rows = field(init=False)
     setpoints: list[Change] = field(default_factory=list)
     alarms: Judged = field(default_factory=Judged)
+
+
+def changes_of(shown: Rows) -> list[Change]:
+    """What pages see, by pilot."""
+    points, pilots = shown.points, shown.points.pilots[shown.slots]
+    changes = []
+    for pilot in np.unique(pilots).tolist():
+        rows = shown.take(pilots == pilot)
+        code = points.entries[int(rows.slots[0])].pilot
+        changes.append(Change(code, points=point_rows(points.references[rows.slots].tolist(), rows.measurements)))
+    return changes

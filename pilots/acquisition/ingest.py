@@ -18,7 +18,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
-import numpy as np
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
@@ -31,7 +30,8 @@ from pilots.acquisition.directory import Directory
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.preview import Preview
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
-from pilots.acquisition.sorting import add_old, sort
+from pilots.acquisition.sorting import add_old, held_back, sort
+from pilots.acquisition.supply import SupplyWatch
 from pilots.alarms.evaluation import Judged, LimitWatch
 from pilots.control.feedback import check_feedback, pending_points
 from pilots.domain.columns import NEVER
@@ -39,7 +39,6 @@ from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Validity
 from pilots.history.services import record_samples
-from pilots.live.frames import Change, point_rows
 from pilots.live.hub import hub
 from pilots.northbound.outbox import enqueue_measurements
 
@@ -62,6 +61,7 @@ class Ingest:
         self.image = ProcessImage()
         self.clocks = Clocks()
         self.by_hand = ByHand()
+        self.supply = SupplyWatch()
         self.alarms = LimitWatch()
         self.preview = Preview()
         self.counters = Counters()
@@ -210,10 +210,11 @@ class Ingest:
         if not entries or self.image.points is not points:
             return
         try:
-            news = self.preview.news(gather(entries, points), self.image.latest)
+            arrived = gather(entries, points)
+            news = self.preview.news(arrived.take(~held_back(arrived, self.image)), self.image.latest)
             if self.alarms.would_turn(points.ids, news.slots, news.measurements, self.image.latest.value):
                 self._urgent = True
-            hub(settings.REDIS_URL).publish(_changes(news))
+            hub(settings.REDIS_URL).publish(self.supply.told(news))
         except Exception:  # the flush meets it again and says what it is
             log.exception("values were not shown ahead")
 
@@ -370,20 +371,9 @@ class Ingest:
             entry.done.set_result(None)
         self.clocks.watch(entries)
         try:
-            hub(settings.REDIS_URL).publish(_changes(self.preview.unseen(batch.shown)) + batch.setpoints)
+            hub(settings.REDIS_URL).publish(self.supply.told(self.preview.unseen(batch.shown)) + batch.setpoints)
         except Exception:  # a page that cannot be served is no reason to stop storing
             log.exception("changes were stored but not shown")
-
-
-def _changes(shown: Rows) -> list[Change]:
-    """What pages see, by pilot."""
-    points, pilots = shown.points, shown.points.pilots[shown.slots]
-    changes = []
-    for pilot in np.unique(pilots).tolist():
-        rows = shown.take(pilots == pilot)
-        code = points.entries[int(rows.slots[0])].pilot
-        changes.append(Change(code, points=point_rows(points.references[rows.slots].tolist(), rows.measurements)))
-    return changes
 
 
 _ingest: Ingest | None = None

@@ -22,6 +22,7 @@ from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.link_hours import LinkHours
 from pilots.acquisition.link_quality import ConnectionFigures, figures_of, judge
 from pilots.catalogue.link_points import STATE_CODES, field_end, has_round_trip, leads_to_platform, point_names
+from pilots.control.substitutions import in_force
 from pilots.domain.measurement import RawReading
 from pilots.domain.media import Medium, medium_of
 from pilots.domain.quality import Flag, Quality, Source, Validity
@@ -211,6 +212,8 @@ def _is_simulated(link: Link, pilots: set[int]) -> bool:
 def _arriving(now: datetime, devices: Collection[int]) -> dict[int, list[bool]]:
     """By device, for each point of its own that was ever received: does it still arrive?"""
     rows = LatestValue.objects.filter(point__device__in=devices)
+    # What a person put there did not come by the link.
+    rows = rows.exclude(point__in=in_force(now).values("point"))
     rows = rows.exclude(point__name__startswith="comm_state").exclude(point__name__startswith="round_trip")
     columns = rows.values_list("point__device_id", "quality", "received_time", "point__max_interval_s", "point__period_s")
     seen: dict[int, list[bool]] = defaultdict(list)

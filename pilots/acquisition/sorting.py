@@ -26,11 +26,17 @@ _SOURCE_BITS, _SUBSTITUTED = 7 << 2, Source.SUBSTITUTED << 2
 def sort(arrived: Rows, image: ProcessImage) -> Batch:
     """The batch of these measurements, which stand in the order they came."""
     rows = arrived.take(np.argsort(arrived.slots, kind="stable"))
-    held = image.by_hand[rows.slots] & (rows.measurements.quality & _SOURCE_BITS != _SUBSTITUTED)
+    held = held_back(rows, image)
     batch = _sorted(rows.take(~held), image)
     if held.any():
         _add_held(batch, rows.take(held), image)
     return batch
+
+
+def held_back(rows: Rows, image: ProcessImage) -> Bools:
+    """Which of the rows the field sent for points where a value by hand stands."""
+    held: Bools = image.by_hand[rows.slots] & (rows.measurements.quality & _SOURCE_BITS != _SUBSTITUTED)
+    return held
 
 
 def _sorted(rows: Rows, image: ProcessImage) -> Batch:

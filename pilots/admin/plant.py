@@ -116,7 +116,10 @@ class DeviceAdmin(ConfigurationAdmin):
     fixed = ("pilot", "code")
     fieldsets = (
         (None, {"fields": ("pilot", "code", "kind", "name", "sgam", "operator", "documents", "values")}),
-        (gettext_lazy("In the grid"), {"fields": ("parent", "measured_by", "position", "nameplate", "fallback")}),
+        (
+            gettext_lazy("In the grid"),
+            {"fields": ("parent", "measured_by", "position", ("nudge_x", "nudge_y"), "nameplate", "fallback")},
+        ),
         (gettext_lazy("Communication"), {"fields": ("connection", "profile", "profile_options", "address", "has_key")}),
     )
     formfield_overrides = SMALL_JSON

@@ -35,6 +35,20 @@ class DeviceKind(StrEnum):
     PLATFORM = "platform"
 
 
+#: What stands upright between the grid and the busbars; nodes of the communication column; what stands beside what it serves.
+HEAD_KINDS = frozenset({DeviceKind.GRID_INFEED, DeviceKind.SWITCH, DeviceKind.TRANSFORMER})
+NODE_KINDS = frozenset(
+    {
+        DeviceKind.PLATFORM,
+        DeviceKind.SCADA,
+        DeviceKind.HEAD_END_SYSTEM,
+        DeviceKind.WEATHER_SOURCE,
+        DeviceKind.RTU,
+    }
+)
+GUEST_KINDS = frozenset({DeviceKind.GATEWAY, DeviceKind.LOCAL_CONTROLLER, DeviceKind.BATTERY_MANAGEMENT_SYSTEM})
+
+
 class LinkRole(StrEnum):
     OURS = "ours"  # we hold its connection
     OBSERVED = "observed"  # behind a device of ours: judged by the points that cross it
@@ -104,6 +118,7 @@ class DeviceSpec:
     position: int = 0
     operator: str = ""
     nameplate: Mapping[str, Any] = field(default_factory=dict)
+    nudge: tuple[int, int] = (0, 0)  # pixels to the right and down, on the picture only
     fallback: Mapping[str, Any] = field(default_factory=dict)  # as `domain.fallback.plan_of` reads it
 
 

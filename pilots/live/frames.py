@@ -29,6 +29,7 @@ class Change:
     links: Sequence[LinkRow] = ()
     setpoints: Sequence[dict[str, Any]] = field(default_factory=tuple)
     guards: dict[str, Any] | None = None  # all of the pilot's, when one changed
+    supply: dict[str, list[str]] | None = None  # `[live, dead or unknown, what it rests on, ...]` by section, when one changed
 
     @property
     def is_of_values(self) -> bool:
@@ -62,6 +63,7 @@ def encode_frame(change: Change, *, epoch: str, n: int, now: datetime) -> str:
     body: dict[str, Any] = {"type": "frame", "pilot": change.pilot, "epoch": epoch, "n": n, "now_ms": milliseconds(now)}
     body |= {"points": change.points, "links": change.links, "setpoints": change.setpoints}
     body |= {} if change.guards is None else {"guards": change.guards}
+    body |= {} if change.supply is None else {"supply": change.supply}
     return orjson.dumps(body, default=str).decode()
 
 
@@ -75,11 +77,14 @@ def encode_snapshot(
     links: Iterable[LinkRow],
     setpoints: Iterable[dict[str, Any]],
     guards: dict[str, Any] | None = None,
+    supply: dict[str, list[str]] | None = None,
+    drawing: int | None = None,
 ) -> str:
-    """Everything a page needs to start, as of frame `n`."""
+    """Everything a page needs to start, as of frame `n`; `drawing`: the configuration's revision that its picture shows."""
     body: dict[str, Any] = {"type": "snapshot", "pilot": pilot, "epoch": epoch, "n": n, "now_ms": milliseconds(now)}
     body |= {"points": list(points), "links": list(links), "setpoints": list(setpoints)}
-    body |= {} if guards is None else {"guards": guards}
+    more = {"guards": guards, "supply": supply, "drawing": drawing}
+    body |= {name: part for name, part in more.items() if part is not None}
     return orjson.dumps(body, default=str).decode()
 
 

@@ -13,14 +13,14 @@ class Migration(migrations.Migration):
             name="nudge_x",
             field=models.SmallIntegerField(
                 default=0,
-                help_text="pixels; moves the device with what hangs on it, on the picture only",
+                help_text="pixels, on the picture only: moves a feeder, or a device above the busbars with all below it",
                 verbose_name="nudge to the right",
             ),
         ),
         migrations.AddField(
             model_name="device",
             name="nudge_y",
-            field=models.PositiveSmallIntegerField(default=0, help_text="pixels", verbose_name="nudge down"),
+            field=models.PositiveSmallIntegerField(default=0, help_text="pixels, as above", verbose_name="nudge down"),
         ),
         migrations.CreateModel(
             name="Substitution",

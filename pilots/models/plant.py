@@ -137,9 +137,11 @@ class Device(models.Model):
     key_sha256 = models.CharField(_("key digest"), max_length=64, blank=True, editable=False)
     position = models.IntegerField(_("position in the diagram"), default=0)
     nudge_x = models.SmallIntegerField(
-        _("nudge to the right"), default=0, help_text=_("pixels; moves the device with what hangs on it, on the picture only")
+        _("nudge to the right"),
+        default=0,
+        help_text=_("pixels, on the picture only: moves a feeder, or a device above the busbars with all below it"),
     )
-    nudge_y = models.PositiveSmallIntegerField(_("nudge down"), default=0, help_text=_("pixels"))
+    nudge_y = models.PositiveSmallIntegerField(_("nudge down"), default=0, help_text=_("pixels, as above"))
     operator = models.CharField(_("operator"), max_length=80, blank=True)
     nameplate = models.JSONField(_("nameplate"), default=dict, blank=True)
     fallback = models.JSONField(

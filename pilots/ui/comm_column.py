@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pilots.domain.topology import DeviceKind, DeviceSpec, LinkSpec
-from pilots.ui.layout import NODE_KINDS
+from pilots.domain.topology import NODE_KINDS, DeviceKind, DeviceSpec, LinkSpec
 from pilots.ui.topology import Topology
 
 NODE_ROW, LETTER_ROW = 50, 34

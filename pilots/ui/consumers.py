@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from pilots.acquisition.link_states import figures_topic
+from pilots.acquisition.supply import supply_rows
 from pilots.control.guards import guard_state
 from pilots.live.frames import encode_beat, encode_snapshot
 from pilots.live.hub import hub
@@ -40,6 +41,8 @@ NOT_LOGGED_IN, NO_RIGHT, GOING_AWAY, STALLED = 4401, 4403, 1001, 4408
 class PilotConsumer(AsyncWebsocketConsumer):
     """One browser page of one pilot."""
 
+    drawn: int | None = None  # revision of the configuration that the page knows
+
     def topic(self, code: str) -> str:
         """The hub's channel of this page."""
         return code
@@ -48,7 +51,8 @@ class PilotConsumer(AsyncWebsocketConsumer):
         """What a page needs to start, as `encode_snapshot` wants it."""
         pilot, now = Pilot.objects.get(code=code), datetime.now(UTC)
         rows: dict[str, Any] = {"points": point_rows(pilot), "links": link_rows(pilot), "setpoints": recent_setpoints(pilot, now)}
-        return rows | {"guards": guard_state(pilot, now)}
+        self.drawn = pilot.revision
+        return rows | {"guards": guard_state(pilot, now), "supply": supply_rows(code, now), "drawing": pilot.revision}
 
     async def connect(self) -> None:
         self.hub = hub(settings.REDIS_URL)
@@ -174,7 +178,15 @@ class PilotConsumer(AsyncWebsocketConsumer):
             if refusal is not None:
                 await self.close(refusal)
                 return False
+            # Whoever looks at an open page sees what an engineer changed: points, links and the picture.
+            if self.drawn is not None and await database_sync_to_async(_revision)(self.code) != self.drawn:
+                self.behind, self.seen = True, self.sent
         return True
+
+
+def _revision(code: str) -> int | None:
+    """Of the pilot's configuration; None when it is gone."""
+    return Pilot.objects.filter(code=code).values_list("revision", flat=True).first()
 
 
 class LinkConsumer(PilotConsumer):

@@ -15,8 +15,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from pilots.acquisition.sorting import MIN_SAMPLE_INTERVAL_S
+from pilots.acquisition.supply import supply_then
 from pilots.catalogue.link_points import STATE_CODES, field_end, point_names
+from pilots.control.substitutions import standing_at
 from pilots.domain.alarm import AlarmState, Priority
+from pilots.domain.quality import Quality, Source
 from pilots.domain.topology import DeviceKind, LinkState
 from pilots.history.replay import LINK_STATE_S, Held, values_at
 from pilots.journal.selectors import Key, Wanted, alarms_at, entries, link_since, reach_of_pilot
@@ -28,7 +31,7 @@ from pilots.ui.alarm_rows import STATE_WORDS, subject_words
 from pilots.ui.faceplates import value_rows
 from pilots.ui.filters import BadFilter, moment_of_form
 from pilots.ui.journal_rows import alarm_glyph, milliseconds_after, rows_of
-from pilots.ui.single_line import draw, supply_regions
+from pilots.ui.single_line import draw
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.topology import topology_of
 from pilots.ui.views import pilot_of
@@ -64,7 +67,6 @@ def replay_page(request: HttpRequest) -> HttpResponse:
         "now_ms": milliseconds(now),
         "refusal": refusal,
         "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
-        "regions": supply_regions(topology),
         "switch": None,  # no switch of anything stands on a page of the past
         "words": page_words() | replay_words(),
     }
@@ -88,7 +90,8 @@ def replay_frame(request: HttpRequest, **_route: str) -> HttpResponse:
 
 def frame(pilot: Pilot, at: datetime) -> dict[str, Any]:
     """What the page shows of the moment."""
-    held = values_at(pilot, at, kept_every_s=MIN_SAMPLE_INTERVAL_S)
+    held = values_at(pilot, at, kept_every_s=MIN_SAMPLE_INTERVAL_S) | _by_hand(pilot, at)
+    points = [each.row() for each in held.values()]
     standing = alarms_at(pilot, at)
     reach, wanted = reach_of_pilot(pilot), Wanted()
     before = entries(reach, wanted, limit=NEIGHBOURS, after=Key(at, -1, 0))
@@ -106,7 +109,8 @@ def frame(pilot: Pilot, at: datetime) -> dict[str, Any]:
         "epoch": "replay",
         "n": 0,
         "now_ms": milliseconds(at),
-        "points": [each.row() for each in held.values()],
+        "points": points,
+        "supply": supply_then(pilot.code, points, at),
         "links": _link_rows(pilot, held, at),
         "marks": _marks(standing),
         "previous_ms": milliseconds_after(previous[0]) if previous else None,
@@ -141,6 +145,16 @@ def replay_words() -> dict[str, object]:
         "lost": _("The server does not answer. The picture is that of the last moment it gave."),
         "lostTrying": _("The server does not answer. The picture is that of the last moment it gave."),
         "replay": {"copied": _("Copied"), "none": _("No event that way"), "play": _("Play"), "pause": _("Pause")},
+    }
+
+
+def _by_hand(pilot: Pilot, at: datetime) -> dict[str, Held]:
+    """The history keeps what the field sent beside them; pages showed these."""
+    quality = Quality(source=Source.SUBSTITUTED).pack()
+    return {
+        reference: Held(reference, made.value, quality, made.set_at, at, None)
+        for made in standing_at(pilot, at)
+        for reference in [f"{made.point.device.code}/{made.point.name}"]
     }
 
 

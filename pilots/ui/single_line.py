@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import Any
 
 from django.utils.translation import gettext as _
 
 from pilots.domain.topology import DeviceKind, DeviceSpec, LinkSpec
 from pilots.ui.comm_column import LetterRow, NodeRow, Row, column_height, column_rows
-from pilots.ui.layout import Conductor, Drawing, Place, Region, arrange
+from pilots.ui.layout import Conductor, Place, arrange
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.topology import Topology
 from pilots.ui.words import KIND_NAMES, direction_role
@@ -76,23 +75,6 @@ def draw(topology: Topology) -> str:
     )
 
 
-def supply_regions(topology: Topology) -> list[dict[str, Any]]:
-    """What live.js needs to tell energised from unknown: each region's switch and the readings that prove a voltage."""
-    drawing: Drawing = arrange(topology, 0)
-    return [_region(topology, region, drawing) for region in drawing.regions]
-
-
-def _region(topology: Topology, region: Region, drawing: Drawing) -> dict[str, Any]:
-    evidence: list[str] = []
-    for place in drawing.places:
-        if place.region == region.number and place.role != "guest":
-            for point in ("voltage", "active_power"):
-                reference = topology.measuring(place.device, point)
-                evidence += [reference] if reference and reference not in evidence else []
-    switch = f"{region.switch}/position" if "position" in topology.points.get(region.switch, ()) else region.switch
-    return {"parent": region.parent, "switch": switch, "evidence": evidence}
-
-
 class _Writer:
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
@@ -103,7 +85,7 @@ class _Writer:
         path = f"M{line.x1:g} {line.y1:g}L{line.x2:g} {line.y2:g}"
         if line.kind == "wire":
             return tag("path", class_="wire", d=path)
-        return tag("path", class_=f"{line.kind} unknown", d=path, data_region=line.region)
+        return tag("path", class_=f"{line.kind} unknown", d=path, data_section=line.section)
 
     def flow(self, line: Conductor) -> str:
         """A triangle in the middle of the line, pointing away from the grid; turned by a class when power flows back."""
@@ -135,7 +117,7 @@ class _Writer:
         hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
         text = self._head_text(place) if place.role == "head" else self._ladder_text(place)
         button = tag("g", hit + picture, transform=f"translate({place.x:g} {place.y:g})")
-        return tag("g", button + text, class_=self._device_class(place), **self._button(device))
+        return tag("g", button + text, class_=self._device_class(place), **self._button(device), **_standing(place))
 
     def _button(self, device: DeviceSpec) -> dict[str, object]:
         label = f"{KIND_NAMES[device.kind]} {device.id}" + (f", {device.name}" if device.name else "")
@@ -285,6 +267,11 @@ class _Writer:
             "g", title + box + cross + name, class_=f"chip unknown {size}".strip(), data_letter=letter,
             data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
         )  # fmt: skip
+
+
+def _standing(place: Place) -> dict[str, object]:
+    """Where the device stands in the network: its section, and the next one towards the grid."""
+    return {} if place.role == "guest" else {"data_section": place.section, "data_parent": place.device.parent}
 
 
 def _guard_marks(reach: float) -> str:

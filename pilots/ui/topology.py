@@ -76,6 +76,7 @@ def _device(row: Device) -> DeviceSpec:
         position=row.position,
         operator=row.operator,
         nameplate=row.nameplate,
+        nudge=(row.nudge_x, row.nudge_y),
     )
 
 

@@ -17,7 +17,7 @@ from pilots.ui.access import public, requires, signed_in
 from pilots.ui.balance import balance_lines, has_room
 from pilots.ui.faceplates import faceplate_context
 from pilots.ui.group_form import group_pilots
-from pilots.ui.single_line import draw, supply_regions
+from pilots.ui.single_line import draw
 from pilots.ui.topology import Letter, Topology, infeed_references, letters, topology_of
 from pilots.ui.totals import totals_of
 from pilots.ui.words import page_words
@@ -83,7 +83,6 @@ def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "pilot": pilot,
         "zone": pilot.time_zone,
         "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
-        "regions": supply_regions(topology),
         "balance": balance_lines(topology) if has_room(topology) else [],
         "first_device": _first_device(topology),
         "may_group": pilot in group_pilots(cast(User, request.user), [pilot]),

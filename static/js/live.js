@@ -13,6 +13,8 @@ export class Feed extends EventTarget {
     this.setpoints = new Map();
     this.guards = { off: [], tags: [], holds: [], fallbacks: [] };
     this.offset = 0; // server clock less ours, ms
+    this.supply = {};
+    this.drawing = null;
     this.live = false;
     this.heard = 0;
     this.lostAt = null;
@@ -61,6 +63,8 @@ export class Feed extends EventTarget {
     for (const [letter, a, b, state, since, role, figures] of message.links ?? []) this.links.set(`${letter}|${a}|${b}`, { letter, state, since, role, figures });
     for (const record of message.setpoints ?? []) this.setpoints.set(record.id, record);
     if (message.guards) this.guards = message.guards;
+    if (message.supply) this.supply = message.supply;
+    if (message.drawing !== undefined) this.drawing = message.drawing;
     if (!this.live) { this.live = true; this.lostAt = null; this.tries = 0; this.emit("live"); }
     this.emit("change", { points: message.points ?? [], links: message.links ?? [], setpoints: message.setpoints ?? [], guards: Boolean(message.guards), whole: message.type === "snapshot" });
   }
@@ -136,6 +140,12 @@ export class Feed extends EventTarget {
       if (hit.length) return { state, since: Math.max(...hit.map((link) => link.since ?? 0)) || null };
     }
     return { state: found.length ? "up" : "unknown", since: null };
+  }
+
+  // What the server found of a section of the network, as long as every reading it rests on is still good.
+  supplyOf(section) {
+    const [state, ...basis] = this.supply[section] ?? ["unknown"];
+    return this.live && basis.every((ref) => this.read(ref)?.good) ? state : "unknown";
   }
 
   // Why nobody may command this device now; empty when one may.

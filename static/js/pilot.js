@@ -1,5 +1,5 @@
 // The pilot page: frames into the diagram and the faceplate.
-import { duration, fill, flowOf, words } from "./quantities.js";
+import { SUBSTITUTED, duration, fill, flowOf, source, words } from "./quantities.js";
 import { Feed } from "./live.js";
 import { replay } from "./replay_feed.js";
 import { showFallback } from "./fallback.js";
@@ -12,7 +12,6 @@ import { firstField, heldWords, openForms, showForms, showLife } from "./setpoin
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
 const feed = replay ?? new Feed(work.dataset.pilot);
-const regions = JSON.parse(document.getElementById("regions").textContent);
 const POSITIONS = ["between", "open", "closed", "bad"];
 let dirty = true;
 
@@ -41,36 +40,17 @@ function showSwitches() {
     element.classList.remove(...POSITIONS, "unknown");
     element.classList.add(place);
     const word = known ? words.position[value] ?? words.positionUnknown : value === null ? words.positionUnknown : fill(words.lastKnown, words.position[value]);
-    text(element.querySelector("[data-word-position]"), word);
+    const point = element.dataset.position ? feed.read(element.dataset.position) : null, mark = point && source(point.q) === SUBSTITUTED ? " [S]" : "";
+    text(element.querySelector("[data-word-position]"), word + mark);
     element.setAttribute("aria-label", `${element.dataset.label}, ${word}`);
   }
 }
 
-// Energised only with proof: a good reading in this region or one joined to it by switches known to be closed.
-function supply() {
-  const proof = regions.map((region) => region.evidence.some((ref) => feed.read(ref)?.good && Math.abs(feed.read(ref).value ?? 0) > 1));
-  const joined = regions.map((region) => (region.parent === null ? "root" : joint(region.switch)));
-  const groups = regions.map((region, index) => (joined[index] === "closed" ? null : index));
-  const group = (index) => (groups[index] === null ? group(regions[index].parent) : index);
-  return regions.map((_, index) => {
-    const top = group(index);
-    const proved = regions.some((__, other) => group(other) === top && proof[other]);
-    if (proved) return "live";
-    return joined[top] === "open" ? "dead" : "unknown";
-  });
-}
-
-function joint(ref) {
-  const { known, value } = position(ref);
-  return known && value === 2 ? "closed" : known && value === 1 ? "open" : "unknown";
-}
-
 function showSupply() {
-  const states = feed.live ? supply() : regions.map(() => "unknown");
-  for (const element of document.querySelectorAll("[data-region]")) {
-    const state = states[Number(element.dataset.region)] ?? "unknown";
+  for (const element of document.querySelectorAll("[data-section]")) {
+    const state = feed.supplyOf(element.dataset.section);
     element.classList.toggle("dead", state === "dead");
-    element.classList.toggle("unknown", state === "unknown");
+    if (!element.classList.contains("device")) element.classList.toggle("unknown", state === "unknown");
   }
 }
 
@@ -134,7 +114,7 @@ function showGuards() {
     text(element.querySelector(".holdmark text"), letter);
     const byHand = substitutions.filter((made) => made.device === device && made.until_ms > now);
     element.classList.toggle("byhand", byHand.length > 0);
-    const said = [...byHand.map((made) => fill(words.guards.substituted, made.point, made.owner, made.reason, clockOf(made.until_ms))), ...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
+    const said = [...(element.classList.contains("dead") ? [words.noSupply] : []), ...byHand.map((made) => fill(words.guards.substituted, made.point, made.owner, made.reason, clockOf(made.until_ms))), ...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
     if (said.length) element.setAttribute("aria-description", said.join(" "));
     else element.removeAttribute("aria-description");
   }
@@ -165,12 +145,12 @@ async function renew() {
 }
 
 function show() {
+  showSupply();
   showValues(document);
   document.querySelectorAll("[data-balance] [data-sum]").forEach((element) => showSum(element, feed));
   document.querySelectorAll("[data-rest]").forEach((element) => showRest(element, feed));
   showFlows();
   showSwitches();
-  showSupply();
   showLinks();
   showState();
   showGuards();

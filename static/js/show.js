@@ -33,6 +33,7 @@ export function showWord(element, point) {
   element.classList.toggle("age", aged);
   if (!point) text(element, words.never);
   else if (aged) text(element, element.tagName === "TD" ? "" : `◷ ${duration(point.age)}`); // a table has a column for ages
+  else if (element.closest(".device.dead")) text(element, words.noSupply);
   else if (isFlagged(point.q, 256) || validity(point.q) === INVALID) text(element, words.unavailable);
   else text(element, direction(point.value, role));
 }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+from django.conf import settings
 
 from pilots.acquisition.by_hand import ByHand, uphold
 from pilots.acquisition.ingest import Ingest
@@ -14,6 +15,7 @@ from pilots.control.substitutions import substitute, withdraw
 from pilots.domain.measurement import RawReading
 from pilots.domain.quality import Flag, Source, Validity
 from pilots.history.selectors import read_samples
+from pilots.live.hub import hub
 from pilots.models import AuditEvent, LatestValue, OutboxMessage, Substitution
 from pilots.northbound.messages import written_values
 from tests.conftest import Battery
@@ -76,6 +78,16 @@ def test_the_value_by_hand_stands_and_the_field_goes_to_history_as_its_own(field
         (7000.0, "substituted"),
         (2000.0, "process"),
     ]
+
+
+def test_pages_never_see_what_is_held_back_not_even_ahead_of_its_commit(field: Field) -> None:
+    field.by_hand(7000)
+    seen: list[float] = []
+    hub(settings.REDIS_URL).subscribe("es", lambda n, text, gap: seen.extend(row[1] for row in orjson.loads(text)["points"]))
+    for number in range(5):
+        field.measures(2000 + number, 30 + number)
+    field.upheld()
+    assert set(seen) == {7000}
 
 
 def test_renewing_it_makes_no_sample_and_keeps_it_from_growing_old(field: Field) -> None:

@@ -14,6 +14,7 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 
+from pilots.catalogue.services import note_change
 from pilots.live.frames import Change
 from pilots.live.hub import hub
 from pilots.models import Pilot, RoleGrant, User
@@ -96,6 +97,20 @@ async def test_a_page_that_missed_something_gets_a_new_snapshot(pilot: Pilot, an
         assert (again["type"], again["n"]) == ("snapshot", 1)
         publish(2.0)
         assert (await received(socket))["n"] == 2
+
+
+async def test_a_page_learns_that_an_engineer_changed_the_picture(
+    pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.0)
+    async with page(ana) as socket:
+        first = await received(socket)
+        assert (first["drawing"], first["supply"]) == (pilot.revision, {})
+        await sync_to_async(note_change)(pilot)
+        while (heard := await received(socket))["type"] != "snapshot":
+            pass
+        assert heard["drawing"] == pilot.revision + 1
 
 
 async def test_nonsense_from_a_browser_does_no_harm(pilot: Pilot, ana: User) -> None:

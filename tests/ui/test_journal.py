@@ -14,9 +14,11 @@ from django.test import Client
 
 from pilots.alarms.occurrences import Coming, turn
 from pilots.audit.services import record_event
+from pilots.control.substitutions import substitute, withdraw
+from pilots.domain.quality import Quality, Source
 from pilots.models import AuditEvent, JournalEntry
 from tests.alarms.builders import make_rule
-from tests.builders import make_pilot, new_sample, record_samples
+from tests.builders import make_device, make_pilot, make_point, new_sample, record_samples
 from tests.ui.conftest import Plant
 
 NOW = datetime.now(UTC).replace(microsecond=250_000) - timedelta(minutes=5)
@@ -110,6 +112,19 @@ def test_stepping_from_event_to_event_arrives_and_does_not_stay(alarmed: Plant, 
     assert [moment(ms) - timedelta(milliseconds=1) for ms in (first, second)] == [NOW - timedelta(seconds=5), NOW]
     assert (last["next_ms"], last["previous_ms"]) == (None, first)
     assert frame(viewer, moment(first))["previous_ms"] is None
+
+
+def test_the_frame_shows_the_value_by_hand_of_then_and_what_was_energised(plant: Plant, viewer: Client) -> None:
+    now = datetime.now(UTC)
+    switch = make_device(plant.pilot, "es-SW01", kind="switch", parent=plant.storage.parent)
+    position = make_point(switch, "position", kind="status", unit="", labels={"1": "open", "2": "closed"})
+    made = substitute(position, 1.0, owner="ana", reason="seen", until=now + timedelta(minutes=5), now=now - timedelta(minutes=5))
+    withdraw(made, by="ana", reason="", now=now - timedelta(minutes=1))
+    then = frame(viewer, now - timedelta(minutes=2))
+    (row,) = [row for row in then["points"] if row[0] == "es-SW01/position"]
+    assert (row[1], row[2]) == (1.0, Quality(source=Source.SUBSTITUTED).pack())
+    assert then["supply"]["es-SW01/"] == ["dead", "es-SW01/position"]
+    assert frame(viewer, now - timedelta(seconds=30))["supply"]["es-SW01/"] == ["unknown"]
 
 
 def moment(ms: int) -> datetime:

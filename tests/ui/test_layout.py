@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -10,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilots.catalogue.loader import load_pilots, profiles_of
+from pilots.domain.supply import Part, Section, sections_of
 from pilots.domain.topology import DeviceKind, DeviceSpec
 from pilots.ui.balance import balance_lines
 from pilots.ui.comm_column import column_height, column_rows
 from pilots.ui.layout import Drawing, arrange
-from pilots.ui.single_line import draw, fit, supply_regions
+from pilots.ui.single_line import draw, fit
 from pilots.ui.topology import Topology, infeed_references
 
 K = DeviceKind
@@ -34,6 +36,11 @@ def built_in(code: str) -> Topology:
 
 def arranged(topology: Topology) -> Drawing:
     return arrange(topology, column_height(column_rows(topology)))
+
+
+def searched(topology: Topology) -> dict[str, Section]:
+    parts = [Part(device.id, device.kind, device.parent, device.measured_by) for device in topology.devices]
+    return sections_of(parts, topology.points)
 
 
 def overlaps(drawing: Drawing) -> list[tuple[str, str]]:
@@ -157,11 +164,39 @@ def test_a_device_without_a_reading_is_missing_in_the_balance() -> None:
     assert grid.references == "x-GRID/active_power"
 
 
-def test_each_switch_parts_a_region_from_the_one_towards_the_grid() -> None:
-    regions = supply_regions(built_in("es"))
-    assert [region["switch"] for region in regions if region["parent"] is not None] == [
-        f"es-SW{number}/position" for number in ("01", "03", "04", "02")
-    ]
+@pytest.mark.parametrize("code", CODES)
+def test_the_picture_and_the_search_part_the_network_alike(code: str) -> None:
+    topology = built_in(code)
+    drawn, found = set(re.findall(r'data-section="([^"]*)"', draw(topology))), set(searched(topology))
+    assert drawn <= found
+    # Beyond an open tie stands nothing that could be drawn.
+    assert [key for key in found - drawn if topology.children(key.removesuffix("/"))] == []
+
+
+@given(radial_nets())
+@settings(max_examples=40, deadline=None)
+def test_every_conductor_of_a_random_net_has_its_section_and_every_value_its_point(topology: Topology) -> None:
+    sections = set(searched(topology))
+    assert {line.section for line in arranged(topology).conductors if line.kind != "wire"} <= sections
+    points = {device.id: {"active_power": "W", "soc": "%"} for device in topology.devices}
+    svg = draw(replace(topology, points=points))
+    assert [device.id for device in topology.devices if f'data-ref="{device.id}/active_power"' not in svg] == []
+    assert svg == draw(replace(topology, points=points))
+
+
+@given(radial_nets(), st.data(), st.integers(-40, 40), st.integers(0, 60))
+@settings(max_examples=30, deadline=None)
+def test_a_nudge_moves_a_feeder_and_nothing_beside_it(topology: Topology, data: st.DataObject, right: int, down: int) -> None:
+    feeders = [device for device in topology.devices if device.parent.startswith("x-TR")]
+    chosen = data.draw(st.sampled_from(feeders)) if feeders else None
+    if chosen is None:
+        return
+    nudged = replace(topology, devices=tuple(replace(d, nudge=(right, down)) if d is chosen else d for d in topology.devices))
+    before = {place.device.id: (place.x, place.y) for place in arranged(topology).places}
+    after = {place.device.id: (place.x, place.y) for place in arranged(nudged).places}
+    assert after[chosen.id] == (before[chosen.id][0] + right, before[chosen.id][1] + down)
+    beside = [d.id for d in topology.devices if d.kind in (K.TRANSFORMER, K.GRID_INFEED)]
+    assert {key: after[key] for key in beside} == {key: before[key] for key in beside}
 
 
 @pytest.mark.parametrize("code", CODES)
