@@ -1,7 +1,8 @@
 """Values by hand on their way through the one door, and what of the field is held back meanwhile. [station]
 
 Once a second one gateway brings each value anew, so that it does not grow old while somebody upholds it; when that gateway is
-gone, it does. After its end the value is old data until the field renews the point.
+gone, it does. After its end the field's own last word holds again where the point is told on change and its connection is up;
+else the value is old data until the field renews the point.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from pilots.control.substitutions import end_overdue, in_force
 from pilots.domain.columns import Bools
 from pilots.domain.measurement import FUTURE_TOLERANCE, Measurement, RawReading
 from pilots.domain.quality import Flag, Quality, Source
-from pilots.models import LatestValue, Substitution
+from pilots.domain.topology import LinkState
+from pilots.history.selectors import SampleRow, read_samples
+from pilots.models import LatestValue, Point, Substitution
 
 LOOK_EVERY_S = 1.0
+#: Interrogations renew what comes on change several times a day.
+ON_CHANGE_KEPT = timedelta(days=1)
 _BY_HAND = Quality(source=Source.SUBSTITUTED)
 
 
@@ -59,7 +64,7 @@ def uphold(door: Door, now: datetime) -> int:
     try:
         for made in standing:
             door.put(made.point.device.code, [_reading(made, shown.get(made.point_id), now)], now)
-        _settle(door)
+        _settle(door, now)
     except IngestFull:
         pass  # the next round brings them again
     return len(standing)
@@ -75,19 +80,34 @@ def _reading(made: Substitution, shown: LatestValue | None, now: datetime) -> Ra
     return RawReading(made.point.name, made.point.spec.to_wire(made.value), _BY_HAND, min(stamp, now + FUTURE_TOLERANCE))
 
 
-def _settle(door: Door) -> None:
-    """What was ended and still looks current becomes old; once it does not, the row is done with."""
+def _settle(door: Door, now: datetime) -> None:
+    """What was ended and still looks current gives way; once it does not, the row is done with."""
     ended = Substitution.objects.exclude(removed_at=None).filter(settled=False)
-    rows = {row.point_id: row for row in LatestValue.objects.filter(point__in=ended.values("point"))}
+    latest = LatestValue.objects.filter(point__in=ended.values("point")).select_related("point__device__connection")
+    rows = {row.point_id: row for row in latest}
     standing = set(Substitution.objects.filter(removed_at=None).values_list("point_id", flat=True))
     current = {key: row for key, row in rows.items() if key not in standing and _looks_current(row)}
     ended.exclude(point__in=current).update(settled=True)
-    door.mark_old(
-        {
-            key: Measurement(row.value, Quality.unpack(row.quality), row.source_time, row.received_time, row.text)
-            for key, row in current.items()
-        }
-    )
+    old = {}
+    for key, row in current.items():
+        own = _own_word(row.point, now)
+        if own is None or own.value is None:
+            old[key] = Measurement(row.value, row.unpacked_quality, row.source_time, row.received_time, row.text)
+        else:
+            # It holds again from the end of the other: that is when it is told.
+            reading = RawReading(row.point.name, row.point.spec.to_wire(own.value), own.quality, max(now, row.source_time))
+            door.put(row.point.device.code, [reading], now)
+    door.mark_old(old)
+
+
+def _own_word(point: Point, now: datetime) -> SampleRow | None:
+    """The field's last word, where silence means that it still holds."""
+    connection = point.device.connection
+    if point.spec.max_age_s is not None or connection is None or connection.state != LinkState.UP:
+        return None
+    rows = read_samples([point], now - ON_CHANGE_KEPT, now + FUTURE_TOLERANCE, limit=5000)
+    own = [row for row in rows if row.quality.source is not Source.SUBSTITUTED]
+    return own[-1] if own and Flag.OLD not in own[-1].quality.flags else None
 
 
 def _looks_current(row: LatestValue) -> bool:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from pilots.domain.topology import DeviceKind, DeviceSpec, LinkSpec
 from pilots.ui.comm_column import LetterRow, NodeRow, Row, column_height, column_rows
 from pilots.ui.layout import Conductor, Place, arrange
+from pilots.ui.quantities import shown_number
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.topology import Topology
 from pilots.ui.words import KIND_NAMES, direction_role
@@ -27,6 +28,9 @@ NODE_X, NODE_INDENT = 28, 36
 _CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 #: What a power takes of its line: sign, four digits and unit.
 VALUE_WIDTH = 72
+#: Length of a bar, and where a nameplate says what it is measured against, the strictest first.
+BAR = 64
+LIMITS = ("connection_capacity_w", "site_limit_w", "rated_power_w", "peak_power_wp")
 
 
 def fit(text: str, width: float) -> str:
@@ -153,6 +157,7 @@ class _Writer:
         reference = self._power(device)
         if reference:
             parts.append(self._value(reference, box.x + 68, place.y + 11))
+            parts.append(_bar(device, reference, box.x + 68, place.y + 12.5))
             parts.append(self._word(device, reference, box.x + 78, place.y + 11, "start"))
         extras = self._extras(device)
         parts += [self._value(extra, box.x + 50 + 70 * n, place.y + 26, "small") for n, extra in enumerate(extras)]
@@ -166,6 +171,7 @@ class _Writer:
         parts = [tag("text", escape(fit(device.id, room)), class_="name", x=box.x, y=place.y - 3)]
         if reference:
             parts.append(self._value(reference, right, place.y - 3))
+            parts.append(_bar(device, reference, right, place.y))
             parts.append(self._word(device, reference, right, place.y + 13, "end"))
         parts += [*self._chips(device, box.x, place.y + 3), _tag_word(right, place.y + 13, "end")]
         for number, extra in enumerate(self._extras(device)):
@@ -267,6 +273,33 @@ class _Writer:
             "g", title + box + cross + name, class_=f"chip unknown {size}".strip(), data_letter=letter,
             data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
         )  # fmt: skip
+
+
+def limit_w(device: DeviceSpec) -> float | None:
+    """What the device, or its connection, can carry, from its nameplate; None where that is not declared."""
+    found = (device.nameplate.get(key) for key in LIMITS)
+    return next((float(limit) for limit in found if limit), None)
+
+
+def _bar(device: DeviceSpec, reference: str, right: float, y: float) -> str:
+    """Power against its limit; from the middle where it goes both ways. The page sets the length."""
+    limit = limit_w(device)
+    if limit is None:
+        return ""
+    both = direction_role(device.kind) in ("storage", "infeed")
+    title = tag("title", escape(_("of %(limit)s") % {"limit": shown_number(limit, "W")}))
+    track = tag("path", class_="track", d=f"M0 0H{BAR}M0-1.5V1.5M{BAR}-1.5V1.5" + (f"M{BAR / 2:g}-1.5V1.5" if both else ""))
+    fill = tag("rect", class_="fill", y=-1.5, width=0, height=3, x=BAR / 2 if both else 0)
+    place = f"translate({right - BAR:g} {y + 1.5:g})"
+    return tag(
+        "g",
+        title + track + fill,
+        class_="bar",
+        data_bar=reference,
+        data_limit=limit,
+        data_both=1 if both else None,
+        transform=place,
+    )
 
 
 def _standing(place: Place) -> dict[str, object]:

@@ -11,6 +11,7 @@ from pilots.ui import (
     alarm_views,
     audit_views,
     commissioning_views,
+    diagram_views,
     export_views,
     group_views,
     guard_views,
@@ -37,6 +38,7 @@ from pilots.ui import (
 
 pilot_patterns = [
     path("", views.pilot_page, name="pilot"),
+    path("table/", diagram_views.diagram_table, name="diagram_table"),
     path("faceplate/<str:device>/", views.faceplate, name="faceplate"),
     path("trends/", trend_views.trends_page, name="trends"),
     path("trends/data", trend_views.trends_data, name="trends_data"),

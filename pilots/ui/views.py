@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.safestring import mark_safe
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from pilots.domain.topology import DeviceKind
@@ -75,6 +76,7 @@ def favicon(_request: HttpRequest) -> HttpResponseRedirect:
 
 @requires(Role.VIEWER)
 @require_safe
+@gzip_page
 def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
     pilot = pilot_of(request)
     topology = topology_of(pilot)
@@ -104,6 +106,7 @@ def _heads(topology: Topology) -> set[str]:
 
 @requires(Role.VIEWER)
 @require_safe
+@gzip_page
 def faceplate(request: HttpRequest, device: str, **_route: str) -> HttpResponse:
     pilot = pilot_of(request)
     row = Device.objects.filter(pilot=pilot, code=device).select_related("connection", "measured_by").first()

@@ -61,6 +61,7 @@ def page_words() -> dict[str, object]:
         "position": [_("in between"), _("open"), _("closed"), _("bad position")],
         "positionUnknown": _("position unknown"),
         "noSupply": _("no supply"),
+        "supply": {"live": _("energised"), "dead": _("no supply"), "unknown": _("unknown")},
         "lastKnown": _("last known %s"),
         "link": link_state_words(),
         "linkSince": _("%s for %s"),

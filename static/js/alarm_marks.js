@@ -35,10 +35,10 @@ function show(worst) {
     if ((device.dataset.inAlarm ?? "") === key) continue;
     device.dataset.inAlarm = key;
     device.querySelector(".almark")?.remove();
-    if (own) (device.querySelector(".tagmark")?.parentElement ?? device).append(mark(device, own));
+    if (own) (device.querySelector(".tagmark")?.parentElement ?? device.querySelector("g") ?? device).append(mark(device, own));
   }
 }
 
 // A replay tells the marks of its moment; the marks of now have no place there.
-if (picture.dataset.alarmMarks) { document.addEventListener("alarms", ask); ask(); }
+if (picture.dataset.alarmMarks) { for (const news of ["alarms", "redrawn"]) document.addEventListener(news, ask); ask(); }
 else document.addEventListener("alarmsthen", (event) => show(event.detail));

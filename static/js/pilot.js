@@ -52,6 +52,17 @@ function showSupply() {
     element.classList.toggle("dead", state === "dead");
     if (!element.classList.contains("device")) element.classList.toggle("unknown", state === "unknown");
   }
+  for (const element of document.querySelectorAll("[data-supply]")) text(element, words.supply[feed.supplyOf(element.dataset.supply)]);
+}
+
+function showBars() {
+  for (const element of document.querySelectorAll("[data-bar]")) {
+    const point = feed.read(element.dataset.bar), { limit, both } = element.dataset, bar = element.querySelector(".fill");
+    const share = point && point.value !== null && !point.old && feed.live ? point.value / Number(limit) : 0, length = Math.min(1, Math.abs(share)) * (both ? 32 : 64);
+    bar.setAttribute("width", length.toFixed(1));
+    if (both) bar.setAttribute("x", (share < 0 ? 32 - length : 32).toFixed(1));
+    element.classList.toggle("over", Math.abs(share) > 1);
+  }
 }
 
 function showLinks() {
@@ -59,6 +70,10 @@ function showLinks() {
     const { state } = feed.live ? feed.linkState(element.dataset.links) : { state: "unknown" };
     element.classList.remove("up", "degraded", "down", "unknown");
     element.classList.add(state);
+  }
+  for (const element of document.querySelectorAll("[data-link-state]")) {
+    const { state, since } = feed.live ? feed.linkState(element.dataset.linkState) : { state: "unknown" };
+    text(element, since ? fill(words.linkSince, words.link[state], duration(feed.now() - since)) : words.link[state]);
   }
   for (const element of document.querySelectorAll("[data-link-word]")) {
     const { state, since } = feed.linkState(element.dataset.linkWord), trouble = feed.live && (state === "down" || state === "degraded");
@@ -150,6 +165,7 @@ function show() {
   document.querySelectorAll("[data-balance] [data-sum]").forEach((element) => showSum(element, feed));
   document.querySelectorAll("[data-rest]").forEach((element) => showRest(element, feed));
   showFlows();
+  showBars();
   showSwitches();
   showLinks();
   showState();
@@ -197,23 +213,34 @@ function close() {
   button?.focus();
 }
 
-// The nearest device in the direction of an arrow key.
+// The next device along the conductors: towards the grid, away from it, beside it; else the nearest in that direction.
 function neighbour(from, key) {
-  const here = from.getBoundingClientRect(), axis = key === "ArrowLeft" || key === "ArrowRight" ? ["x", "y"] : ["y", "x"], sign = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
+  const all = [...document.querySelectorAll(".device")], { device, parent } = from.dataset;
+  const beside = all.filter((other) => other.dataset.parent === parent && parent), place = beside.indexOf(from);
+  const along = parent === undefined ? null
+    : key === "ArrowUp" ? all.find((other) => other.dataset.device === parent)
+    : key === "ArrowDown" ? all.find((other) => other.dataset.parent === device)
+    : beside[place + (key === "ArrowLeft" ? -1 : 1)];
+  return along ?? nearest(all, from, key);
+}
+
+function nearest(all, from, key) {
+  const axis = key === "ArrowLeft" || key === "ArrowRight" ? ["x", "y"] : ["y", "x"], sign = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
+  const mine = from.querySelector(".hit").getBoundingClientRect();
   let best = null, least = Infinity;
-  for (const other of document.querySelectorAll(".device")) {
-    const there = other.querySelector(".hit").getBoundingClientRect(), mine = from.querySelector(".hit").getBoundingClientRect();
+  for (const other of all) {
+    const there = other.querySelector(".hit").getBoundingClientRect();
     const along = (there[axis[0]] - mine[axis[0]]) * sign, across = Math.abs(there[axis[1]] - mine[axis[1]]);
     if (other !== from && along > 4 && along + 3 * across < least) { least = along + 3 * across; best = other; }
   }
-  return here && best;
+  return best;
 }
 
-document.querySelector(".diagram")?.addEventListener("click", (event) => {
-  const device = event.target.closest(".device");
-  if (device) open(device.dataset.device);
+document.querySelector(".picture").addEventListener("click", (event) => {
+  const chosen = event.target.closest(".device")?.dataset.device ?? event.target.closest("[data-open]")?.dataset.open;
+  if (chosen) open(chosen);
 });
-document.querySelector(".diagram")?.addEventListener("keydown", (event) => {
+document.querySelector(".scroller")?.addEventListener("keydown", (event) => {
   const device = event.target.closest(".device");
   if (!device) return;
   if (event.key === "Enter" || event.key === " ") {
@@ -230,6 +257,27 @@ document.querySelector(".diagram")?.addEventListener("keydown", (event) => {
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && shown) close(); });
 document.querySelector("[data-retry]").addEventListener("click", () => feed.retry());
 document.addEventListener("alarms", () => { if (shown) renew(); });
+// An engineer changed the configuration: the picture is drawn anew, what is shown and chosen stays.
+let drawn = null;
+async function redraw() {
+  const before = drawn;
+  drawn = feed.drawing;
+  if (before === null || before === drawn) return;
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok || answer.redirected) { drawn = before; return; }
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".paper"), paper = document.querySelector(".paper");
+  if (!fresh || !paper) { location.reload(); return; }
+  const focused = document.activeElement?.closest(".device")?.dataset.device;
+  paper.replaceChildren(...fresh.children);
+  document.dispatchEvent(new CustomEvent("redrawn"));
+  if (focused) document.querySelector(`.device[data-device="${CSS.escape(focused)}"]`)?.focus();
+  document.querySelector(`.device[data-device="${CSS.escape(shown)}"]`)?.setAttribute("aria-pressed", "true");
+  show();
+}
+
+document.addEventListener("table", show);
+document.addEventListener("stamp", ({ detail }) => Object.assign(detail, { now: feed.now(), live: feed.live, heard: feed.now() - (performance.now() - feed.heard) }));
+feed.addEventListener("change", (event) => { if (event.detail.whole) redraw(); });
 feed.addEventListener("change", (event) => { dirty = true; if (event.detail.guards) showGuards(); if (shown && (event.detail.guards || event.detail.setpoints.some(({ device }) => device === shown))) renew(); if (event.detail.whole || event.detail.setpoints.length) show(); });
 for (const name of ["live", "lost"]) feed.addEventListener(name, () => { show(); coverLost([feed]); });
 setInterval(() => { if (dirty) show(); }, 250);

@@ -13,11 +13,12 @@ from pilots.acquisition.ingest import Ingest
 from pilots.catalogue.services import note_change
 from pilots.control.substitutions import substitute, withdraw
 from pilots.domain.measurement import RawReading
-from pilots.domain.quality import Flag, Source, Validity
+from pilots.domain.quality import Flag, Quality, Source, Validity
 from pilots.history.selectors import read_samples
 from pilots.live.hub import hub
 from pilots.models import AuditEvent, LatestValue, OutboxMessage, Substitution
 from pilots.northbound.messages import written_values
+from tests.builders import make_point
 from tests.conftest import Battery
 from tests.waiting import until
 
@@ -117,6 +118,21 @@ def test_withdrawn_it_looks_old_until_the_field_tells_anew(field: Field) -> None
     field.upheld()
     assert Substitution.objects.get().settled
     assert [event.action for event in AuditEvent.objects.order_by("pk")] == ["substitute value", "withdraw substituted value"]
+
+
+def test_what_comes_on_change_says_its_own_last_word_again(field: Field) -> None:
+    position = make_point(field.battery.device, "position", kind="status", unit="", labels={"1": "open", "2": "closed"})
+    note_change(field.battery.pilot)
+    field.door.directory.refresh(force=True)
+    field.door.put("es-STO01", [RawReading("position", 2.0)], datetime.now(UTC)).result(10)
+    now = datetime.now(UTC)
+    made = substitute(position, 1.0, owner="ana", reason="seen on site", until=now + timedelta(minutes=5), now=now)
+    field.upheld()
+    assert LatestValue.objects.get(point=position).value == 1.0
+    withdraw(made, by="ana", reason="", now=datetime.now(UTC))
+    field.upheld()
+    row = LatestValue.objects.get(point=position)
+    assert (row.value, row.unpacked_quality) == (2.0, Quality())
 
 
 def test_it_ends_by_itself_at_its_time_also_after_a_restart(field: Field) -> None:

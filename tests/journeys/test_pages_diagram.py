@@ -1,0 +1,54 @@
+"""The diagram from a browser: found by search, coloured by the server, a position by hand and its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.journeys.browser import Visitor
+from tests.journeys.installation import Installation
+
+pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")]
+DEVICE = '.device[data-device="es-SW03"]'
+PROVED = """() => { const lines = [...document.querySelectorAll(".diagram [data-section].con")];
+  return lines.length > 20 && lines.every((line) => !line.matches(".dead, .unknown")); }"""
+
+
+def quality(scada: Installation) -> tuple[float, str, bool]:
+    told = scada.api.value("es/es-SW03/position")
+    return told["value"], told["quality"]["source"], "old" in told["quality"]["flags"]
+
+
+def test_a_position_by_hand_is_marked_everywhere_and_the_field_has_the_last_word(scada: Installation, visitor: Visitor) -> None:
+    page = visitor.go("/pilots/es/")
+    visitor.see_live()
+    page.wait_for_function(PROVED)
+    page.keyboard.press("/")
+    page.keyboard.type("transformer switch")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.device") == "es-SW03"
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.dataset.device") == "es-SW01"
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.locator("[data-face-inside] h2", has_text="es-SW03").wait_for()
+    page.locator("[data-substitute] summary").click()
+    page.locator("[data-substitute] [name=point]").select_option("position")
+    for name, text in (("value", "open"), ("reason", "seen on site")):
+        page.locator(f"[data-substitute] [name={name}]").fill(text)
+    page.locator("[data-substitute] button").click()
+    page.locator(f"{DEVICE}.open").wait_for()
+    assert page.locator(f"{DEVICE} [data-word-position]").text_content() == "open [S]"
+    page.locator("[data-guarded=substitution]", has_text="seen on site").wait_for()
+    assert quality(scada) == (1.0, "substituted", False)
+    page.locator("[data-tabled]").click()
+    page.locator(".tabled tr", has_text="es-SW03").locator(".mark", has_text="S").wait_for()
+    page.locator("[data-tabled]").click()
+    page.locator("[data-guarded=substitution] summary").click()
+    page.locator("[data-guarded=substitution] form button").click()
+    page.locator(f"{DEVICE}.closed").wait_for()
+    scada.until(lambda: quality(scada)[0] == 2.0 and quality(scada)[1] != "substituted", 15, "the field's own position")
+    with page.expect_download() as saved:
+        page.locator("[data-save=svg]").click()
+    drawing = saved.value.path().read_text()
+    assert "Europe/Madrid" in drawing and "state as of" in drawing and "var(" not in drawing
+    assert visitor.faults == []
