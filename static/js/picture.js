@@ -11,7 +11,8 @@ export function stampOf() {
   const zone = document.querySelector("[data-clock]").dataset.clock, then = detail.live ? detail.now : detail.heard;
   const moment = new Intl.DateTimeFormat("en-GB", { timeZone: zone, dateStyle: "medium", timeStyle: "medium" }).format(then);
   const offset = new Intl.DateTimeFormat("en-GB", { timeZone: zone, timeZoneName: "longOffset" }).formatToParts(then).find((part) => part.type === "timeZoneName").value;
-  return fill(detail.live ? place.live : place.lost, place.name, `${moment} ${zone} (${offset})`);
+  const simulated = document.querySelector(".sim") ? " · SIM" : "";
+  return fill(detail.live ? place.live : place.lost, place.name, `${moment} ${zone} (${offset})`) + simulated;
 }
 
 // Style sheets come by the page's own one too, which imports them.
@@ -38,7 +39,7 @@ function file() {
   const copy = document.querySelector(".diagram").cloneNode(true), [, , width, height] = copy.getAttribute("viewBox").split(" ").map(Number);
   copy.setAttribute("viewBox", `0 ${-HEAD} ${width} ${height + HEAD}`);
   copy.setAttribute("height", String(height + HEAD));
-  copy.querySelectorAll("[tabindex]").forEach((each) => each.removeAttribute("tabindex"));
+  copy.querySelectorAll("[tabindex]").forEach((each) => { each.removeAttribute("tabindex"); each.setAttribute("aria-pressed", "false"); });
   const ground = getComputedStyle(document.documentElement).getPropertyValue("--ground").trim();
   copy.prepend(element("style", {}, rules()), element("rect", { x: 0, y: -HEAD, width, height: height + HEAD, fill: ground }), element("text", { x: 12, y: -12, class: "strong" }, stampOf()));
   copy.setAttribute("xmlns", NAMESPACE);

@@ -59,7 +59,7 @@ def test_one_value_by_hand_at_a_time(battery: Battery) -> None:
         put(battery.power, 2000.0)
 
 
-def test_no_guard_takes_it_for_a_fresh_measurement(battery: Battery) -> None:
+def test_s15_no_guard_takes_it_for_a_fresh_measurement(battery: Battery) -> None:
     row = make_latest(battery.power, 5000.0, at=NOW, quality=BY_HAND)
     assert reading_of(row, NOW).fault == "is a value by hand"
     assert circumstances_for_anyone(battery.p_set, after(1)).link_up is False
