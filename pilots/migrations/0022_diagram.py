@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("pilots", "0023_preferences"),
+        ("pilots", "0021_preferences"),
     ]
 
     operations = [
