@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext_noop as _
 
+from pilots.catalogue.alarm_consequences import rationalised
 from pilots.catalogue.link_points import field_end
 from pilots.domain.alarm import AlarmKind, Priority
 from pilots.domain.errors import CatalogueError
@@ -109,7 +110,7 @@ DEFAULTS = (
 def put_default_rules(pilot: Pilot) -> int:
     """The pilot has its default rules, changed ones left as they are; returns how many rows changed."""
     existing = {(rule.subject, rule.kind): rule for rule in AlarmRule.objects.filter(pilot=pilot)}
-    wanted = {(columns["subject"], columns["kind"]): columns for columns in _wanted(pilot)}
+    wanted = {(columns["subject"], columns["kind"]): rationalised(columns) for columns in _wanted(pilot)}
     new = [AlarmRule(pilot=pilot, **columns) for key, columns in wanted.items() if key not in existing]
     AlarmRule.objects.bulk_create(new, batch_size=500, ignore_conflicts=True)  # two processes may start at once
     changed = len(new)

@@ -157,6 +157,7 @@ def test_what_only_consumes_and_what_has_an_export_limit_have_an_alarm_of_it(bat
     make_point(make_device(pilot, "es-EVSE01", kind="charge_point"))
     make_point(make_device(pilot, "es-SM01", kind="smart_meter", nameplate={"export_limit_w": 10_000}))
     put_default_rules(pilot)
+    assert not AlarmRule.objects.filter(consequence="").exists()
     rules = AlarmRule.objects.filter(kind="low", point__name="active_power")
     assert dict(rules.values_list("subject", "limit")) == {
         "es-EVSE01/active_power": -100.0,
