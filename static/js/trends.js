@@ -107,7 +107,7 @@ async function draw(body) {
   const figure = themed({ data: [...bands, ...body.strips, ...body.data], layout: body.layout });
   for (const trace of figure.data) {
     if (trace.meta.kind === "band") { trace.fillcolor = trace.line.color; trace.line.width = 0; }
-    if (trace.fillpattern) { trace.fillpattern.fgcolor = trace.line.color; trace.fillpattern.bgcolor = "rgba(0,0,0,0)"; }
+    if (trace.fillpattern) { trace.fillpattern.fgcolor = trace.line.color; trace.fillpattern.bgcolor = "transparent"; }
   }
   if (innerWidth < 640) Object.assign(figure.layout.xaxis, { nticks: 4, tickangle: 0 });
   drawn = body;

@@ -64,6 +64,13 @@ class Visitor:
         self.page.click("main button[type=submit], main button.primary")
         self.page.wait_for_url(self._url() + "/")
 
+    def speak(self, language: str) -> None:
+        """The person's pages are in this language from now on."""
+        self.go("/accounts/preferences/")
+        self.page.select_option("select[name=language]", language)
+        self.page.click("main button.primary")
+        self.page.wait_for_url("**/preferences/?saved=1")
+
     def see_live(self) -> None:
         """Values stand on the page and the socket lives."""
         self.page.wait_for_function(IS_LIVE)

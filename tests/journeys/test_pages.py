@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -27,7 +28,18 @@ FIELD_PAGES = [
 NAMELESS = """() => [...document.querySelectorAll("main :is(input:not([type=hidden]), select, button, a)")].filter((each) =>
   each.checkVisibility() && !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()
 ).map((each) => each.outerHTML)"""
-WINDOWS = [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)]
+#: Every pair of scheme, window and language; `make rig` walks the other four as well.
+WINDOWS = [("light", DESKTOP, "en"), ("light", PHONE, "bg"), ("dark", DESKTOP, "bg"), ("dark", PHONE, "en")]
+OTHERS = [("light", DESKTOP, "bg"), ("light", PHONE, "en"), ("dark", DESKTOP, "en"), ("dark", PHONE, "bg")]
+AXE = Path("tests/peers/node_modules/axe-core/axe.min.js").read_text()
+#: What WCAG 2.2 AA asks and a program can see. A symbol's text are its live values, its name says what it is: no mismatch.
+BARRIERS = """async () => {
+  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+  const { violations } = await axe.run(document, { resultTypes: ["violations"], runOnly: tags });
+  return violations.flatMap(({ id, nodes }) => nodes
+    .filter((node) => id !== "label-content-name-mismatch" || !node.html.startsWith("<g "))
+    .map((node) => `${id}: ${node.html.slice(0, 200)}`));
+}"""
 
 
 def test_nothing_is_shown_without_a_login(scada: Installation, chrome: Browser) -> None:
@@ -58,12 +70,15 @@ def test_a_pilots_page_is_live_and_moves(scada: Installation, visitor: Visitor, 
     assert visitor.faults == []
 
 
-@pytest.mark.parametrize(("scheme", "window"), WINDOWS)
-def test_no_page_breaks_the_policy_or_shows_an_error(
-    scada: Installation, chrome: Browser, scheme: str, window: dict[str, int]
+@pytest.mark.parametrize(
+    ("scheme", "window", "language"), [*WINDOWS, *(pytest.param(*each, marks=pytest.mark.rig) for each in OTHERS)]
+)
+def test_no_page_breaks_the_policy_shows_an_error_or_keeps_somebody_out(
+    scada: Installation, chrome: Browser, scheme: str, window: dict[str, int], language: str
 ) -> None:
     person = Visitor(chrome, lambda: scada.url, color_scheme=scheme, viewport=window)
     person.sign_in()
+    person.speak(language)
     for path in OWN_PAGES + FIELD_PAGES:
         page = person.go(path)
         page.wait_for_load_state("networkidle" if path.startswith("/api") else "load")
@@ -72,7 +87,11 @@ def test_no_page_breaks_the_policy_or_shows_an_error(
         assert path.startswith("/api") or page.evaluate(NAMELESS) == [], path
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert path.startswith("/api") or wide <= 0, f"{path} is {wide} px wider than its window"
-    assert person.faults == []
+        assert person.faults == []
+        page.evaluate(AXE)
+        assert path.startswith("/api") or page.evaluate(BARRIERS) == [], path
+        person.faults.clear()  # axe styles an element of its own, which the policy forbids
+    person.speak("en")
     person.leave()
 
 
