@@ -124,6 +124,8 @@ def waiting_requests(now: datetime) -> set[int]:
 def requests_for(connections: Iterable[int], now: datetime) -> list[FieldRequest]:
     """What waits for these connections, oldest first."""
     waiting = FieldRequest.objects.filter(connection__in=list(connections), claimed_at=None, answered_at=None, expires_at__gt=now)
+    if not waiting.exists():  # nearly always, and asked with every set-point
+        return []
     return list(waiting.select_related("connection__pilot", "device").order_by("asked_at"))
 
 

@@ -105,16 +105,22 @@ class Orders:
         if driver is None or not self._lease.usable:
             return  # stays validated until the link is back or its time is over
         before = since_boot_s() + left_s(setpoint, datetime.now(UTC))
-        if not await self._threads.run(dispatch.claim_setpoint, setpoint, self._lease, now=datetime.now(UTC)):
+        claimed = await self._threads.run(self._claim, setpoint)
+        if claimed is None:
             return
         log.info("set-point %s: %s = %g", setpoint.pk, setpoint.point, setpoint.value)
-        steps, lasts_s = await self._threads.run(steps_of, setpoint)
+        steps, lasts_s = claimed
         first = next(value for value in steps if value is not None)
         note, words = await self._write(driver, setpoint, first, before)
         if first != setpoint.value and note is dispatch.note_dispatched:
             words["lasts_s"] = lasts_s
             self._begin(self._go_on(setpoint, steps))
         await self._note(note, setpoint, words)
+
+    def _claim(self, setpoint: Setpoint) -> tuple[Iterator[float | None], float] | None:
+        """Its steps and the seconds they take once it is ours to send; else None."""
+        claimed = dispatch.claim_setpoint(setpoint, self._lease, now=datetime.now(UTC))
+        return steps_of(setpoint) if claimed else None
 
     async def _go_on(self, setpoint: Setpoint, steps: Iterator[float | None]) -> None:
         """The rest of a ramp, a step at a time, as long as the set-point holds its point."""
@@ -144,8 +150,11 @@ class Orders:
             log.error("%s: a ramp stopped", self._plan.target.name, exc_info=task.exception())
 
     async def _note(self, note: Callable[..., object], setpoint: Setpoint, words: dict[str, Any]) -> None:
-        await self._threads.run(note, setpoint, actor=self._lease.owner, now=datetime.now(UTC), **words)
-        await self._threads.run(self._ingest.note_pending_setpoint)
+        def noted() -> None:
+            note(setpoint, actor=self._lease.owner, now=datetime.now(UTC), **words)
+            self._ingest.note_pending_setpoint()
+
+        await self._threads.run(noted)
 
     async def _write(
         self, driver: Driver, setpoint: Setpoint, value: float, before: float
