@@ -75,7 +75,7 @@ DEFAULTS = (
     Default(points=["loading"], devices=ANY_KIND, kind=_K.HIGH_HIGH, priority=_P.HIGH, limit=100, deadband=10, on_delay_s=900,
             what=_("Overloaded for 15 minutes"), why=_("More than the rated power flows; insulation ages fast."), todo=_LOADING),
     Default(points=["loading"], devices=ANY_KIND, kind=_K.HIGH, priority=_P.MEDIUM, limit=80, deadband=8, on_delay_s=60,
-            what=_("Loading high"), why=_("More than 80 % of the rated power flows."), todo=_LOADING),
+            what=_("Loading high"), why=_("The rated power is used to more than 80 %."), todo=_LOADING),
     Default(points=["hotspot_temperature"], devices=ANY_KIND, kind=_K.HIGH_HIGH, priority=_P.CRITICAL, limit=120, deadband=5,
             what=_("Hot spot: trip limit"), why=_("The winding is too hot; its protection trips it."), todo=_LOADING),
     Default(points=["hotspot_temperature"], devices=ANY_KIND, kind=_K.HIGH, priority=_P.HIGH, limit=100, deadband=5,
