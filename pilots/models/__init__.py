@@ -10,10 +10,19 @@ from pilots.models.groups import SetpointGroup
 from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
 from pilots.models.journal import JournalEntry
 from pilots.models.links import LinkHour
+from pilots.models.notifications import (
+    Delivery,
+    DeliveryState,
+    NotificationContact,
+    NotificationRule,
+    NotifiedAlarm,
+    Way,
+)
 from pilots.models.outbox import OutboxMessage, OutboxState
 from pilots.models.plant import Connection, Device, Lease, Link, Pilot, Point
 from pilots.models.schedules import Schedule
 from pilots.models.setpoints import Forwarding, Setpoint, SetpointEvent, SourceRate
+from pilots.models.shift import ShiftNote, ShiftSignature, Side
 from pilots.models.substitutions import Substitution
 from pilots.models.switching import Approval, Selection
 from pilots.models.trend_views import TrendView
@@ -30,6 +39,8 @@ __all__ = [
     "Connection",
     "ControlCentre",
     "ControlCentrePoint",
+    "Delivery",
+    "DeliveryState",
     "Device",
     "ExportJob",
     "FallbackRun",
@@ -41,6 +52,9 @@ __all__ = [
     "Lease",
     "Link",
     "LinkHour",
+    "NotificationContact",
+    "NotificationRule",
+    "NotifiedAlarm",
     "OperatorHold",
     "OutboxMessage",
     "OutboxState",
@@ -59,8 +73,12 @@ __all__ = [
     "Setpoint",
     "SetpointEvent",
     "SetpointGroup",
+    "ShiftNote",
+    "ShiftSignature",
+    "Side",
     "SourceRate",
     "Substitution",
     "TrendView",
     "User",
+    "Way",
 ]
