@@ -1,0 +1,1 @@
+"""Handing a shift over: what happened in it, what stands, notes and signatures. [operation]"""
