@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -42,6 +44,22 @@ def flag(name: str, default: bool) -> bool:
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def choice(name: str, default: str, among: Sequence[str]) -> str:
+    """One of these words. Raises SettingError."""
+    word = text(name, default).lower()
+    if word not in among:
+        raise SettingError(f"{name}={word!r} must be one of {', '.join(among)}")
+    return word
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """A comma-separated list of networks, as 10.0.0.0/8. Raises SettingError."""
+    try:
+        return [ip_network(word) for word in words(name)]
+    except ValueError as error:
+        raise SettingError(f"{name} must be networks as 10.0.0.0/8, comma-separated: {error}") from error
 
 
 def database(name: str, default_path: str) -> dict[str, Any]:

@@ -48,6 +48,8 @@ SIM_MEDIA = env.flag("INVADE_SIM_MEDIA", False)
 PLATFORM_URL = env.text("INVADE_PLATFORM_URL")
 PLATFORM_TOKEN = env.text("INVADE_PLATFORM_TOKEN")
 INSTALLATION = env.text("INVADE_INSTALLATION", "invade-scada")
+PUBLIC_URL = env.text("INVADE_PUBLIC_URL") or f"http://127.0.0.1:{WEB_PORT}"
+WEBHOOK_NETWORKS = env.networks("INVADE_WEBHOOK_NETWORKS")
 HISTORY_DAYS = env.integer("INVADE_HISTORY_DAYS", 30, low=1, high=36500)
 EXPORT_DIR = Path(env.text("INVADE_EXPORT_DIR") or DATA_DIR / "exports").resolve()
 EXPORT_DAYS = env.integer("INVADE_EXPORT_DAYS", 7, low=1, high=3650)
@@ -58,6 +60,16 @@ SECURE_COOKIES = env.flag("INVADE_HTTPS", False)
 REDIS_URL = env.text("REDIS_URL")
 #: Without Redis every role lives in one process and talks through memory.
 EMBEDDED = not REDIS_URL
+
+# Mail goes out only by what the environment names; without a host there is none.
+EMAIL_HOST = env.text("INVADE_SMTP_HOST")
+EMAIL_PORT = env.integer("INVADE_SMTP_PORT", 587, low=1, high=65535)
+EMAIL_HOST_USER = env.text("INVADE_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.text("INVADE_SMTP_PASSWORD")
+SMTP_TLS = env.choice("INVADE_SMTP_TLS", "starttls", ("starttls", "tls", "none"))
+EMAIL_USE_TLS, EMAIL_USE_SSL = SMTP_TLS == "starttls", SMTP_TLS == "tls"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("INVADE_MAIL_FROM", "invade-scada@localhost")
 
 INSTALLED_APPS = [
     "daphne",
@@ -246,6 +258,7 @@ CELERY_BEAT_SCHEDULE = {
     "expire set-points": {"task": "pilots.tasks.expire_setpoints", "schedule": schedule(1.0), "options": {"expires": 5}},
     "run schedules": {"task": "pilots.tasks.run_schedules", "schedule": schedule(1.0), "options": {"expires": 5}},
     "run fallbacks": {"task": "pilots.tasks.run_fallbacks", "schedule": schedule(1.0), "options": {"expires": 5}},
+    "notify": {"task": "pilots.tasks.notify", "schedule": schedule(5.0), "options": {"expires": 5}},
     "write exports": {"task": "pilots.tasks.run_exports", "schedule": schedule(1.0), "options": {"expires": 5}},
     "forget exports": {"task": "pilots.tasks.forget_exports", "schedule": schedule(86400.0), "options": {"expires": 3600}},
     "roll up history": {"task": "pilots.tasks.roll_up", "schedule": schedule(60.0), "options": {"expires": 50}},

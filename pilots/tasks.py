@@ -16,6 +16,8 @@ from pilots.exports import jobs as exports
 from pilots.history import rollups
 from pilots.history import services as history
 from pilots.northbound import services as northbound
+from pilots.notifications.sending import forget_deliveries
+from pilots.notifications.services import notify as notify_contacts
 
 OWNER = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -46,11 +48,18 @@ def run_fallbacks() -> int:
 
 
 @shared_task
+def notify() -> int:
+    """Alarms that a rule tells have been told; the next beat is the retry."""
+    return notify_contacts(now=datetime.now(UTC))
+
+
+@shared_task
 def maintain_history() -> int:
-    """Partitions stand ready for the coming week, samples beyond the retention are gone."""
+    """Partitions stand ready for the coming week, samples and notifications beyond their retention are gone."""
     now = datetime.now(UTC)
     kept_since = now - timedelta(days=settings.HISTORY_DAYS)
     history.ensure_partitions(now)
+    forget_deliveries(now=now)
     rollups.forget_rollups(samples_before=kept_since, rollups_before=now - timedelta(days=settings.ROLLUP_DAYS))
     return history.forget_samples(kept_since)
 

@@ -31,7 +31,7 @@ each_pilot = pytest.mark.parametrize("code", PILOT_PAGES)
 
 # Settings
 
-READS = re.compile(r'env\.(?:text|integer|flag|words|database)\(\s*"([A-Z_]+)"')
+READS = re.compile(r'env\.(?:text|integer|flag|words|choice|networks|database)\(\s*"([A-Z_]+)"')
 WHOLE_NUMBERS = re.compile(r'env\.integer\(\s*"([A-Z_]+)", (\d+), low=(\d+), high=(\d+)\)')
 
 
