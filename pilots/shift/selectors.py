@@ -28,6 +28,7 @@ from pilots.models import (
     Setpoint,
     ShiftNote,
     ShiftSignature,
+    Substitution,
 )
 from pilots.models.guards import Guard
 
@@ -70,6 +71,7 @@ class Facts:
     holds: list[OperatorHold]
     off: list[CommandsOff]
     fallbacks: list[FallbackRun]
+    substitutions: list[Substitution]
     link_losses: list[tuple[str, int, datetime]]
     links_not_up: list[tuple[str, str, datetime]]
     notes: list[ShiftNote]
@@ -100,6 +102,9 @@ def facts_of(pilot: Pilot, shift: Shift, now: datetime) -> Facts:
         ),
         off=list(_in_force_then(CommandsOff, at).filter(Q(pilot=pilot) | Q(pilot=None))),
         fallbacks=list(_in_force_then(FallbackRun, at).filter(point__device__pilot=pilot).select_related("point__device")),
+        substitutions=list(
+            _in_force_then(Substitution, at).filter(point__device__pilot=pilot, until__gt=at).select_related("point__device")
+        ),
         link_losses=_link_losses(told),
         links_not_up=_links_not_up(pilot, at),
         notes=list(ShiftNote.objects.filter(**of_shift).select_related("corrects", "corrected_by")),

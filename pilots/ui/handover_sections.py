@@ -153,7 +153,7 @@ def _control_sections(facts: Facts) -> list[Section]:
     return [
         _section(_("Set-points in force"), held, force, _("None: everything is released."), facts.in_force, url),
         Section(
-            title=_("Holds, tags, commands off, fallback plans in force"),
+            title=_("Holds, tags, commands off, fallback plans, values by hand"),
             columns=[_("What"), _("At"), _("Since"), _("Until"), _("Who"), _("Reason")],
             rows=guards,
             empty=_("None."),
@@ -188,6 +188,10 @@ def _guard_rows(facts: Facts) -> Iterable[list[str]]:
     for run in facts.fallbacks:
         at = f"{run.point.device.code} {point_name(run.point.name)} {shown_number(run.value, run.point.unit)}"
         yield [_("Fallback plan"), at, when(run.set_at), "", run.owner, run.reason]
+    for each in facts.substitutions:
+        value = value_words(each.point, each.value, each.point.unit)
+        at = f"{each.point.device.code} {point_name(each.point.name)} {value}"
+        yield [_("Value by hand"), at, when(each.set_at), when(each.until), each.owner, each.reason]
 
 
 def _link_sections(facts: Facts) -> list[Section]:

@@ -13,7 +13,7 @@ from pilots.alarms.services import shelve
 from pilots.control import guards
 from pilots.domain.shift import Preset, Shift, running_at, shift_of
 from pilots.journal.services import of_link, record
-from pilots.models import AuditEvent, Link, Role, Setpoint, ShiftNote, ShiftSignature, Side
+from pilots.models import AuditEvent, Link, Role, Setpoint, ShiftNote, ShiftSignature, Side, Substitution
 from pilots.shift.selectors import MOST, facts_of
 from pilots.shift.services import HandoverRefused, sign, write_note
 from tests.alarms.builders import make_rule
@@ -77,7 +77,10 @@ def test_what_holds_commands_back_stands_as_it_was_at_the_end(plant: Plant) -> N
     off = guards.switch_commands_off(plant.pilot, by="olaf", reason="Storm", now=before)
     guards.switch_commands_on(off, by="olaf", reason="", now=during)
     guards.remove_tag(kept, by="olaf", reason="", now=SHIFT.end + timedelta(minutes=1))
+    form = {"value": 55.0, "owner": "olaf", "reason": "Sensor out", "set_at": during, "settled": True}
+    Substitution.objects.create(point=plant.storage.points.get(name="soc"), until=SHIFT.end + timedelta(hours=1), **form)
     facts = facts_of(plant.pilot, SHIFT, NOW)
+    assert [each.reason for each in facts.substitutions] == ["Sensor out"]
     assert ([tag.reason for tag in facts.tags], [hold.reason for hold in facts.holds], facts.off) == (["Fuse out"], ["Test"], [])
 
 
