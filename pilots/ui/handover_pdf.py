@@ -59,6 +59,7 @@ def _prepare(paper: _Paper, title: str, now: datetime) -> None:
     paper.set_lang(get_language() or "en")
     paper.set_creation_date(now)
     paper.set_margin(14)
+    paper.set_draw_color(194, 200, 205)
     paper.set_auto_page_break(True, margin=16)
     paper.add_page()
 
@@ -94,13 +95,14 @@ def _signatures(block: Block) -> Section:
 
 
 def _section(paper: _Paper, section: Section) -> None:
+    if not section.rows:
+        paper.ln(0.5)
+        _line(paper, f"{section.title}: {section.empty}", 8)
+        return
     paper.ln(2)
     if paper.will_page_break(18):
         paper.add_page()
     _line(paper, section.title, 10, bold=True)
-    if not section.rows:
-        _line(paper, section.empty, 8)
-        return
     paper.set_font("DejaVu", size=7.5)
     paper.set_text_color(*_INK)
     head = FontFace(emphasis="BOLD", fill_color=_RULE)

@@ -119,6 +119,7 @@ pilot_patterns = [
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("totals", views.totals, name="totals"),
+    path("overview/map", views.overview_map, name="overview_map"),
     path("favicon.ico", views.favicon),
     path("audit/", audit_views.audit_page, name="audit"),
     re_path(r"^audit/export\.(?P<kind>csv|jsonl)$", audit_views.audit_export, name="audit_export"),

@@ -18,6 +18,7 @@ from pilots.ui.access import public, requires, signed_in
 from pilots.ui.balance import balance_lines, has_room
 from pilots.ui.faceplates import faceplate_context
 from pilots.ui.group_form import group_pilots
+from pilots.ui.pilot_map import map_of
 from pilots.ui.single_line import draw
 from pilots.ui.topology import Letter, Topology, infeed_references, letters, topology_of
 from pilots.ui.totals import totals_of
@@ -37,6 +38,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "page": "overview",
         "rows": [_overview_row(pilot, topology_of(pilot)) for pilot in pilots],
+        "map": map_of(pilots),
         "totals": totals_of(pilots, timezone.now()),
         "words": page_words(),
     }
@@ -65,6 +67,13 @@ def _overview_row(pilot: Pilot, topology: Topology) -> dict[str, Any]:
 def totals(request: HttpRequest) -> JsonResponse:
     """What the overview's frames cannot tell: set-points in force and messages waiting for the platform."""
     return JsonResponse(totals_of(cast(User, request.user).visible_pilots(), timezone.now()))
+
+
+@signed_in
+@require_safe
+def overview_map(request: HttpRequest) -> HttpResponse:
+    """The map once more, with each pilot's alarms, for a page that has heard of a change."""
+    return render(request, "pilots/overview_map.html", {"map": map_of(list(cast(User, request.user).visible_pilots()))})
 
 
 @public
