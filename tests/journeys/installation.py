@@ -90,6 +90,7 @@ class Installation:
             "INVADE_SIM_PORT": str(base + 20),
             "INVADE_ADMIN_PASSWORD": PASSWORD,
             "INVADE_LOG_LEVEL": "INFO",
+            "INVADE_WEBHOOK_NETWORKS": "127.0.0.0/8",
             "PYTHONUNBUFFERED": "1",
         }
         for name in ("DATABASE_URL", "REDIS_URL", "INVADE_PLATFORM_URL", "INVADE_SECRET_KEY", "DJANGO_ALLOW_ASYNC_UNSAFE"):
