@@ -5,81 +5,29 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 
 import pilots.acquisition.ingest as ingest_module
-from pilots.acquisition.batch import Entry, IngestFull, Rows, Unstorable
-from pilots.acquisition.gathering import gather
+from pilots.acquisition.batch import IngestFull, Rows, Unstorable
 from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.process_image import WRITE_EVERY_S, write_latest_values
 from pilots.catalogue.services import note_change
 from pilots.domain.measurement import RawReading
-from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Quality, Validity
-from pilots.history.selectors import SampleRow, read_samples
-from pilots.live.hub import hub
-from pilots.models import Alarm, AuditEvent, LatestValue, OutboxMessage, OutboxState, Point
+from pilots.models import AuditEvent, LatestValue, OutboxMessage, OutboxState, Point
 from pilots.northbound.messages import written_values
-from tests.alarms.builders import make_rule
+from tests.acquisition.puts import announce, at, end_waiting, latest, locked_database, power, put, samples
 from tests.builders import make_device, make_pilot, make_point
 from tests.conftest import Battery
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def put(door: Ingest, device: str, *readings: RawReading, received: datetime | None = None) -> None:
-    """Stored."""
-    door.put(device, readings, received or datetime.now(UTC)).result(10)
-
-
-def power(door: Ingest, value: Any, seconds: float, **fields: Any) -> None:
-    put(door, "es-STO01", RawReading("active_power", value, source_time=at(seconds), **fields), received=at(seconds))
-
-
-def announce(door: Ingest, battery: Battery) -> None:
-    """The writer knows the configuration as it is now."""
-    note_change(battery.pilot)
-    door.directory.refresh(force=True)
-
-
-def samples(*points: Point) -> list[SampleRow]:
-    return read_samples(points, START - timedelta(days=1), datetime.now(UTC) + timedelta(days=1), limit=1000)
-
-
-def latest(point: Point) -> LatestValue:
-    return LatestValue.objects.get(point=point)
-
-
-@contextmanager
-def locked_database(table: str = "pilots_latestvalue") -> Iterator[None]:
-    """No other connection can write (PostgreSQL: into this table) while the block runs."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
-        yield
-
-
-def end_waiting(cursor: Any) -> int:
-    """How many PostgreSQL sessions were waiting for a lock, and are cut off now."""
-    cursor.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    return int(cursor.rowcount)
 
 
 def test_a_reading_is_scaled_and_signed_into_unit_and_load_convention(battery: Battery, door: Ingest) -> None:
@@ -390,75 +338,6 @@ def test_every_sample_waits_for_the_platform(battery: Battery, door: Ingest) -> 
     power(door, 4500.0, 0)
     (value,) = orjson.loads(written_values(OutboxMessage.objects.get().values_json))
     assert (value["device"], value["point"], value["value"], value["unit"]) == ("es-STO01", "active_power", 4500.0, "W")
-
-
-@pytest.fixture
-def shown() -> list[float]:
-    """The values of the battery's power as pages get them."""
-    values: list[float] = []
-
-    def take(_number: int, text: str, _gap: bool) -> None:
-        values.extend(row[1] for row in orjson.loads(text).get("points", ()))
-
-    hub(settings.REDIS_URL).subscribe("es", take)
-    return values
-
-
-def test_pages_see_a_value_when_it_comes_and_once(
-    battery: Battery, door: Ingest, shown: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    power(door, 1.0, 0)
-    monkeypatch.setattr(ingest_module, "WINDOW_S", 30.0)
-    waiting = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
-    until(lambda: 2000.0 in shown)
-    assert not waiting.done()
-    assert latest(battery.power).value == 1.0
-    door.stop()
-    waiting.result(10)
-    assert latest(battery.power).value == 2000.0
-    assert shown == [1.0, 2000.0]
-
-
-def test_while_the_database_is_away_pages_stand_still(
-    battery: Battery, door: Ingest, shown: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ingest_module, "WINDOW_S", 0.0)
-    power(door, 1.0, 0)
-    until(lambda: shown == [1.0])
-    with locked_database():
-        first = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
-        until(lambda: door.queued == 0)
-        second = door.put("es-STO01", [RawReading("active_power", 3000.0)], datetime.now(UTC))
-        assert shown == [1.0]
-    first.result(10)
-    second.result(10)
-    until(lambda: shown == [1.0, 2000.0, 3000.0])
-
-
-def test_an_alarm_does_not_wait_for_the_window(battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_rule(battery.power, limit=5_000.0)
-    announce(door, battery)
-    power(door, 1.0, 0)
-    monkeypatch.setattr(ingest_module, "WINDOW_S", 30.0)
-    waiting = door.put("es-STO01", [RawReading("active_power", 6_000.0)], datetime.now(UTC))
-    waiting.result(10)
-    assert Alarm.objects.get(rule__point=battery.power).returned_at is None
-
-
-def test_what_is_shown_ahead_is_never_older_than_what_is_stored_or_shown(battery: Battery, door: Ingest) -> None:
-    power(door, 1.0, 100)
-    preview, image = door.preview, door.image
-
-    def news(value: float, seconds: float, received: float) -> list[float]:
-        reading = RawReading("active_power", value, source_time=at(seconds))
-        arrived = gather([Entry("es-STO01", [reading], microseconds(at(received)))], door.directory.table)
-        return list(preview.news(arrived, image.latest).measurements.value)
-
-    assert news(2.0, 99, 101) == []
-    assert news(3.0, 102, 103) == [3.0]
-    assert news(4.0, 101, 104) == []
-    # Renewed, of the same instant: pages must not let it grow old.
-    assert news(3.0, 102, 105) == [3.0]
 
 
 def test_a_value_that_was_not_renewed_is_marked_old(battery: Battery, door: Ingest) -> None:

@@ -1,0 +1,93 @@
+"""What pages see ahead of a commit, and what no longer waits for one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from django.conf import settings
+
+import pilots.acquisition.ingest as ingest_module
+from pilots.acquisition.batch import Entry
+from pilots.acquisition.gathering import gather
+from pilots.acquisition.ingest import Ingest
+from pilots.domain.measurement import RawReading
+from pilots.domain.moments import microseconds
+from pilots.live.hub import hub
+from pilots.models import Alarm
+from tests.acquisition.puts import announce, at, latest, locked_database, power
+from tests.alarms.builders import make_rule
+from tests.conftest import Battery
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def shown() -> list[float]:
+    """The values of the battery's power as pages get them."""
+    values: list[float] = []
+
+    def take(_number: int, text: str, _gap: bool) -> None:
+        values.extend(row[1] for row in orjson.loads(text).get("points", ()))
+
+    hub(settings.REDIS_URL).subscribe("es", take)
+    return values
+
+
+def test_pages_see_a_value_when_it_comes_and_once(
+    battery: Battery, door: Ingest, shown: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power(door, 1.0, 0)
+    monkeypatch.setattr(ingest_module, "WINDOW_S", 30.0)
+    waiting = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
+    until(lambda: 2000.0 in shown)
+    assert not waiting.done()
+    assert latest(battery.power).value == 1.0
+    door.stop()
+    waiting.result(10)
+    assert latest(battery.power).value == 2000.0
+    assert shown == [1.0, 2000.0]
+
+
+def test_while_the_database_is_away_pages_stand_still(
+    battery: Battery, door: Ingest, shown: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_module, "WINDOW_S", 0.0)
+    power(door, 1.0, 0)
+    until(lambda: shown == [1.0])
+    with locked_database():
+        first = door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
+        until(lambda: door.queued == 0)
+        second = door.put("es-STO01", [RawReading("active_power", 3000.0)], datetime.now(UTC))
+        assert shown == [1.0]
+    first.result(10)
+    second.result(10)
+    until(lambda: shown == [1.0, 2000.0, 3000.0])
+
+
+def test_an_alarm_does_not_wait_for_the_window(battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_rule(battery.power, limit=5_000.0)
+    announce(door, battery)
+    power(door, 1.0, 0)
+    monkeypatch.setattr(ingest_module, "WINDOW_S", 30.0)
+    waiting = door.put("es-STO01", [RawReading("active_power", 6_000.0)], datetime.now(UTC))
+    waiting.result(10)
+    assert Alarm.objects.get(rule__point=battery.power).returned_at is None
+
+
+def test_what_is_shown_ahead_is_never_older_than_what_is_stored_or_shown(battery: Battery, door: Ingest) -> None:
+    power(door, 1.0, 100)
+    preview, image = door.preview, door.image
+
+    def news(value: float, seconds: float, received: float) -> list[float]:
+        reading = RawReading("active_power", value, source_time=at(seconds))
+        arrived = gather([Entry("es-STO01", [reading], microseconds(at(received)))], door.directory.table)
+        return list(preview.news(arrived, image.latest).measurements.value)
+
+    assert news(2.0, 99, 101) == []
+    assert news(3.0, 102, 103) == [3.0]
+    assert news(4.0, 101, 104) == []
+    # Renewed, of the same instant: pages must not let it grow old.
+    assert news(3.0, 102, 105) == [3.0]
