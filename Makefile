@@ -65,7 +65,7 @@ pictures: .venv/installed-dev system-packages
 	$(BIN)/python tests/with_servers.py -- $(BIN)/python -m tests.pictures
 
 messages: .venv/installed-dev system-packages
-	$(BIN)/python manage.py makemessages --all --no-location --no-wrap
+	$(BIN)/python manage.py makemessages --all --no-obsolete --no-location --no-wrap
 	$(BIN)/python manage.py compilemessages --verbosity 0
 
 lock: .venv/installed-dev
