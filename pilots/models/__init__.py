@@ -4,6 +4,7 @@ from pilots.models.access import AuditEvent, AuditVerification, IdempotencyKey, 
 from pilots.models.alarms import Alarm, AlarmRule
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
+from pilots.models.dashboards import Dashboard
 from pilots.models.exports import ExportJob
 from pilots.models.fallbacks import FallbackRun, PlatformWatch
 from pilots.models.groups import SetpointGroup
@@ -39,6 +40,7 @@ __all__ = [
     "Connection",
     "ControlCentre",
     "ControlCentrePoint",
+    "Dashboard",
     "Delivery",
     "DeliveryState",
     "Device",

@@ -54,13 +54,17 @@ def setpoint_figure(setpoint: Setpoint, now: datetime) -> dict[str, Any]:
 
 def mini_trend(wished: Point, measured: Point, now: datetime) -> dict[str, Any]:
     """`values` as [ms, value] and `wishes` as [id, from_ms, to_ms or None while it goes on, value], of the last hour."""
-    begin = now - MINI
-    found = series(measured, begin, now, max_points=MINI_POINTS)
-    values = [[milliseconds(time), value] for time, value in zip(found.times, found.values, strict=True)]
-    values += [[milliseconds(time), value] for time, value in still_holding(measured, newest_of(found), now)]
+    begin, values = now - MINI, hour_of(measured, now)
     sent = Setpoint.objects.filter(point=wished, claimed_at__isnull=False, received_at__gt=begin - MAX_VALIDITY)
     ended = [setpoint for setpoint in sent[:MINI_WISHES] if is_active(setpoint) or _held_until(setpoint, now) > begin]
     return {"values": values, "wishes": [_wish(setpoint, now) for setpoint in reversed(ended)]}
+
+
+def hour_of(measured: Point, now: datetime) -> list[list[Any]]:
+    """[ms, value] of the last hour, oldest first; the newest goes on while it is renewed."""
+    found = series(measured, now - MINI, now, max_points=MINI_POINTS)
+    values = [[milliseconds(time), value] for time, value in zip(found.times, found.values, strict=True)]
+    return values + [[milliseconds(time), value] for time, value in still_holding(measured, newest_of(found), now)]
 
 
 def _wish(setpoint: Setpoint, now: datetime) -> list[Any]:

@@ -22,7 +22,7 @@ FIELD_PAGES = [
     "/alarms/performance/",
     "/pilots/bg/commissioning/",
     *(f"/pilots/es/commissioning/{part}/" for part in ("table", "alarms", "scl", "tests")),
-    "/handover/?pilot=es",
+    *("/handover/?pilot=es", "/dashboards/"),
     "/training/",
 ]
 #: Controls that a screen reader could only call "edit" or "button".
