@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +23,8 @@ from django.utils.crypto import salted_hmac
 from pilots.models import Delivery, NotificationContact
 from pilots.notifications.ways import TIMEOUT_S, NotDelivered
 
+#: So many addresses of a host are tried.
+MOST_ADDRESSES = 3
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -35,20 +38,29 @@ def post_webhook(delivery: Delivery) -> str:
     if delivery.contact is None:
         raise NotDelivered("The contact is gone, and its key with it.", permanent=True)
     parts = split_address(delivery.address)
-    address, body = reachable(parts), orjson.dumps(_content(delivery))
+    addresses, body = reachable(parts), orjson.dumps(_content(delivery))
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(delivery.pk), "Host": parts.netloc}
     headers |= {"User-Agent": "invade-scada", "X-Invade-Signature": signature(delivery.contact, body, int(time.time()))}
-    url = parts._replace(netloc=_netloc(address, parts)).geturl()
-    try:
-        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, verify=_trust()) as client:
-            answer = client.post(url, content=body, headers=headers, extensions={"sni_hostname": parts.hostname})
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotDelivered(f"The webhook does not answer: {error or type(error).__name__}") from error
-    if not answer.is_success:
-        raise NotDelivered(
-            f"The webhook answered {answer.status_code}.", permanent=answer.status_code in (400, 401, 403, 404, 410)
-        )
-    return f"The webhook answered {answer.status_code}."
+    status = _post(parts, addresses, body, headers)
+    if not 200 <= status < 300:
+        raise NotDelivered(f"The webhook answered {status}.", permanent=status in (400, 401, 403, 404, 410))
+    return f"The webhook answered {status}."
+
+
+def _post(parts: SplitResult, addresses: Sequence[Address], body: bytes, headers: dict[str, str]) -> int:
+    """The answer's code, of the first address that lets itself be connected: nothing is sent to two of them."""
+    failure: Exception | None = None
+    extensions = {"sni_hostname": parts.hostname}
+    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, verify=_trust()) as client:
+        for address in addresses[:MOST_ADDRESSES]:
+            url = parts._replace(netloc=_netloc(address, parts)).geturl()
+            try:
+                return client.post(url, content=body, headers=headers, extensions=extensions).status_code
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise NotDelivered(f"The webhook does not answer: {error or type(error).__name__}") from error
+    raise NotDelivered(f"The webhook cannot be reached: {failure or type(failure).__name__}") from failure
 
 
 def split_address(text: str) -> SplitResult:
@@ -63,8 +75,8 @@ def split_address(text: str) -> SplitResult:
     return parts
 
 
-def reachable(parts: SplitResult) -> Address:
-    """An address of the host, all of which may be asked. Raises NotDelivered."""
+def reachable(parts: SplitResult) -> list[Address]:
+    """The addresses of the host, all of which may be asked. Raises NotDelivered."""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
@@ -75,7 +87,7 @@ def reachable(parts: SplitResult) -> Address:
         if not may_be_asked(address):
             sentence = f"{parts.hostname} is {address}, an address inside: name its network in INVADE_WEBHOOK_NETWORKS first."
             raise NotDelivered(sentence, permanent=True)
-    return addresses[0]
+    return list(dict.fromkeys(addresses))
 
 
 def may_be_asked(address: Address) -> bool:

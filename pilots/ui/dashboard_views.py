@@ -42,7 +42,7 @@ def new_dashboard(request: HttpRequest) -> HttpResponse:
     user, name = cast(User, request.user), " ".join(request.POST.get("name", "").split())
     if not name or len(name) > 80 or not name.isprintable():
         return _list(request, _("Give it a name of at most 80 letters."))
-    if user.dashboards.count() >= MOST_PER_PERSON:
+    if Dashboard.objects.filter(owner=user).count() >= MOST_PER_PERSON:
         return _list(request, _("You have %(n)d dashboards: delete one first.") % {"n": MOST_PER_PERSON})
     try:
         with transaction.atomic():

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hmac
 import json
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+import trustme
 from django.test import Client
 
 from pilots.alarms.occurrences import Coming, Going, turn
 from pilots.alarms.services import acknowledge
 from pilots.domain.alarm import Priority
 from pilots.models import Alarm, AuditEvent, Delivery, NotificationContact, NotificationRule, NotifiedAlarm, Role
-from pilots.notifications import sending
+from pilots.notifications import sending, webhook
 from pilots.notifications.planning import IN_A_MESSAGE, plan_notifications
 from pilots.notifications.sending import ABANDONED, PATIENCE, send_notifications, take_back_abandoned
 from pilots.notifications.services import notify
@@ -213,6 +215,22 @@ def test_a_webhook_gets_the_alarms_signed(plant: Plant, hook: Receiver) -> None:
     assert (told["id"], told["id"], told["may_be_a_repeat"]) == (str(delivery.pk), headers["Idempotency-Key"], False)
     assert [(each["id"], each["priority"], each["value"]) for each in told["alarms"]] == [(str(alarm.pk), "critical", 91_500.0)]
     assert delivery.outcome == "The webhook answered 200."
+
+
+@pytest.mark.parametrize(("name", "state"), [("localhost", "sent"), ("elsewhere.example", "waiting")])
+def test_a_certificate_is_checked_against_the_name_though_the_address_is_called(
+    plant: Plant, settings: Any, monkeypatch: pytest.MonkeyPatch, name: str, state: str
+) -> None:
+    authority, served, trusting = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert(name).configure_cert(served)
+    authority.configure_trust(trusting)
+    monkeypatch.setattr(webhook, "_trust", lambda: trusting)
+    settings.WEBHOOK_NETWORKS = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+    with receiver(served) as far_end:
+        make_notification(plant, far_end.url)
+        come(plant)
+        notify(now=NOW)
+        assert (Delivery.objects.get().state, len(far_end.calls)) == (state, int(state == "sent"))
 
 
 @pytest.mark.parametrize(("code", "state"), [(500, "waiting"), (302, "waiting"), (404, "failed")])
