@@ -34,7 +34,7 @@ class Change:
     @property
     def is_of_values(self) -> bool:
         """Nothing but measurements: of those a page wants the newest, not each."""
-        return not (self.links or self.setpoints) and self.guards is None
+        return not (self.links or self.setpoints) and self.guards is None and self.supply is None
 
     def followed_by(self, later: Change) -> Change:
         """Both in one: of each point the later row."""

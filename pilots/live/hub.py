@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ CHANNEL = "invade.live.{db}"
 #: A crowd of pages gets fewer frames of values: each page beyond a few takes so long between two of a pilot, five hundred a tenth
 #: of a second.
 FEW, PAGE_S = 20, 0.0002
+_FIELDS = [field.name for field in fields(Change)]
 #: Called from any thread with (frame number, encoded frame, whether numbers before it were lost); must not block.
 Listener = Callable[[int, str, bool], None]
 
@@ -161,14 +163,8 @@ class RedisHub(Hub):
 
     def publish(self, changes: Iterable[Change]) -> None:
         for change in changes:
-            body: dict[str, Any] = {
-                "pilot": change.pilot,
-                "points": change.points,
-                "links": change.links,
-                "setpoints": change.setpoints,
-            }
-            body |= {} if change.guards is None else {"guards": change.guards}
-            self._send(body)
+            told = ((name, getattr(change, name)) for name in _FIELDS)
+            self._send({name: value for name, value in told if value is not None})
 
     def wake(self, resource: str) -> None:
         self._send({"wake": resource})
@@ -227,7 +223,7 @@ class RedisHub(Hub):
 
 
 def _change_of(body: dict[str, Any]) -> Change:
-    return Change(body["pilot"], body["points"], body["links"], body["setpoints"], body.get("guards"))
+    return Change(**{name: body[name] for name in _FIELDS if name in body})
 
 
 _hub: Hub | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 
 import orjson
 import pytest
@@ -142,9 +143,17 @@ if "TEST_REDIS_URL" in os.environ:
 
     def test_a_change_reaches_the_other_process(pair: tuple[RedisHub, RedisHub]) -> None:
         heard = listening(pair[1])
-        pair[0].publish([change(value=7.0)])
+        parts = {
+            "points": [["es-STO01/soc", 7.0, 0, 0, 0]],
+            "links": [["a", "x", "y", "up", 0, "", None]],
+            "setpoints": [{"id": "1"}],
+        }
+        parts |= {"guards": {"off": []}, "supply": {"es-AN01": ["live"]}}
+        assert {field.name for field in fields(Change)} == {"pilot", *parts}
+        pair[0].publish([Change("es", **parts)])  # type: ignore[arg-type]
         until(lambda: heard)
-        assert orjson.loads(heard[0][1])["points"][0][1] == 7.0
+        frame = orjson.loads(heard[0][1])
+        assert {name: frame[name] for name in parts} == parts
         assert heard[0][2] is False
 
     def test_a_lost_message_makes_every_pilots_pages_look_anew(pair: tuple[RedisHub, RedisHub]) -> None:
