@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 
+import hypothesis
+
 os.environ.setdefault("INVADE_DATA_DIR", tempfile.mkdtemp(prefix="invade-test-"))
 os.environ.setdefault("INVADE_LOG_LEVEL", "WARNING")
 os.environ.pop("REDIS_URL", None)
@@ -12,3 +14,6 @@ os.environ.pop("REDIS_URL", None)
 os.environ["TZ"] = "UTC"
 # Playwright's synchronous interface keeps a loop in the test's thread.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+# A machine that stands still is no fault of what is tested.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")

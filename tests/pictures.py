@@ -56,6 +56,7 @@ def photograph(scada: Installation, browser: Browser) -> None:
     photograph_commissioning(desktop, Path(scada.folder))
     photograph_a_fault(desktop)
     photograph_links(desktop)
+    photograph_a_shift(desktop)
     desktop.go("/pilots/es/")
     desktop.see_live()
     desktop.page.wait_for_timeout(SETTLE_MS)
@@ -150,6 +151,27 @@ def photograph_links(person: Visitor) -> None:
     keep(person, "links")
     person.go("/pilots/es/links/quality/")
     keep(person, "quality")
+
+
+def photograph_a_shift(person: Visitor) -> None:
+    """What the faults and set-points before have left: alarms, the journal, a replay, a trend, the handover."""
+    page = person.go("/alarms/")
+    page.locator("[data-rows] tr, table tbody tr").first.wait_for()
+    keep(person, "alarms")
+    page = person.go("/journal/?pilot=de")
+    page.locator("table tbody tr").nth(3).wait_for()
+    keep(person, "journal")
+    page.locator("a:has-text('Diagram then')").first.click()
+    page.wait_for_function("() => document.querySelectorAll('.diagram .v:not(.never)').length > 5")
+    keep(person, "replay")
+    page = person.go("/pilots/es/trends/?points=es-STO01/active_power,es-STO01/soc,es-GRID/active_power&seconds=300")
+    page.wait_for_selector("[data-chart] .scatterlayer .trace", state="attached")
+    page.wait_for_timeout(SETTLE_MS)
+    keep(person, "trends")
+    for name, path in (("sgam", "/pilots/es/sgam/"), ("use-cases", "/pilots/es/use-cases/"), ("handover", "/handover/?pilot=de")):
+        page = person.go(path)
+        page.wait_for_timeout(SETTLE_MS)
+        keep(person, name)
 
 
 def visitor(scada: Installation, browser: Browser, **window: object) -> Visitor:

@@ -34,7 +34,7 @@ Steps = st.lists(
 
 
 @pytest.mark.django_db
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=40)
 @given(steps=Steps)
 def test_only_documented_transitions_ever_happen(
     battery: Battery, wish: Callable[..., Setpoint], lease: HeldLease, steps: list[tuple[str, int]]

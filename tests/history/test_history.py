@@ -143,7 +143,9 @@ Events = st.lists(
 )
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=40
+)
 @given(events=Events, resolution=st.sampled_from([7, 30, 100, 300]))
 def test_intervals_agree_with_counting_every_second(point: Point, events: list[tuple[int, int | None]], resolution: int) -> None:
     forget_samples(at(10_000))

@@ -69,7 +69,9 @@ def every_second(samples: dict[int, float | None], hold_s: float) -> np.ndarray:
 Samples = st.dictionaries(st.integers(0, SPAN_S - 1), st.one_of(st.none(), st.integers(-1000, 1000).map(float)), max_size=40)
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=12)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=12
+)
 @given(early=Samples, late=Samples, age=st.sampled_from([None, 10.0, 1200.0]))
 def test_every_level_agrees_with_counting_seconds_late_samples_included(
     point: Point, early: dict[int, float | None], late: dict[int, float | None], age: float | None
