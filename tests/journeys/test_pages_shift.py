@@ -40,7 +40,7 @@ def test_an_alarm_is_told_outside_and_handed_over(scada: Installation, visitor: 
         page = visitor.go(f"/admin/pilots/notificationrule/{number}/change/")
         page.click("text=Send a test to every contact")
         page.locator(".messagelist :text('The webhook answered 200.')").wait_for()
-        assert json.loads(far_end.calls[0][2])["test"] is True
+        assert any(json.loads(body)["test"] for _path, _headers, body in far_end.calls)  # a real alarm may come before it
         show(voltage, HIGH_V)
         assert until(lambda: told(far_end), within_s=60)[0]["link"].startswith("http://")
         scada.manage("shell", "-c", f"from pilots.models import NotificationRule as N; N.objects.filter(pk={number}).delete()")
