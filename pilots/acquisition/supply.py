@@ -7,6 +7,8 @@ says something new: another position, a voltage come or gone, a value that grew 
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,6 +24,9 @@ from pilots.live.frames import Change, PointRow, milliseconds
 from pilots.models import Device, LatestValue, Point
 
 log = logging.getLogger(__name__)
+#: Measurements heard for the first time, after a start all of them, are searched together; positions and changes at once.
+FIRST_S = 0.25
+POSITION = "/position"
 _NAMES = ("position", "voltage", "active_power")
 #: As frames carry it: `[state, reference, ...]` by section.
 SupplyRows = dict[str, list[str]]
@@ -34,7 +39,9 @@ class Network:
     sections: dict[str, Section]
     heard: dict[str, PointRow] = field(default_factory=dict)
     watched: frozenset[str] = frozenset()
-    told: bool = False
+    #: Whether something was heard for the first time since the last search, and when that was (monotonic).
+    unsearched: bool = True
+    searched_s: float = -math.inf
 
     @classmethod
     def of(cls, pilot: str) -> Network:
@@ -80,11 +87,16 @@ class SupplyWatch:
         try:
             network = self._networks.get(change.pilot) or self._networks.setdefault(change.pilot, Network.of(change.pilot))
             fresh = {row[0]: row for row in change.points if row[0] in network.watched}
-            news = [ref for ref, row in fresh.items() if ref not in network.heard or _says(row) != _says(network.heard[ref])]
+            first = fresh.keys() - network.heard.keys()
+            changed = any(
+                ref.endswith(POSITION) if ref in first else _says(row) != _says(network.heard[ref]) for ref, row in fresh.items()
+            )
+            network.unsearched |= bool(first)
             network.heard |= fresh
-            if network.told and not news:
+            now_s = time.monotonic()
+            if not changed and not (network.unsearched and now_s - network.searched_s >= FIRST_S):
                 return change
-            network.told = True
+            network.unsearched, network.searched_s = False, now_s
             return replace(change, supply=_encoded(supply(network.sections, _good(network, datetime.now(UTC)))))
         except DatabaseError as error:
             # The values are stored and go out; the next of them brings the supply too.
@@ -97,7 +109,7 @@ def _says(row: PointRow) -> float | bool | None:
     """What of a reading the search looks at: a position, or whether there is anything; None where it is not good."""
     if not _is_good(row):
         return None
-    return float(row[1]) if row[0].endswith("/position") else abs(row[1]) > NOTHING
+    return float(row[1]) if row[0].endswith(POSITION) else abs(row[1]) > NOTHING
 
 
 def _is_good(row: PointRow) -> bool:
