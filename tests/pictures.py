@@ -139,6 +139,9 @@ def photograph_a_fault(person: Visitor) -> None:
     page.wait_for_selector("[data-d-letter].down")
     page.wait_for_selector("[data-log] li[data-n]")
     keep(person, "links-down")
+    page = person.go("/alarms/")
+    page.locator("tr[data-alarm]").first.wait_for()
+    keep(person, "alarms")
     page = person.go("/training/")
     page.click("text=End all")
     page.wait_for_function("() => !document.querySelector('[data-fault]')")
@@ -154,12 +157,9 @@ def photograph_links(person: Visitor) -> None:
 
 
 def photograph_a_shift(person: Visitor) -> None:
-    """What the faults and set-points before have left: alarms, the journal, a replay, a trend, the handover."""
-    page = person.go("/alarms/")
-    page.locator("[data-rows] tr, table tbody tr").first.wait_for()
-    keep(person, "alarms")
+    """What the faults and set-points before have left: the journal, a replay, a trend, the handover."""
     page = person.go("/journal/?pilot=de")
-    page.locator("table tbody tr").nth(3).wait_for()
+    page.locator("table.journal tbody tr").nth(3).wait_for()
     keep(person, "journal")
     page.locator("a:has-text('Diagram then')").first.click()
     page.wait_for_function("() => document.querySelectorAll('.diagram .v:not(.never)').length > 5")

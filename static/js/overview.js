@@ -70,6 +70,7 @@ if (totals) setInterval(() => { if (!document.hidden) count(); }, TOTALS_MS);
 
 for (const each of rows) {
   for (const name of ["change", "live"]) each.feed.addEventListener(name, () => { each.dirty = true; });
+  each.feed.addEventListener("change", ({ detail }) => { if (detail.links.length) document.dispatchEvent(new Event("links")); });
   each.feed.addEventListener("lost", () => coverLost(feeds));
 }
 setInterval(() => {

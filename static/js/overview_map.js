@@ -1,5 +1,5 @@
-// The overview's map and alarm column: asked anew when the strip heard of alarms, and now and then for links. Never live is told.
-const map = document.querySelector("[data-map]"), EVERY_MS = 10000;
+// The overview's map and alarm column: asked anew when the strip heard of alarms or a feed of links, and now and then anyway.
+const map = document.querySelector("[data-map]"), EVERY_MS = 10000, SOON_MS = 300;
 let asking = false, heard = performance.now(), shown = map?.innerHTML ?? "";
 
 function take(html) {
@@ -30,6 +30,9 @@ async function ask() {
 
 if (map) {
   spread(map);
+  let soon = 0;
   document.addEventListener("alarms", ask);
+  // Links come in bursts, one question for each.
+  document.addEventListener("links", () => { soon ||= setTimeout(() => { soon = 0; ask(); }, SOON_MS); });
   setInterval(ask, EVERY_MS);
 }
