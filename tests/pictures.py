@@ -168,10 +168,12 @@ def photograph_a_shift(person: Visitor) -> None:
     page.wait_for_selector("[data-chart] .scatterlayer .trace", state="attached")
     page.wait_for_timeout(SETTLE_MS)
     keep(person, "trends")
-    for name, path in (("sgam", "/pilots/es/sgam/"), ("use-cases", "/pilots/es/use-cases/"), ("handover", "/handover/?pilot=de")):
-        page = person.go(path)
-        page.wait_for_timeout(SETTLE_MS)
-        keep(person, name)
+    person.go("/pilots/es/sgam/").wait_for_timeout(SETTLE_MS)
+    keep(person, "sgam")
+    person.go("/pilots/es/use-cases/").wait_for_timeout(SETTLE_MS)
+    keep(person, "use-cases")
+    person.go("/handover/?pilot=de")
+    keep(person, "handover")
 
 
 def visitor(scada: Installation, browser: Browser, **window: object) -> Visitor:
