@@ -33,7 +33,6 @@ PILOT = "pilot"
 NUMBERS = ("limit", "deadband", "on_delay_s", "off_delay_s", "realarm_s", "respond_s")
 NEVER_EMPTY = {"deadband": 0.0, "on_delay_s": 0.0, "off_delay_s": 0.0}
 CHOICES = ("latched", "enabled")
-TEXTS = ("what", "why", "todo", "consequence", "suppress_when")
 FIELDS: tuple[str, ...] = ("priority", "enabled", "limit", "limit_point", "codes", *NUMBERS[1:5], "latched", "suppress_when")
 FIELDS += ("what", "why", "todo", "consequence", "respond_s")
 COLUMNS = ("subject", "kind", *FIELDS)

@@ -1,7 +1,7 @@
 """One control centre's listener: the points chosen for it, kept up to date; its set-points handed to `control`. [operation]
 
-Values come from the live channel after their commit, so a control centre never sees what is not stored; a gap there means
-that everything is read anew. A command is confirmed positively when the set-point was validated, negatively when it was
+Values come from the live channel as pages get them, at most a window before they are stored (docs/decisions/0009); a gap there
+means that everything is read anew. A command is confirmed positively when the set-point was validated, negatively when it was
 rejected; whether the device obeyed, the measurement shows.
 """
 

@@ -1,8 +1,9 @@
 """One place where changes of all processes meet and leave as numbered frames, encoded once for everyone. [operation]
 
-Publishers (field, worker) call `publish` after their commit; each web process numbers its own frames per pilot with an
-`epoch` of its own. Within one process the hub is a plain object; with Redis every process has one and they share a
-channel. Push is a hint: who misses a number asks for a snapshot. Wake-ups of field workers travel the same way.
+Publishers (field, worker) call `publish` after their commit, for values a window ahead of it (`acquisition.preview`); each web
+process numbers its own frames per pilot with an `epoch` of its own, fewer of them for a crowd of pages. Within one process the
+hub is a plain object; with Redis every process has one and they share a channel. Push is a hint: who misses a number asks for a
+snapshot. Wake-ups of field workers travel the same way.
 """
 
 from __future__ import annotations

@@ -17,10 +17,6 @@ from pilots.simulators.weather import Weather
 
 FEEDER_OHM = (0.062, 0.024)  # 300 m of 150 mm2 aluminium
 FEEDER_DROP = 0.03  # larger feeders are built for this drop at full load
-CARRIERS = {
-    DeviceKind.GRID_INFEED, DeviceKind.TRANSFORMER, DeviceKind.SWITCH, DeviceKind.METER, DeviceKind.SMART_METER,
-    DeviceKind.POWER_ELECTRONICS, DeviceKind.INVERTER,
-}  # fmt: skip
 OPEN, CLOSED = 1, 2
 
 

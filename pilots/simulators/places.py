@@ -9,8 +9,6 @@ from pilots.domain.topology import ConnectionSpec, DeviceSpec, PilotSpec, Protoc
 from pilots.simulators.faults import Place, Reach
 from pilots.simulators.head_end import pushers_of
 
-#: Devices connect to us: each has a line of its own.
-DIALS = frozenset({Protocol.OCPP16, Protocol.PUSH})
 _POLLED_BY_UNIT = frozenset({Protocol.MODBUS_TCP, Protocol.MODBUS_RTU})
 
 

@@ -38,6 +38,6 @@ def preferences(request: HttpRequest) -> HttpResponse:
     """The form; saved, the same page in the language that was chosen."""
     form = PreferencesForm(request.POST or None, instance=cast(User, request.user))
     if request.method == "POST" and form.is_valid():
-        form.save()
+        form.save(commit=False).save(update_fields=form.Meta.fields)  # a right that is taken away meanwhile stays so
         return HttpResponseRedirect(f"{reverse('preferences')}?saved=1")
     return render(request, "account/preferences.html", {"form": form, "saved": "saved" in request.GET})

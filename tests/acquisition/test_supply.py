@@ -10,6 +10,7 @@ import orjson
 import pytest
 from django.conf import settings
 
+from pilots.acquisition import supply
 from pilots.acquisition.ingest import Ingest
 from pilots.acquisition.old_data import mark_devices_old
 from pilots.acquisition.supply import supply_rows
@@ -57,6 +58,15 @@ def test_the_frame_that_brings_a_position_brings_what_it_means(measure: Measure)
     }
     assert "supply" not in measure("es-GRID", "voltage", 229.0)
     assert measure("es-SW01", "position", 1.0)["supply"]["es-SW01/"] == ["dead", "es-SW01/position"]
+
+
+def test_what_is_first_heard_is_searched_together_and_within_the_rest(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a start every reading is the first of its point: a search for each would hold up their storing."""
+    monkeypatch.setattr(supply, "FIRST_S", 3600.0)
+    assert measure("es-SW01", "position", 2.0)["supply"]["es-SW01/"] == ["unknown"]
+    assert "supply" not in measure("es-GRID", "voltage", 231.0)
+    monkeypatch.setattr(supply, "FIRST_S", 0.0)
+    assert measure("es-GRID", "voltage", 232.0)["supply"]["es-GRID"] == ["live", "es-GRID/voltage"]
 
 
 def test_a_position_that_grew_old_leaves_what_is_behind_unknown(measure: Measure) -> None:

@@ -18,7 +18,6 @@ _UNITS = {
 _SESSIONS = {
     13: "association request", 14: "association accepted", 12: "association refused", 25: "abort", 9: "finish", 10: "disconnect",
 }  # fmt: skip
-_MESSAGES = {0xA0: "confirmed-request", 0xA1: "confirmed-response", 0xA3: "information-report"}
 #: Names shown of a request that has many.
 MOST_NAMES = 3
 _VISIBLE = 0x1A

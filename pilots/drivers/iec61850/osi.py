@@ -14,7 +14,6 @@ from pilots.domain.errors import LinkDown, ProtocolViolation
 from pilots.drivers.iec61850.ber import Element, chosen, first, inside, number, tlv, whole_number
 
 VERSION = 3
-LARGEST_PACKET = 0xFFFF
 #: We offer COTP units of 8192 octets; a peer may answer with less.
 _TPDU_SIZE_CODE = 13
 _CR, _CC, _DR, _DT, _ER = 0xE0, 0xD0, 0x80, 0xF0, 0x70
