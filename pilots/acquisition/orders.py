@@ -22,7 +22,8 @@ from pilots.acquisition.watchdogs import Watchdogs
 from pilots.control import dispatch
 from pilots.control.age import left_s, since_boot_s
 from pilots.control.ramps import claim_step, steps_of
-from pilots.control.selectors import connections_with_due_setpoints, due_for
+from pilots.control.selectors import connections_with_due_setpoints
+from pilots.control.statements import due_for
 from pilots.domain.errors import DeviceRefused, FieldError, LinkDown, NotSent
 from pilots.domain.ramp import step_s
 from pilots.drivers.base import Driver, WriteResult

@@ -12,7 +12,8 @@ from django.db import connection as database
 from django.db.models import Max, Q, QuerySet
 
 from pilots.control.guards import holds_at, off_words, switches_off, tag_words, tags_on
-from pilots.control.selectors import holders
+from pilots.control.selectors import strongest
+from pilots.control.statements import open_of
 from pilots.domain.guards import Circumstances, ConnectionPoint, range_now, referred
 from pilots.domain.interlock import InterlockError, Reading, references
 from pilots.domain.point import Capability
@@ -26,8 +27,6 @@ _SILENT = Flag.OLD | Flag.COMM_FAILURE
 HOUR = timedelta(hours=1)
 #: Whether a table may have a row that matters; the ORM takes longer to write the exact questions than the database to answer.
 _ANYTHING = """SELECT
-EXISTS (SELECT 1 FROM pilots_setpoint WHERE point_id = %s AND id <> %s AND released_at IS NULL
-AND state IN ('validated', 'dispatched', 'unknown', 'executed')),
 EXISTS (SELECT 1 FROM pilots_operatorhold WHERE point_id = %s AND removed_at IS NULL),
 EXISTS (SELECT 1 FROM pilots_fallbackrun WHERE point_id = %s AND removed_at IS NULL),
 EXISTS (SELECT 1 FROM pilots_blockingtag WHERE device_id = %s AND removed_at IS NULL),
@@ -36,17 +35,20 @@ EXISTS (SELECT 1 FROM pilots_commandsoff WHERE (pilot_id = %s OR pilot_id IS NUL
 SEQUENCES_KEPT = timedelta(hours=48)
 
 
-def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) -> Circumstances:
+def circumstances(
+    setpoint: Setpoint, now: datetime, *, claiming: bool = False, rivals: Iterable[Setpoint] | None = None
+) -> Circumstances:
     """As this set-point meets them at the moment it is to begin; `claiming`: it is about to be written.
 
-    Whoever claims has the connection open, whatever its row says a moment after a reconnect: the silence of the device
-    counts once it has had the time to be heard.
+    `rivals` are `open_of` its point where the caller has read them. Whoever claims has the connection open, whatever its row
+    says a moment after a reconnect: the silence of the device counts once it has had the time to be heard.
     """
     point = setpoint.point
     device = point.device
     latest = {row.point.name: row for row in LatestValue.objects.filter(point__device=device).select_related("point")}
     shown = {name: shown_quality(row, now) for name, row in latest.items()}
-    found, hold, plan, tag, off = _in_the_way(setpoint, now)
+    hold, plan, tag, off = _in_the_way(setpoint, now)
+    found = strongest(open_of(point.pk) if rivals is None else rivals, _begins(setpoint, now), apart_from=setpoint)
     priority, words = _held(found, hold, plan)
     # What gives a point back waits for the link instead: somebody has to take the device off the old value.
     unasked = setpoint.issuer == Issuer.FALLBACK or (claiming and _just_connected(point, latest, now))
@@ -61,6 +63,7 @@ def circumstances(setpoint: Setpoint, now: datetime, *, claiming: bool = False) 
         connections=tuple(_connections(point, now)),
         writes_last_hour=_writes_last_hour(point, now),
         last_sequence=_last_sequence(setpoint, now),
+        before=latest[shows].value if (shows := point.feedback or point.name) in latest else None,
     )
 
 
@@ -75,19 +78,21 @@ def limits_now(setpoint: Setpoint, around: Circumstances) -> list[float] | None:
     return None if spec.capability is None else list(range_now(spec, around))
 
 
+def _begins(setpoint: Setpoint, now: datetime) -> datetime:
+    return max(now, setpoint.valid_from)
+
+
 def _in_the_way(setpoint: Setpoint, now: datetime) -> list[Any]:
-    """Who holds the point, by set-point, hold or plan, and which tag and switch block it: the first of each, or None.
+    """Which hold and which plan keep the point, and which tag and switch block it: the first of each, or None.
 
     Nearly always there is none of them. So the tables are asked at once and widely, and only what has rows is read.
     """
-    point, device, then = setpoint.point, setpoint.point.device, max(now, setpoint.valid_from)
-    key = Setpoint._meta.pk.get_db_prep_value(setpoint.pk, database)
+    point, device = setpoint.point, setpoint.point.device
     with database.cursor() as cursor:
-        cursor.execute(_ANYTHING, [point.pk, key, point.pk, point.pk, device.pk, device.pilot_id])
+        cursor.execute(_ANYTHING, [point.pk, point.pk, device.pk, device.pilot_id])
         there = cursor.fetchone()
     rows: list[QuerySet[Any]] = [
-        holders(point, then, apart_from=setpoint),
-        holds_at(now).filter(point=point, until__gt=then),
+        holds_at(now).filter(point=point, until__gt=_begins(setpoint, now)),
         FallbackRun.objects.filter(point=point, removed_at=None),
         tags_on(device.pk),
         switches_off(device.pilot_id),

@@ -10,21 +10,20 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from pilots.audit.services import audited, audited_or_spooled
-from pilots.control.age import over
 from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.ending import gives_back
 from pilots.control.feedback import settle
-from pilots.control.guards import unguarded
 from pilots.control.releases import give_back
 from pilots.control.services import supersede_older
-from pilots.control.transitions import audit, full, lock_point, move
+from pilots.control.statements import claim_row, is_claimable, is_measured_since, lock_point, open_of
+from pilots.control.transitions import audit, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, check_setpoint
 from pilots.domain.setpoint import Issuer, RejectCode, SetpointState
-from pilots.models import Lease, Setpoint, SetpointGroup
+from pilots.models import Point, Setpoint
 from pilots.models.leases import HeldLease
 
 log = logging.getLogger(__name__)
@@ -57,24 +56,22 @@ def claim_setpoint(setpoint: Setpoint, lease: HeldLease, *, now: datetime) -> bo
 
 
 def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
-    lease_row = Lease.objects.filter(resource=lease.resource, owner=lease.owner, epoch=lease.epoch, until__gt=now)
-    aborted = SetpointGroup.objects.filter(pk=OuterRef("group"), aborted_at__isnull=False)
-    claimable = Setpoint.objects.filter(
-        ~over(now), ~Exists(aborted), Exists(lease_row), pk=setpoint.pk, state=S.VALIDATED, claimed_at=None, valid_from__lte=now
-    )
     # With the point's row, as those who ask: neither the holder nor the last write changes in between.
     lock_point(setpoint.point_id)
-    fresh = next(iter(full(claimable)), None)
-    if fresh is None or _written_just_now(fresh, now):
+    if not is_claimable(setpoint, lease, now):
         return False
-    setpoint.point = fresh.point
-    around = circumstances(fresh, now, claiming=True)
+    setpoint.point = Point.objects.select_related("device__pilot", "device__connection").get(pk=setpoint.point_id)
+    rivals = open_of(setpoint.point_id)
+    fresh = next(each for each in rivals if each.pk == setpoint.pk)
+    fresh.point = setpoint.point
+    if _written_just_now(fresh, now):
+        return False
+    around = circumstances(fresh, now, claiming=True, rivals=rivals)
     if not passes_again(fresh, around, now, state=S.VALIDATED):
         return False
     if fresh.valid_from > fresh.received_at:
-        supersede_older(fresh, now)
-    free = unguarded(fresh.point.device, gives_back=gives_back(fresh))
-    if not claimable.filter(free).update(claimed_at=now, claim_epoch=lease.epoch):
+        publish(*supersede_older(fresh, rivals, now))
+    if not claim_row(fresh, lease, now, gives_back=gives_back(fresh)):
         return False
     limits = limits_now(fresh, around)
     audit(setpoint, "claim set-point", now=now, actor=lease.owner, epoch=lease.epoch, value=fresh.value, limits=limits)
@@ -123,8 +120,11 @@ def note_dispatched(setpoint: Setpoint, *, raw: str, actor: str, now: datetime, 
     capability = setpoint.point.spec.capability
     response_s = 5.0 if capability is None else capability.response_time_s
     changes = {"dispatched_at": now, "feedback_deadline": now + timedelta(seconds=lasts_s + 3 * response_s)}
-    if move(setpoint, [S.VALIDATED], S.DISPATCHED, now=now, actor=actor, raw=raw, changes=changes):
-        settle(setpoint, now=now)  # the measurement may have been quicker than the confirmation
+    if not move(setpoint, [S.VALIDATED], S.DISPATCHED, now=now, actor=actor, raw=raw, changes=changes):
+        return
+    # The measurement may have been quicker than the confirmation.
+    if setpoint.claimed_at is not None and is_measured_since(setpoint.point, setpoint.claimed_at):
+        settle(setpoint, now=now)
 
 
 def note_refused(setpoint: Setpoint, *, reason: str, raw: str, actor: str, now: datetime) -> None:

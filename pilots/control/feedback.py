@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Subquery
 from django.db.models.functions import Coalesce
 
-from pilots.control.transitions import change, move
+from pilots.control.transitions import changes, move
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import Quality
@@ -42,8 +42,8 @@ def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[
     measured = {key: feedback for key, feedback in _awaited() if feedback in latest}
     if not measured:
         return []
-    changes = []
-    waiting = {setpoint.pk: setpoint for setpoint in Setpoint.objects.filter(pk__in=measured)}
+    proved = []
+    waiting = Setpoint.objects.in_bulk(measured)
     points = _with_devices({*measured.values(), *(setpoint.point_id for setpoint in waiting.values())})
     for key, setpoint in waiting.items():
         setpoint.point, feedback = points[setpoint.point_id], points[measured[key]]
@@ -52,10 +52,10 @@ def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[
             continue
         try:
             if _executed(setpoint, feedback, measurement.value, now, published=False):
-                changes.append(change(setpoint))
+                proved.append(setpoint)
         except AuditUnavailable as error:
             log.error("set-point %s stays %s: %s", setpoint.pk, setpoint.state, error)
-    return changes
+    return changes(proved)
 
 
 def settle(setpoint: Setpoint, *, now: datetime) -> bool:

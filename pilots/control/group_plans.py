@@ -14,7 +14,6 @@ from typing import Any
 from django.core import signing
 
 from pilots.control.circumstances import circumstances
-from pilots.control.feedback import measured_before
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, range_now, refusals
 from pilots.domain.point import PointKind
@@ -199,7 +198,7 @@ def _candidate(point: Point, wish: GroupWish, now: datetime) -> _Candidate:
     draft = Setpoint(point=point, issuer=wish.issuer, requested_by=wish.requested_by, valid_from=now)
     around, spec = circumstances(draft, now), point.spec
     low, high = range_now(spec, around)
-    before, capability = measured_before(point), spec.capability
+    capability = spec.capability
     reading = around.readings.get(spec.feedback)
     member = Member(
         name=point.device.code,
@@ -210,7 +209,7 @@ def _candidate(point: Point, wish: GroupWish, now: datetime) -> _Candidate:
         own=None if reading is None or reading.fault else reading.value,
         behind=around.connections if wish.mode == "absolute" else (),
     )
-    return _Candidate(point, around, Part(device=point.device.code, low=low, high=high, before=before), member)
+    return _Candidate(point, around, Part(device=point.device.code, low=low, high=high, before=around.before), member)
 
 
 def _nearest_to_rest(member: Member) -> float:

@@ -16,8 +16,9 @@ from django.db import IntegrityError, transaction
 from pilots.audit.services import record_event
 from pilots.control.releases import cancel_setpoint
 from pilots.control.services import audited_or_refused
+from pilots.control.statements import lock_point
 from pilots.control.steps import OPEN
-from pilots.control.transitions import full, lock_point, move
+from pilots.control.transitions import full, move
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.guards import MAX_CLOCK_SKEW
 from pilots.domain.schedule import Curve, ScheduleState, check_schedule, revised

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +11,16 @@ from django.utils import timezone
 
 from pilots.control.age import left_s
 from pilots.control.ending import ending_of
+from pilots.control.statements import open_of
 from pilots.domain.setpoint import Issuer, SetpointState
-from pilots.models import Device, FallbackRun, Point, Setpoint
+from pilots.models import Device, FallbackRun, Point, Setpoint, SetpointEvent
 from pilots.northbound.messages import rfc3339
 
 OPEN_STATES = [SetpointState.RECEIVED, SetpointState.VALIDATED, SetpointState.DISPATCHED, SetpointState.UNKNOWN]
 
 
-def record(setpoint: Setpoint) -> dict[str, Any]:
-    """The set-point as API, pages and frames show it (docs/api.md)."""
+def record(setpoint: Setpoint, events: Iterable[SetpointEvent] | None = None) -> dict[str, Any]:
+    """The set-point as API, pages and frames show it (docs/api.md); `events` are its own where they are read already."""
     device = setpoint.point.device
     form: dict[str, Any] = {
         "id": str(setpoint.pk),
@@ -56,7 +57,7 @@ def record(setpoint: Setpoint) -> dict[str, Any]:
         form[name] = None if moment is None else rfc3339(moment)
     form["events"] = [
         {"state": e.state, "at": rfc3339(e.at), "actor": e.actor, "code": e.code, "reason": e.reason, "raw": e.raw}
-        for e in setpoint.events.all()
+        for e in (setpoint.events.all() if events is None else events)
     ]
     return form
 
@@ -90,33 +91,27 @@ def in_force(now: datetime) -> Q:
     return (waiting | active) & Q(valid_until__gt=now, valid_from__lte=now) & ~Q(issuer=Issuer.FALLBACK)
 
 
+def is_in_force(setpoint: Setpoint, now: datetime) -> bool:
+    """As `in_force`, of a row that is read already."""
+    active = setpoint.state == SetpointState.EXECUTED and setpoint.released_at is None
+    waiting = setpoint.state in (SetpointState.VALIDATED, SetpointState.DISPATCHED, SetpointState.UNKNOWN)
+    return (waiting or active) and setpoint.valid_from <= now < setpoint.valid_until and setpoint.issuer != Issuer.FALLBACK
+
+
 def holder(point: Point, now: datetime, *, apart_from: Setpoint | None = None) -> Setpoint | None:
     """The set-point in force at `now`, or on its way to be; None when nobody holds the point."""
-    return holders(point, now, apart_from=apart_from).first()
+    return strongest(open_of(point.pk), now, apart_from=apart_from)
 
 
-def holders(point: Point, now: datetime, *, apart_from: Setpoint | None = None) -> QuerySet[Setpoint]:
-    """All that hold the point, the strongest first."""
-    held = Setpoint.objects.filter(in_force(now), point=point)
-    if apart_from is not None:
-        held = held.exclude(pk=apart_from.pk)
-    return held.order_by("priority", "-received_at")
+def strongest(setpoints: Iterable[Setpoint], now: datetime, *, apart_from: Setpoint | None = None) -> Setpoint | None:
+    """Who holds the point of these set-points: the first in rank, then the newest; None when nobody does."""
+    held = [each for each in setpoints if is_in_force(each, now) and each != apart_from]
+    return min(held, key=lambda each: (each.priority, -each.received_at.timestamp()), default=None)
 
 
 def in_fallback(point: Point) -> bool:
     """Whether a fallback plan is in force at the point."""
     return FallbackRun.objects.filter(point=point, removed_at=None).exists()
-
-
-def due_for(connections: Sequence[int], now: datetime) -> list[Setpoint]:
-    """Validated, unclaimed set-points whose time has come, for devices on these connections, oldest first.
-
-    Without their points: a claim reads those anew.
-    """
-    waiting = Setpoint.objects.filter(
-        state=SetpointState.VALIDATED, claimed_at=None, valid_from__lte=now, point__device__connection__in=connections
-    )
-    return list(waiting.order_by("received_at"))
 
 
 def connections_with_due_setpoints(now: datetime) -> set[int]:

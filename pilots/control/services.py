@@ -8,29 +8,29 @@ set-point *dispatched*, only the measurement makes it *executed*. Without an aud
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
-from pilots.audit.services import audited, is_inside
+from pilots.audit.services import audited, is_inside, record_events
 from pilots.control.age import stamp
 from pilots.control.circumstances import circumstances, limits_now
 from pilots.control.ending import is_rest
-from pilots.control.feedback import measured_before
 from pilots.control.rates import take_token
-from pilots.control.transitions import add_event, audit, lock_point, move, publish
+from pilots.control.statements import lock_point, open_of
+from pilots.control.transitions import audit_form, event, move, publish
 from pilots.domain.errors import AuditUnavailable, SetpointRejected
 from pilots.domain.guards import Circumstances, Wish, check_setpoint
 from pilots.domain.point import PointKind
 from pilots.domain.setpoint import DEFAULT_PRIORITY, Issuer, RejectCode, SetpointState
 from pilots.domain.switching import SwitchingCode
 from pilots.live.hub import hub
-from pilots.models import Point, Setpoint, User
+from pilots.models import Point, Setpoint, SetpointEvent, User
 
 S = SetpointState
 CLOCK = "clock"
@@ -113,45 +113,69 @@ def request_setpoint(
         valid_until=max(valid_until, wish.valid_from + timedelta(milliseconds=1)),
         issued_at=issued_at,
         received_at=now,
-        before=measured_before(point),
     )
     stamp(setpoint)
-    with audited_or_refused():
-        take_token(issuer, requested_by, now)
-        # One wish at a time for a point: two that arrive together must not both find it free.
-        lock_point(point.pk)
-        _store(setpoint)
-        around = circumstances(setpoint, now)
-        _audit_request(setpoint, around, now)
-        _validate(setpoint, wish, around, now)
+    try:
+        with audited_or_refused():
+            take_token(issuer, requested_by, now)
+            # One wish at a time for a point: two that arrive together must not both find it free.
+            lock_point(point.pk)
+            _take(setpoint, wish, now)
+    except IntegrityError as error:
+        if not Setpoint.objects.filter(pk=setpoint.pk).exists():
+            raise
+        raise SetpointRejected("duplicate_id", "Another set-point has this id.", field="id") from error
     return setpoint
 
 
-def _validate(setpoint: Setpoint, wish: Wish, around: Circumstances, now: datetime) -> None:
-    try:
-        check_setpoint(wish, setpoint.point.spec, now, around)
-    except SetpointRejected as error:
-        move(setpoint, [S.RECEIVED], S.REJECTED, now=now, actor="checks", code=error.code, reason=error.reason)
-        return
-    supersede_older(setpoint, now)
-    move(setpoint, [S.RECEIVED], S.VALIDATED, now=now, actor="checks")
+def _take(setpoint: Setpoint, wish: Wish, now: datetime) -> None:
+    """It stands with what the checks say of it, and with the events and audit rows of both its states."""
+    rivals = open_of(setpoint.point_id)
+    around = circumstances(setpoint, now, rivals=rivals)
+    setpoint.before = around.before
+    refusal = _refusal(wish, setpoint.point, around, now)
+    setpoint.state, code, reason = (S.VALIDATED, "", "") if refusal is None else (S.REJECTED, refusal.code, refusal.reason)
+    setpoint.code, setpoint.explanation, setpoint.finished_at = code, reason[:300], None if refusal is None else now
+    setpoint.save(force_insert=True)
+    checked: dict[str, Any] = {"now": now, "actor": "checks", "code": code, "reason": reason}
+    received = event(setpoint, S.RECEIVED, now=now, actor=setpoint.requested_by, reason=setpoint.reason)
+    SetpointEvent.objects.bulk_create([received, event(setpoint, S(setpoint.state), **checked)])
+    record_events([_request_form(setpoint, around, now), audit_form(setpoint, f"set-point {setpoint.state}", **checked)])
+    ended = [] if refusal is not None else supersede_older(setpoint, rivals, now)
+    publish(setpoint, *ended)
     connection = setpoint.point.device.connection
-    if connection is not None:
+    if refusal is None and connection is not None:
         transaction.on_commit(lambda: hub(settings.REDIS_URL).wake(connection.name))
 
 
-def supersede_older(setpoint: Setpoint, now: datetime) -> None:
-    """Newest wins among equals and lower ones: what waits is cancelled, what is in force ends."""
+def _refusal(wish: Wish, point: Point, around: Circumstances, now: datetime) -> SetpointRejected | None:
+    try:
+        check_setpoint(wish, point.spec, now, around)
+    except SetpointRejected as error:
+        return error
+    return None
+
+
+def supersede_older(setpoint: Setpoint, rivals: Iterable[Setpoint], now: datetime) -> list[Setpoint]:
+    """Newest wins among equals and lower ones: what waits is cancelled, what is in force ends. Returns those, to publish.
+
+    `rivals` are `open_of` its point, read under the point's lock.
+    """
     if setpoint.valid_from > now:
-        return
+        return []
+    return [other for other in rivals if _is_older(other, setpoint, now) and _yields(other, setpoint, now)]
+
+
+def _is_older(other: Setpoint, newer: Setpoint, now: datetime) -> bool:
     # What only gives the point back yields to every newer wish, whatever its priority.
-    weaker = Q(priority__gte=setpoint.priority) | Q(issuer=Issuer.FALLBACK)
-    older = Setpoint.objects.filter(weaker, point=setpoint.point).exclude(pk=setpoint.pk)
-    under_way, in_force = Q(state__in=UNDER_WAY, valid_from__lte=now), Q(state=S.EXECUTED, released_at=None)
-    for other in older.filter(under_way | in_force):
-        other.point = setpoint.point
-        if not _cancel(other, setpoint, now):
-            _end(other, setpoint, now)
+    weaker = other.priority >= newer.priority or other.issuer == Issuer.FALLBACK
+    begun = other.state == S.EXECUTED or (other.state in UNDER_WAY and other.valid_from <= now)
+    return other.pk != newer.pk and weaker and begun
+
+
+def _yields(other: Setpoint, newer: Setpoint, now: datetime) -> bool:
+    other.point = newer.point
+    return _cancel(other, newer, now) or _end(other, newer, now)
 
 
 def _cancel(other: Setpoint, newer: Setpoint, now: datetime) -> bool:
@@ -159,29 +183,17 @@ def _cancel(other: Setpoint, newer: Setpoint, now: datetime) -> bool:
     reason, changes = f"Superseded by a newer set-point of {newer.requested_by}.", {"superseded_by": newer}
     actor, code = newer.requested_by, RejectCode.SUPERSEDED
     return other.state != S.EXECUTED and move(
-        other, UNDER_WAY, S.CANCELLED, now=now, actor=actor, code=code, reason=reason, changes=changes
+        other, UNDER_WAY, S.CANCELLED, now=now, actor=actor, code=code, reason=reason, changes=changes, published=False
     )
 
 
-def _end(other: Setpoint, newer: Setpoint, now: datetime) -> None:
+def _end(other: Setpoint, newer: Setpoint, now: datetime) -> bool:
     ended = {"released_at": now, "release_reason": f"Superseded by {newer.requested_by}.", "superseded_by": newer}
-    if Setpoint.objects.filter(pk=other.pk, state=S.EXECUTED, released_at=None).update(**ended):
-        publish(other)
+    return bool(Setpoint.objects.filter(pk=other.pk, state=S.EXECUTED, released_at=None).update(**ended))
 
 
-def _store(setpoint: Setpoint) -> None:
-    try:
-        with transaction.atomic():
-            setpoint.save(force_insert=True)
-    except IntegrityError as error:
-        if not Setpoint.objects.filter(pk=setpoint.pk).exists():
-            raise
-        raise SetpointRejected("duplicate_id", "Another set-point has this id.", field="id") from error
-    add_event(setpoint, S.RECEIVED, now=setpoint.received_at, actor=setpoint.requested_by, reason=setpoint.reason)
-
-
-def _audit_request(setpoint: Setpoint, around: Circumstances, now: datetime) -> None:
-    audit(
+def _request_form(setpoint: Setpoint, around: Circumstances, now: datetime) -> dict[str, Any]:
+    return audit_form(
         setpoint,
         "request set-point",
         now=now,

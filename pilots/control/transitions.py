@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +11,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from pilots.alarms.setpoints import raise_setpoint_alarm
-from pilots.audit.services import audited_or_spooled, record_event
+from pilots.audit.services import audited_or_spooled, record_events
 from pilots.control.ending import gives_back
 from pilots.control.selectors import record
+from pilots.control.statements import as_they_are
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.live.frames import Change
 from pilots.live.hub import hub
-from pilots.models import Forwarding, Point, Setpoint, SetpointEvent
+from pilots.models import Forwarding, Setpoint, SetpointEvent
 
 #: Whose set-points' transitions go north.
 TOLD_TO_PLATFORM = (Issuer.PLATFORM, Issuer.SCHEDULE)
@@ -64,27 +66,37 @@ def move(
     return moved
 
 
-def add_event(
-    setpoint: Setpoint, state: SetpointState, *, now: datetime, actor: str, code: str = "", reason: str = "", raw: str = ""
-) -> None:
+def add_event(setpoint: Setpoint, state: SetpointState, **words: Any) -> None:
     """The transition stands in the set-point's story, and waits to be told to the platform if it asked for it."""
+    event(setpoint, state, **words).save(force_insert=True)
+
+
+def event(
+    setpoint: Setpoint, state: SetpointState, *, now: datetime, actor: str, code: str = "", reason: str = "", raw: str = ""
+) -> SetpointEvent:
+    """As `add_event` stores it; long texts are cut."""
     forwarding = Forwarding.WAITING if setpoint.issuer in TOLD_TO_PLATFORM else ""
     words = {"actor": actor[:120], "code": code, "reason": reason[:300], "raw": raw[:500]}
-    SetpointEvent.objects.create(setpoint=setpoint, state=state, at=now, forwarding=forwarding, **words)
+    return SetpointEvent(setpoint=setpoint, state=state, at=now, forwarding=forwarding, **words)
 
 
-def audit(setpoint: Setpoint, action: str, *, now: datetime, actor: str, reason: str = "", **details: Any) -> None:
-    """The audit trail says what happened to the set-point; empty details are left out."""
+def audit(setpoint: Setpoint, action: str, **words: Any) -> None:
+    """The audit trail says what happened to the set-point."""
+    record_events([audit_form(setpoint, action, **words)])
+
+
+def audit_form(setpoint: Setpoint, action: str, *, now: datetime, actor: str, reason: str = "", **details: Any) -> dict[str, Any]:
+    """As `record_events` takes it; empty details are left out."""
     told = {name: value for name, value in details.items() if value not in (None, "")}
-    record_event(
-        at=now,
-        actor=actor,
-        action=action,
-        pilot=setpoint.point.device.pilot.code,
-        subject=f"{setpoint.point.device.code}/{setpoint.point.name}",
-        reason=reason,
-        details={"id": str(setpoint.pk), **told},
-    )
+    return {
+        "at": now,
+        "actor": actor,
+        "action": action,
+        "pilot": setpoint.point.device.pilot.code,
+        "subject": f"{setpoint.point.device.code}/{setpoint.point.name}",
+        "reason": reason,
+        "details": {"id": str(setpoint.pk), **told},
+    }
 
 
 def full(setpoints: QuerySet[Setpoint]) -> list[Setpoint]:
@@ -92,22 +104,14 @@ def full(setpoints: QuerySet[Setpoint]) -> list[Setpoint]:
     return list(setpoints.select_related("point__device__pilot", "point__device__connection"))
 
 
-def change(setpoint: Setpoint) -> Change:
-    """The set-point as the browsers get it."""
-    return Change(setpoint.point.device.pilot.code, setpoints=[record(setpoint)])
+def changes(setpoints: Collection[Setpoint]) -> list[Change]:
+    """The set-points, read again, as the browsers get them."""
+    return [
+        Change(setpoint.point.device.pilot.code, setpoints=[record(setpoint, events)])
+        for setpoint, events in as_they_are(setpoints)
+    ]
 
 
-def publish(setpoint: Setpoint) -> None:
-    """Browsers see the set-point as it is once the transaction commits."""
-
-    def after_commit() -> None:
-        fresh = Setpoint.objects.prefetch_related("events").get(pk=setpoint.pk)
-        fresh.point = setpoint.point  # known, with its device: reading both again costs more than all the rest
-        hub(settings.REDIS_URL).publish([change(fresh)])
-
-    transaction.on_commit(after_commit)
-
-
-def lock_point(key: int) -> None:
-    """Until the transaction ends, nobody else takes or claims a set-point of this point."""
-    Point.objects.select_for_update(no_key=True).order_by().values_list("pk").get(pk=key)
+def publish(*setpoints: Setpoint) -> None:
+    """Browsers see the set-points as they are once the transaction commits."""
+    transaction.on_commit(lambda: hub(settings.REDIS_URL).publish(changes(setpoints)))

@@ -75,6 +75,7 @@ class Circumstances:
     connections: tuple[ConnectionPoint, ...] = ()
     writes_last_hour: int = 0
     last_sequence: int | None = None  # of what was accepted from the same source for this point
+    before: float | None = None  # what its feedback shows, or the point itself, however good that is
 
 
 def check_setpoint(wish: Wish, point: PointSpec, now: datetime, around: Circumstances) -> None:

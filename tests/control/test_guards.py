@@ -11,7 +11,7 @@ from django.db import transaction
 
 from pilots.control import dispatch, guards
 from pilots.control.guards import GuardRefused
-from pilots.control.selectors import due_for
+from pilots.control.statements import due_for
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models import AuditEvent, Connection, LatestValue, Pilot, Point, Setpoint
 from pilots.models.leases import HeldLease, give_up_lease

@@ -11,7 +11,7 @@ from django.db import connections
 
 from pilots.control import dispatch, expiry, releases
 from pilots.control.feedback import check_feedback, feedback_point, pending_points
-from pilots.control.selectors import due_for
+from pilots.control.statements import due_for
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import GOOD, Quality, Validity

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pilots.control import age, dispatch, expiry
-from pilots.control.selectors import due_for
+from pilots.control.statements import due_for
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models import Setpoint
 from pilots.models.leases import HeldLease

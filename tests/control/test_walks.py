@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pilots.control import dispatch, expiry, releases
 from pilots.control.feedback import check_feedback
+from pilots.control.selectors import in_force, is_in_force
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.measurement import Measurement
 from pilots.domain.quality import GOOD
@@ -100,5 +101,9 @@ def _check() -> None:
         assert (setpoint.finished_at is not None) == SetpointState(setpoint.state).terminal
         if SetpointState.DISPATCHED in story or SetpointState.EXECUTED in story:
             assert setpoint.claimed_at is not None
+    for moment in Setpoint.objects.values_list("valid_until", flat=True):
+        for at in (moment, moment - timedelta(seconds=1)):
+            read = {each.pk for each in Setpoint.objects.all() if is_in_force(each, at)}
+            assert read == set(Setpoint.objects.filter(in_force(at)).values_list("pk", flat=True))
     holding = Setpoint.objects.filter(state=SetpointState.EXECUTED, released_at=None).exclude(issuer=Issuer.FALLBACK)
     assert holding.count() <= 1
