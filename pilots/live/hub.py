@@ -8,6 +8,7 @@ snapshot. Wake-ups of field workers travel the same way.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import secrets
@@ -15,6 +16,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +33,7 @@ CHANNEL = "invade.live.{db}"
 #: of a second.
 FEW, PAGE_S = 20, 0.0002
 _FIELDS = [field.name for field in fields(Change)]
-#: Called from any thread with (frame number, encoded frame, whether numbers before it were lost); must not block.
+#: Called with (frame number, encoded frame, whether numbers before it were lost), from any thread or in its loop; must not block.
 Listener = Callable[[int, str, bool], None]
 
 
@@ -41,7 +43,8 @@ class Hub:
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(4)
         self._lock = threading.RLock()
-        self._listeners: dict[str, set[Listener]] = defaultdict(set)
+        #: By pilot and by the loop they live in; None: wherever it is published.
+        self._listeners: dict[str, dict[asyncio.AbstractEventLoop | None, set[Listener]]] = defaultdict(lambda: defaultdict(set))
         self._wakers: set[Callable[[str], None]] = set()
         self._numbers: dict[str, int] = defaultdict(int)
         self._crowd = 0
@@ -49,20 +52,25 @@ class Hub:
         #: Values that leave with the next frame of their pilot.
         self._waiting: dict[str, Change] = {}
 
-    def subscribe(self, pilot: str, listener: Listener) -> int:
-        """`listener` gets every frame after the returned number."""
+    def subscribe(self, pilot: str, listener: Listener, loop: asyncio.AbstractEventLoop | None = None) -> int:
+        """`listener` gets every frame after the returned number: in `loop`, where a frame hops once for all, or at once."""
         with self._lock:
-            self._listeners[pilot].add(listener)
+            self._listeners[pilot][loop].add(listener)
             self._count_pages()
             return self._numbers[pilot]
 
-    def unsubscribe(self, pilot: str, listener: Listener) -> None:
+    def unsubscribe(self, pilot: str, listener: Listener, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """A frame that is on its way into the loop still comes."""
         with self._lock:
-            self._listeners[pilot].discard(listener)
+            listeners = self._listeners[pilot]
+            listeners[loop].discard(listener)
+            if not listeners[loop]:
+                del listeners[loop]
             self._count_pages()
 
     def _count_pages(self) -> None:
-        self._crowd = max(0, sum(len(listeners) for listeners in self._listeners.values()) - FEW)
+        pages = sum(len(listeners) for loops in self._listeners.values() for listeners in loops.values())
+        self._crowd = max(0, pages - FEW)
 
     def number(self, pilot: str) -> int:
         """The newest frame's number."""
@@ -120,20 +128,28 @@ class Hub:
         # Under the lock, so that every listener sees the numbers in order whatever thread publishes.
         self._numbers[change.pilot] += 1
         self._last_s[change.pilot] = time.monotonic()
-        listeners = self._listeners[change.pilot]
-        if not listeners:
-            return
-        n = self._numbers[change.pilot]
-        text = encode_frame(change, epoch=self.epoch, n=n, now=datetime.now(UTC))
-        for listener in listeners:
-            listener(n, text, False)
+        if self._listeners[change.pilot]:
+            n = self._numbers[change.pilot]
+            self._tell(change.pilot, n, encode_frame(change, epoch=self.epoch, n=n, now=datetime.now(UTC)), gap=False)
 
     def _deliver_gap(self) -> None:
         """Nobody knows whose changes were lost, so every page looks anew."""
         with self._lock:
-            for pilot, listeners in self._listeners.items():
-                for listener in listeners:
-                    listener(self._numbers[pilot], "", True)
+            for pilot in self._listeners:
+                self._tell(pilot, self._numbers[pilot], "", gap=True)
+
+    def _tell(self, pilot: str, n: int, text: str, *, gap: bool) -> None:
+        for loop, listeners in self._listeners[pilot].items():
+            if loop is None:
+                _tell_all(tuple(listeners), n, text, gap)
+            else:
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(_tell_all, tuple(listeners), n, text, gap)
+
+
+def _tell_all(listeners: Iterable[Listener], n: int, text: str, gap: bool) -> None:
+    for listener in listeners:
+        listener(n, text, gap)
 
 
 def channel_of(url: str) -> str:

@@ -5,6 +5,7 @@ Role names are those of IEC 62351-8, each granted for one pilot or all.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.contrib.auth.models import AbstractUser
@@ -67,6 +68,16 @@ class Role(models.TextChoices):
 
 #: Who sees values and diagrams (IEC 62351-8 rights, docs/admins.md).
 SEEING = [Role.VIEWER, Role.OPERATOR, Role.ENGINEER, Role.INSTALLER, Role.APPROVER]
+
+
+def visible_codes(users: models.QuerySet[User], every: Iterable[str]) -> dict[int, frozenset[str]]:
+    """`User.visible_pilots` of many active users as codes, by their keys; `every` pilot's code is known."""
+    seen: dict[int, set[str]] = {
+        user: set(every) if everywhere else set() for user, everywhere in users.values_list("pk", "is_superuser")
+    }
+    for user, code in RoleGrant.objects.filter(user__in=seen, role__in=SEEING).values_list("user", "pilot__code"):
+        seen[user].update(every if code is None else [code])
+    return {user: frozenset(codes) for user, codes in seen.items()}
 
 
 class RoleGrant(models.Model):

@@ -17,8 +17,8 @@ from django.conf import settings
 from pilots.alarms.occurrences import alarms_topic
 from pilots.live.frames import milliseconds
 from pilots.live.hub import hub
-from pilots.models import User
-from pilots.ui.consumers import BEAT_S, NOT_LOGGED_IN, RECHECK_S
+from pilots.ui.consumers import NOT_LOGGED_IN
+from pilots.ui.doorkeeper import Look, doorkeeper, look, visitor_of
 
 REST_S = 0.25
 
@@ -30,15 +30,19 @@ class AlarmConsumer(AsyncWebsocketConsumer):
         self.hub = hub(settings.REDIS_URL)
         self.codes: frozenset[str] = frozenset()
         self.sender: asyncio.Task[None] | None = None
-        self.news = asyncio.Event()
-        self.loop = asyncio.get_running_loop()
+        self.news, self.changed, self.refused = asyncio.Event(), True, False
+        self.loop, self.visitor = asyncio.get_running_loop(), visitor_of(self.scope)
         await self.accept()
-        if not await self._follow():
+        codes = (await database_sync_to_async(look)([self.visitor])).codes.get(self.visitor)
+        if codes is None:
             await self.close(NOT_LOGGED_IN)
             return
+        self._subscribe(codes)
         self.sender = asyncio.create_task(self._send_for_ever(), name="alarm strip")
+        doorkeeper().let_in(self)
 
     async def disconnect(self, code: int) -> None:
+        doorkeeper().let_out(self)
         self._subscribe(frozenset())
         if self.sender is not None and self.sender is not asyncio.current_task():
             self.sender.cancel()
@@ -48,50 +52,35 @@ class AlarmConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Pages have nothing to say here."""
 
-    async def _follow(self) -> bool:
-        """Subscribed to the pilots that this person may see now; False when the session is over."""
-        codes = await database_sync_to_async(self._visible)()
-        if codes is None:
-            return False
-        self._subscribe(codes)
-        return True
-
-    def _visible(self) -> frozenset[str] | None:
-        user, session = self.scope["user"], self.scope.get("session")
-        if not user.is_authenticated or (session is not None and session.session_key and not session.exists(session.session_key)):
-            return None
-        known = User.objects.filter(pk=user.pk, is_active=True).first()
-        return None if known is None else frozenset(known.visible_pilots().values_list("code", flat=True))
+    def told(self, look: Look | None) -> None:
+        """Followed are the pilots that this person may see now; a silent page covers itself."""
+        if look is None:
+            return
+        codes = look.codes.get(self.visitor)
+        self.refused = codes is None
+        self._subscribe(codes or frozenset())
+        self.news.set()
 
     def _subscribe(self, codes: frozenset[str]) -> None:
         for code in self.codes - codes:
-            self.hub.unsubscribe(alarms_topic(code), self._take)
+            self.hub.unsubscribe(alarms_topic(code), self._take, self.loop)
         for code in codes - self.codes:
-            self.hub.subscribe(alarms_topic(code), self._take)
+            self.hub.subscribe(alarms_topic(code), self._take, self.loop)
         self.codes = codes
 
     def _take(self, n: int, text: str, gap: bool) -> None:
-        # Called from the publisher's thread, so the news hops to this consumer's loop.
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.news.set)
+        self.changed = True
+        self.news.set()
 
     async def _send_for_ever(self) -> None:
-        await self._say("news")
-        checked = self.loop.time()
-        while True:
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    await self.news.wait()
-                self.news.clear()
-                await self._say("news")
+        while not self.refused:
+            changed, self.changed = self.changed, False
+            await self._say("news" if changed else "beat")
+            if changed:
                 await asyncio.sleep(REST_S)
-            except TimeoutError:
-                await self._say("beat")
-            if self.loop.time() - checked > RECHECK_S:
-                checked = self.loop.time()
-                if not await self._follow():
-                    await self.close(NOT_LOGGED_IN)
-                    return
+            await self.news.wait()
+            self.news.clear()
+        await self.close(NOT_LOGGED_IN)
 
     async def _say(self, what: str) -> None:
         body = {"type": what, "now_ms": milliseconds(datetime.now(UTC))}

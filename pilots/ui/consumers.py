@@ -1,4 +1,4 @@
-"""Browser websockets: session, rights and Origin checked, then a snapshot and numbered frames. [operation]
+"""Browser websockets: session, rights and Origin checked (`doorkeeper`), then a snapshot and numbered frames. [operation]
 
 A slow browser gets newest-value-wins: once it lags it hears only beats until it has caught up, then one fresh snapshot;
 after ten silent seconds it is closed.
@@ -25,16 +25,16 @@ from pilots.acquisition.supply import supply_rows
 from pilots.control.guards import guard_state
 from pilots.live.frames import encode_beat, encode_snapshot
 from pilots.live.hub import hub
-from pilots.models import Pilot, User
+from pilots.models import Pilot
+from pilots.ui.doorkeeper import Look, doorkeeper, look, visitor_of
 from pilots.ui.live_state import link_figure_rows, link_rows, point_rows, recent_setpoints
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 2.0
 #: Frames a browser may lag behind before it gets a snapshot instead: some seconds of them at their fastest.
 MAX_LAG = 400
 STALL_S = 10.0
-RECHECK_S = 10.0
+RETRY_S = 2.0
 NOT_LOGGED_IN, NO_RIGHT, GOING_AWAY, STALLED = 4401, 4403, 1001, 4408
 
 
@@ -61,26 +61,34 @@ class PilotConsumer(AsyncWebsocketConsumer):
         self.frames: deque[tuple[int, str]] = deque()
         self.news = asyncio.Event()
         self.sent = self.seen = 0
-        self.heard_at = self.checked_at = time.monotonic()
-        self.behind = False
+        self.heard_at = time.monotonic()
+        self.behind = self.beat = self.unsure = False
+        self.code, self.visitor = self.scope["url_route"]["kwargs"]["code"], visitor_of(self.scope)
         await self.accept()
-        code = self.scope["url_route"]["kwargs"]["code"]
-        refusal = await database_sync_to_async(self._refusal)(code)
-        if refusal is not None:
-            await self.close(refusal)
+        self.refusal = self._refusal(await database_sync_to_async(look)([self.visitor]))
+        if self.refusal is not None:
+            await self.close(self.refusal)
             return
-        self.code, self.pilot = code, self.topic(code)
-        self.loop = asyncio.get_running_loop()
-        self.sent = self.seen = self.hub.subscribe(self.pilot, self._take)
-        self.sender = asyncio.create_task(self._send_for_ever(), name=f"live {code}")
+        self.pilot, self.loop = self.topic(self.code), asyncio.get_running_loop()
+        self.sent = self.seen = self.hub.subscribe(self.pilot, self._take, self.loop)
+        self.sender = asyncio.create_task(self._send_for_ever(), name=f"live {self.code}")
+        doorkeeper().let_in(self)
 
     async def disconnect(self, code: int) -> None:
+        doorkeeper().let_out(self)
         if self.pilot:
-            self.hub.unsubscribe(self.pilot, self._take)
+            self.hub.unsubscribe(self.pilot, self._take, self.loop)
         if self.sender is not None and self.sender is not asyncio.current_task():
             self.sender.cancel()
             with suppress(asyncio.CancelledError):
                 await self.sender
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # What a page says touches no database: without the hop into a thread that Channels makes before each message.
+        if message["type"] == "websocket.receive":
+            await self.websocket_receive(message)
+        else:
+            await super().dispatch(message)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -97,29 +105,24 @@ class PilotConsumer(AsyncWebsocketConsumer):
             self.behind, self.seen = True, self.sent
         self.news.set()
 
-    def _refusal(self, code: str) -> int | None:
-        user = self.scope["user"]
-        if not user.is_authenticated or not self._session_lives():
-            return NOT_LOGGED_IN
-        try:
-            user.refresh_from_db()
-        except User.DoesNotExist:
-            return NOT_LOGGED_IN
-        if not user.is_active:
-            return NOT_LOGGED_IN
-        return None if user.visible_pilots().filter(code=code).exists() else NO_RIGHT
+    def told(self, look: Look | None) -> None:
+        """What the doorkeeper has seen; whoever looks at an open page sees what an engineer changed on the picture."""
+        self.unsure, self.beat = look is None, look is not None
+        if look is None:
+            self.behind = True
+        else:
+            self.refusal = self._refusal(look)
+            if self.drawn is not None and look.revisions.get(self.code) != self.drawn:
+                self.behind, self.seen = True, self.sent
+        self.news.set()
 
-    def _session_lives(self) -> bool:
-        session = self.scope.get("session")
-        key = None if session is None else session.session_key
-        return key is None or session.exists(key)
+    def _refusal(self, look: Look) -> int | None:
+        codes = look.codes.get(self.visitor)
+        if codes is None:
+            return NOT_LOGGED_IN
+        return None if self.code in codes else NO_RIGHT
 
     def _take(self, n: int, text: str, gap: bool) -> None:
-        # Called from the publisher's thread, so the frame hops to this consumer's loop.
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._queue, n, text, gap)
-
-    def _queue(self, n: int, text: str, gap: bool) -> None:
         if gap or n - self.seen > MAX_LAG:
             self.behind = True
         if self.behind:
@@ -130,27 +133,34 @@ class PilotConsumer(AsyncWebsocketConsumer):
 
     async def _send_for_ever(self) -> None:
         self.behind = True
+        self.news.set()
         while True:
+            await self.news.wait()
+            self.news.clear()
+            if (ending := self._ending()) is not None:
+                await self.close(ending)
+                return
             try:
-                if not await self._still_welcome():
-                    return
+                if self.behind and not self.unsure and self.seen >= self.sent:
+                    await self._send_snapshot()
                 await self._send_news()
             except DatabaseError as error:
                 # The page notices the silence and covers itself; it is served again once the database is back.
                 log.warning("live %s waits for the database: %s", self.pilot, error)
                 self.behind = True
-                await asyncio.sleep(BEAT_S)
+                await asyncio.sleep(RETRY_S)
+
+    def _ending(self) -> int | None:
+        """Why the page is closed, if it is."""
+        if self.sent > self.seen and time.monotonic() - self.heard_at > STALL_S:
+            return STALLED
+        return self.refusal
 
     async def _send_news(self) -> None:
-        """Everything new, or a beat when there is nothing new for a while."""
-        if self.behind and self.seen >= self.sent:
-            await self._send_snapshot()
-        try:
-            async with asyncio.timeout(BEAT_S):
-                await self.news.wait()
-        except TimeoutError:
+        """Everything new, or a beat when there was nothing new for a while."""
+        if self.beat and not self.frames:
             await self.send(text_data=encode_beat(self.pilot, epoch=self.hub.epoch, n=self.sent, now=datetime.now(UTC)))
-        self.news.clear()
+        self.beat = False
         while self.frames and not self.behind:
             n, text = self.frames.popleft()
             # What the snapshot held already comes once more from the publisher's thread.
@@ -162,31 +172,10 @@ class PilotConsumer(AsyncWebsocketConsumer):
         # The number first: whatever is published while the rows are read comes as a frame after it.
         n = self.hub.number(self.pilot)
         self.frames.clear()
-        self.behind = False
+        self.behind = self.beat = False
         rows = await database_sync_to_async(self.snapshot_rows)(self.code)
         self.sent = self.seen = n
         await self.send(text_data=encode_snapshot(self.pilot, epoch=self.hub.epoch, n=n, now=datetime.now(UTC), **rows))
-
-    async def _still_welcome(self) -> bool:
-        now = time.monotonic()
-        if self.sent > self.seen and now - self.heard_at > STALL_S:
-            await self.close(STALLED)
-            return False
-        if now - self.checked_at > RECHECK_S:
-            refusal = await database_sync_to_async(self._refusal)(self.code)
-            self.checked_at = now
-            if refusal is not None:
-                await self.close(refusal)
-                return False
-            # Whoever looks at an open page sees what an engineer changed: points, links and the picture.
-            if self.drawn is not None and await database_sync_to_async(_revision)(self.code) != self.drawn:
-                self.behind, self.seen = True, self.sent
-        return True
-
-
-def _revision(code: str) -> int | None:
-    """Of the pilot's configuration; None when it is gone."""
-    return Pilot.objects.filter(code=code).values_list("revision", flat=True).first()
 
 
 class LinkConsumer(PilotConsumer):

@@ -13,13 +13,15 @@ from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError
 
 from pilots.catalogue.services import note_change
 from pilots.live.frames import Change
 from pilots.live.hub import hub
 from pilots.models import Pilot, RoleGrant, User
 from pilots.routing import websocket_urlpatterns
-from pilots.ui import consumers
+from pilots.ui import consumers, doorkeeper
 from tests.builders import make_device, make_latest, make_pilot, make_point, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,10 +38,10 @@ async def ana(pilot: Pilot) -> User:
 
 
 @asynccontextmanager
-async def page(user: Any, code: str = "es") -> AsyncIterator[WebsocketCommunicator]:
+async def page(user: Any, code: str = "es", session: Any = None) -> AsyncIterator[WebsocketCommunicator]:
     """An open page of a pilot."""
     socket = WebsocketCommunicator(URLRouter(websocket_urlpatterns), f"/ws/pilots/{code}/")
-    socket.scope["user"] = user
+    socket.scope |= {"user": user, "session": session}
     connected, _ = await socket.connect(timeout=10)
     assert connected
     try:
@@ -80,7 +82,7 @@ async def test_a_page_gets_a_snapshot_and_then_frames_in_order(pilot: Pilot, ana
 
 
 async def test_a_quiet_page_hears_beats(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
     async with page(ana) as socket:
         await received(socket)
         beat = await received(socket)
@@ -102,8 +104,7 @@ async def test_a_page_that_missed_something_gets_a_new_snapshot(pilot: Pilot, an
 async def test_a_page_learns_that_an_engineer_changed_the_picture(
     pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.0)
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
     async with page(ana) as socket:
         first = await received(socket)
         assert (first["drawing"], first["supply"]) == (pilot.revision, {})
@@ -139,8 +140,7 @@ async def test_a_pilot_that_does_not_exist_is_no_right(ana: User) -> None:
 
 
 async def test_a_right_that_is_withdrawn_closes_the_page(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.05)
-    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
     async with page(ana) as socket:
         await received(socket)
         await RoleGrant.objects.all().adelete()
@@ -148,12 +148,70 @@ async def test_a_right_that_is_withdrawn_closes_the_page(pilot: Pilot, ana: User
 
 
 async def test_a_deleted_person_is_logged_out(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.05)
-    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
     async with page(ana) as socket:
         await received(socket)
         await User.objects.all().adelete()
         assert await closed_with(socket) == 4401
+
+
+async def test_an_ended_session_is_logged_out(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
+    session = SessionStore()
+    await session.acreate()
+    async with page(ana, session=session) as socket:
+        await received(socket)
+        assert (await received(socket))["type"] == "beat"
+        await session.aflush()
+        assert await closed_with(socket) == 4401
+
+
+async def test_while_the_database_does_not_answer_a_page_hears_nothing(
+    pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
+    answering = doorkeeper.look
+
+    def silent(visitors: Any) -> doorkeeper.Look:
+        raise OperationalError("no answer")
+
+    async with page(ana) as socket:
+        await received(socket)
+        assert (await received(socket))["type"] == "beat"
+        monkeypatch.setattr(doorkeeper, "look", silent)
+        while not await socket.receive_nothing(timeout=0.3):
+            await received(socket)
+        publish(1.0)
+        assert await socket.receive_nothing(timeout=0.3)
+        monkeypatch.setattr(doorkeeper, "look", answering)
+        assert (await received(socket))["type"] == "snapshot"
+
+
+@pytest.mark.parametrize("pages", [1, 40])
+def test_a_look_costs_the_same_for_one_page_and_for_many(pages: int, django_assert_num_queries: Any) -> None:
+    pilots = [make_pilot(code) for code in ("es", "bg")]
+    users = [make_user(f"u{number}", pilot=pilots[number % 2]) for number in range(pages)]
+    visitors = [doorkeeper.Visitor(None, user.pk) for user in users]
+    with django_assert_num_queries(3):
+        seen = doorkeeper.look(visitors)
+    assert seen.codes[visitors[-1]] == {pilots[(pages - 1) % 2].code}
+    assert seen.revisions == {pilot.code: pilot.revision for pilot in pilots}
+
+
+def test_many_are_seen_as_each_alone() -> None:
+    pilots = [make_pilot(code) for code in ("es", "bg", "de")]
+    nobody, root = make_user("b", role=None), make_user("c", role=None)
+    gone, both = make_user("d", pilot=pilots[0]), make_user("e", pilot=pilots[0])
+    make_user("everywhere")
+    RoleGrant.objects.create(user=both, pilot=pilots[1], role="engineer")
+    User.objects.filter(pk=root.pk).update(is_superuser=True)
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    visitors = {user: doorkeeper.Visitor(None, user.pk) for user in User.objects.all()}
+    codes = doorkeeper.look(list(visitors.values())).codes
+    for user, visitor in visitors.items():
+        alone = frozenset(user.visible_pilots().values_list("code", flat=True)) if user.is_active else None
+        assert codes.get(visitor) == alone, user
+    assert [codes.get(visitors[user]) for user in (nobody, gone)] == [frozenset(), None]
 
 
 async def test_a_slow_page_gets_one_snapshot_instead_of_a_backlog(pilot: Pilot, ana: User) -> None:
@@ -172,7 +230,7 @@ async def test_a_slow_page_gets_one_snapshot_instead_of_a_backlog(pilot: Pilot, 
 
 async def test_a_page_that_says_nothing_any_more_is_closed(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumers, "STALL_S", 0.1)
-    monkeypatch.setattr(consumers, "BEAT_S", 0.05)
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
     async with page(ana) as socket:
         await received(socket)
         publish(1.0)
