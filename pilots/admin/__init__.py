@@ -6,9 +6,9 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
 
-from pilots.admin import access, alarms, control_centres, notifications, operation, plant
+from pilots.admin import access, alarms, control_centres, jobs, notifications, operation, plant
 
-__all__ = ["access", "alarms", "control_centres", "notifications", "operation", "plant"]
+__all__ = ["access", "alarms", "control_centres", "jobs", "notifications", "operation", "plant"]
 
 admin.site.site_header = _("INVADE SCADA: configuration")
 admin.site.site_title = _("Configuration")

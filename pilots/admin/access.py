@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from pilots.admin.editing import ReadOnlyAdmin, actor_of, related_filter
-from pilots.admin.rights import ByPilot, Everywhere, ModelAdmin, TabularInline, acts_everywhere, person, pilots_where
+from pilots.admin.editing import ReadOnlyAdmin, related_filter
+from pilots.admin.rights import ByPilot, Everywhere, ModelAdmin, TabularInline, actor_of, acts_everywhere, person, pilots_where
 from pilots.api.services import TokenError, check_token, create_token, revoke_token
 from pilots.audit.services import record_event
 from pilots.models import AuditEvent, Role, RoleGrant, Scope, ServiceToken, User

@@ -10,9 +10,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
-from pilots.admin.editing import CheckedForm, ConfigurationAdmin, actor_of
+from pilots.admin.editing import CheckedForm, ConfigurationAdmin
 from pilots.admin.plant import SMALL_JSON
-from pilots.admin.rights import Everywhere, TabularInline, acts_everywhere
+from pilots.admin.rights import Everywhere, TabularInline, actor_of, acts_everywhere
 from pilots.audit.services import record_event
 from pilots.control_centres.listener import check_centre, check_centre_point
 from pilots.models import ControlCentre, ControlCentrePoint, Role

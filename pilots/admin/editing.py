@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
-from pilots.admin.rights import ByPilot, ModelAdmin, pilots_where
-from pilots.catalogue.editing import record_edit, why_kept
-from pilots.domain.errors import PilotsError
+from pilots.admin.rights import ByPilot, ModelAdmin, actor_of, pilots_where
+from pilots.admin.row_edits import audited_changes
+from pilots.catalogue.edit_history import keep_history, note_found, note_removed
+from pilots.catalogue.editing import Edit, record_edits, why_kept
+from pilots.domain.errors import CatalogueError, PilotsError
 from pilots.models import AlarmRule, Connection, Device, Pilot, Point, Role
 
 if TYPE_CHECKING:
@@ -71,28 +73,54 @@ class ConfigurationAdmin(ByPilot, ModelAdmin):
         columns = {field.name for field in obj._meta.concrete_fields}
         changed = [name for name in form.changed_data if name in columns]
         if changed:
+            note_found([obj, *self.followers(obj, changed)], now=datetime.now(UTC))
             obj.save(update_fields=changed)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        now, kept = datetime.now(UTC), [each.instance for each in formset.initial_forms if each.has_changed()]
+        going = [each.instance for each in formset.deleted_forms if each.instance.pk is not None]
+        note_found([row for row in kept if row not in going], now=now)
+        note_removed(going, by=actor_of(request), reason="", now=now)
+        super().save_formset(request, form, formset, change)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except CatalogueError as error:
+            # What follows from the row is refused, so the row was not saved either.
+            messages.error(request, str(error))
+            return HttpResponseRedirect(request.get_full_path())
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if change and not form.has_changed() and not any(formset.has_changed() for formset in formsets):
             return
         self.after_save(form.instance, form.changed_data, created=not change)
-        details = _changes(form) if change else {}
+        details = audited_changes(form) if change else {}
         details |= dict(_inline_changes(formsets))
         self._record(request, form.instance, "change" if change else "create", details)
+        followed = [*self.followers(form.instance, form.changed_data), *_inline_rows(formsets)]
+        keep_history(followed, by=actor_of(request), reason="", now=datetime.now(UTC))
 
     def after_save(self, row: Any, changed: Sequence[str], *, created: bool) -> None:
         """What follows from a saved row, in the same transaction."""
 
+    def followers(self, row: Any, changed: Sequence[str]) -> Iterable[Model]:
+        """Rows that `after_save` may change with it."""
+        return ()
+
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        self._record(request, obj, "delete", {})
+        self._remove(request, obj)
         super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
-            self._record(request, row, "delete", {})
+            self._remove(request, row)
         super().delete_queryset(request, queryset)
+
+    def _remove(self, request: HttpRequest, row: Model) -> None:
+        note_removed([row], by=actor_of(request), reason="", now=datetime.now(UTC))
+        self._record(request, row, "delete", {})
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[Any], dict[Any, Any], set[str], list[str]]:
         shown, counts, needed, protected = super().get_deleted_objects(objs, request)
@@ -118,7 +146,9 @@ class ConfigurationAdmin(ByPilot, ModelAdmin):
             return
         subject = f"{row._meta.verbose_name} {row}"
         action = f"{action} {row._meta.verbose_name}"
-        record_edit(pilot, actor=actor_of(request), action=action, subject=subject, details=details, now=datetime.now(UTC))
+        now, by = datetime.now(UTC), actor_of(request)
+        kept = None if action.startswith("delete ") else row
+        record_edits(pilot, [Edit(action=action, subject=subject, details=details, row=kept)], actor=by, reason="", now=now)
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -138,27 +168,13 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
 
-def actor_of(request: HttpRequest) -> str:
-    """The name the audit trail gives who asks."""
-    return request.user.get_username()
-
-
 def related_filter(path: str) -> tuple[str, Any]:
     """A list filter that offers only what the reader may see."""
     return path, admin.RelatedOnlyFieldListFilter
 
 
-def _changes(form: Any) -> dict[str, Any]:
-    """`{field: [before, after]}` of what a form changed."""
-    return {name: [_plain(_before(form, name)), _plain(form.cleaned_data.get(name))] for name in form.changed_data}
-
-
-def _before(form: Any, name: str) -> Any:
-    value = form.initial.get(name)
-    choices = getattr(form.fields[name], "queryset", None)
-    if choices is None or value is None:
-        return value
-    return choices.filter(pk=value).first() or value
+def _inline_rows(formsets: Any) -> list[Model]:
+    return [row for formset in formsets for row in (*formset.new_objects, *(row for row, _fields in formset.changed_objects))]
 
 
 def _inline_changes(formsets: Any) -> Iterator[tuple[str, Any]]:
@@ -167,10 +183,6 @@ def _inline_changes(formsets: Any) -> Iterator[tuple[str, Any]]:
             yield str(row), "created"
         for row, _fields in formset.changed_objects:
             changed = next(form for form in formset.initial_forms if form.instance is row)
-            yield str(row), _changes(changed)
+            yield str(row), audited_changes(changed)
         for row in formset.deleted_objects:
             yield str(row), "deleted"
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, (bool, int, float, str, dict, list)) else str(value)

@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from pilots.admin.editing import CheckedForm, ConfigurationAdmin, actor_of, related_filter
+from pilots.admin.editing import CheckedForm, ConfigurationAdmin, related_filter
 from pilots.admin.operation import ReadOnlyByPilot
 from pilots.admin.plant import SMALL_JSON
-from pilots.admin.rights import ByPilot, TabularInline, acts_everywhere
+from pilots.admin.rights import ByPilot, TabularInline, actor_of, acts_everywhere
 from pilots.audit.services import record_event
 from pilots.models import Delivery, DeliveryState, NotificationContact, NotificationRule, Role, Way
 from pilots.notifications.services import check_contact, check_rule, send_test

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from pilots.admin.editing import ReadOnlyAdmin, actor_of, related_filter
+from pilots.admin.editing import ReadOnlyAdmin, related_filter
 from pilots.admin.live_values import age_words
-from pilots.admin.rights import ByPilot, TabularInline, acts_everywhere
+from pilots.admin.rights import ByPilot, TabularInline, actor_of, acts_everywhere
 from pilots.models import Lease, OutboxMessage, Role, Setpoint, SetpointEvent
 from pilots.northbound.services import offer_again
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,9 +18,16 @@ from django.views.decorators.http import require_POST
 
 from pilots.acquisition.address_checks import check_point_address
 from pilots.acquisition.probing import probe_connection
-from pilots.admin.editing import CheckedForm, ConfigurationAdmin, actor_of, related_filter
+from pilots.admin.bulk import BulkPages
+from pilots.admin.cloning import ClonePages, clone_device, device_form
+from pilots.admin.editing import CheckedForm, related_filter
+from pilots.admin.histories import HistoryPages
+from pilots.admin.importing import ImportPages
+from pilots.admin.live import LivePages
 from pilots.admin.live_values import age_words, latest_of, quality_words, telling_values, value_words
-from pilots.admin.rights import ByPilot, TabularInline, acts_everywhere
+from pilots.admin.rights import ByPilot, TabularInline, actor_of, acts_everywhere
+from pilots.admin.row_edits import Outcome
+from pilots.admin.tables import DEVICES, POINTS
 from pilots.audit.services import record_event
 from pilots.catalogue.editing import (
     adopt_profile,
@@ -29,6 +36,7 @@ from pilots.catalogue.editing import (
     check_link,
     check_pilot_row,
     check_point,
+    check_point_name,
     new_charge_point_key,
     resolve_again,
 )
@@ -61,12 +69,13 @@ class PilotForm(CheckedForm):
 
 class PointForm(CheckedForm):
     def check(self, row: Any) -> None:
+        check_point_name(row)
         check_point(row)
         check_point_address(row)
 
 
 @admin.register(Pilot)
-class PilotAdmin(ConfigurationAdmin):
+class PilotAdmin(HistoryPages):
     """Pilots come and go with who is engineer everywhere; each engineer describes their own."""
 
     form = PilotForm
@@ -111,25 +120,36 @@ class PointInline(ByPilot, TabularInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(ConfigurationAdmin):
+class DeviceAdmin(BulkPages, ImportPages, ClonePages, HistoryPages, LivePages):
     form = DeviceForm
+    table = DEVICES
+    bulk_fields = ("operator", "sgam", "nameplate", "fallback", "documents")
+    clone_hint = gettext_lazy(
+        "It comes with the points as they are now and with the alarm rules that were changed here. "
+        "Links, keys and measured values are its own."
+    )
+    live_columns = ("link_state", "seen", "values")
+    live_inline = "point"
     fixed = ("pilot", "code")
     fieldsets = (
-        (None, {"fields": ("pilot", "code", "kind", "name", "sgam", "operator", "documents", "values")}),
+        (None, {"fields": ("pilot", "code", "kind", "name", "sgam", "operator", "documents")}),
         (
             gettext_lazy("In the grid"),
             {"fields": ("parent", "measured_by", "position", ("nudge_x", "nudge_y"), "nameplate", "fallback")},
         ),
-        (gettext_lazy("Communication"), {"fields": ("connection", "profile", "profile_options", "address", "has_key")}),
+        (
+            gettext_lazy("Communication"),
+            {"fields": ("connection", "profile", "profile_options", "address", "link_state", "seen", "has_key")},
+        ),
     )
     formfield_overrides = SMALL_JSON
-    list_display = ("code", "kind", "name", "pilot", "connection", "link_state", "values")
+    list_display = ("code", "kind", "name", "pilot", "connection", "link_state", "seen", "values")
     list_filter = (related_filter("pilot"), "kind", related_filter("connection"), "connection__state", "connection__protocol")
     search_fields = ("code", "name", "profile", "operator", "connection__name")
     autocomplete_fields = ("parent", "measured_by", "connection")
-    readonly_fields = ("profile_options", "has_key", "values")
+    readonly_fields = ("profile_options", "has_key", "link_state", "seen", "values")
     inlines = (PointInline,)
-    actions = ("new_key",)
+    actions = ("edit_chosen", "new_key")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related("pilot", "connection", "parent", "measured_by")
@@ -141,8 +161,17 @@ class DeviceAdmin(ConfigurationAdmin):
         elif {"nameplate", "connection"} & set(changed):
             resolve_again(row)
 
+    def followers(self, row: Device, changed: Sequence[str]) -> Any:
+        return row.points.all() if {"profile", "nameplate", "connection"} & set(changed) else ()
+
     def points_of(self, objs: Any) -> Any:
         return Point.objects.filter(device__in=objs)
+
+    def clone_form(self, request: HttpRequest, row: Device) -> forms.BaseForm:
+        return device_form(request, row)
+
+    def make_clone(self, request: HttpRequest, row: Device, given: Any) -> list[Outcome]:
+        return clone_device(self.admin_site._registry, request, row, given)
 
     @admin.display(description=gettext_lazy("connection is"))
     def link_state(self, device: Device) -> str:
@@ -151,6 +180,13 @@ class DeviceAdmin(ConfigurationAdmin):
     @admin.display(description=gettext_lazy("live values"))
     def values(self, device: Device) -> str:
         return "–" if device.pk is None else telling_values(list(device.points.all()))
+
+    @admin.display(description=gettext_lazy("last seen"))
+    def seen(self, device: Device) -> str:
+        received = (
+            [] if device.pk is None else [latest.received_time for point in device.points.all() if (latest := latest_of(point))]
+        )
+        return age_words(max(received, default=None))
 
     @admin.display(description=gettext_lazy("has a key"), boolean=True)
     def has_key(self, device: Device) -> bool:
@@ -169,18 +205,19 @@ class DeviceAdmin(ConfigurationAdmin):
 
 
 @admin.register(Connection)
-class ConnectionAdmin(ConfigurationAdmin):
+class ConnectionAdmin(HistoryPages, LivePages):
     form = ConnectionForm
+    live_columns = ("state_now", "last_frame", "last_error_now", "statistics_words")
     fixed = ("pilot", "name")
     fieldsets = (
         (None, {"fields": ("pilot", "name", "protocol", "host", "port", "simulated", "enabled", "options")}),
-        (gettext_lazy("Now"), {"fields": ("state", "state_since", "last_frame_at", "last_error", "statistics_words")}),
+        (gettext_lazy("Now"), {"fields": ("state_now", "last_frame", "last_error_now", "statistics_words")}),
     )
     formfield_overrides = SMALL_JSON
-    list_display = ("name", "pilot", "protocol", "endpoint", "enabled", "simulated", "state_now", "last_frame", "last_error")
+    list_display = ("name", "pilot", "protocol", "endpoint", "enabled", "simulated", "state_now", "last_frame", "last_error_now")
     list_filter = (related_filter("pilot"), "protocol", "state", "enabled", "simulated")
     search_fields = ("name", "host", "last_error")
-    readonly_fields = ("state", "state_since", "last_frame_at", "last_error", "statistics_words")
+    readonly_fields = ("state_now", "last_frame", "last_error_now", "statistics_words")
     actions = ("test_connections",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -189,6 +226,9 @@ class ConnectionAdmin(ConfigurationAdmin):
     def get_urls(self) -> list[URLPattern]:
         test = self.admin_site.admin_view(require_POST(self.test_view))
         return [path("<path:object_id>/test/", test, name="pilots_connection_test"), *super().get_urls()]
+
+    def followers(self, row: Connection, changed: Sequence[str]) -> Any:
+        return Point.objects.filter(device__connection=row) if "options" in changed else ()
 
     def after_save(self, row: Connection, changed: Sequence[str], *, created: bool) -> None:
         if "options" in changed:
@@ -206,6 +246,10 @@ class ConnectionAdmin(ConfigurationAdmin):
     @admin.display(description=gettext_lazy("last good frame"), ordering="last_frame_at")
     def last_frame(self, connection: Connection) -> str:
         return age_words(connection.last_frame_at)
+
+    @admin.display(description=gettext_lazy("last error"), ordering="last_error")
+    def last_error_now(self, connection: Connection) -> str:
+        return connection.last_error or "–"
 
     @admin.display(description=gettext_lazy("statistics"))
     def statistics_words(self, connection: Connection) -> str:
@@ -243,14 +287,19 @@ class ConnectionAdmin(ConfigurationAdmin):
 
 
 @admin.register(Link)
-class LinkAdmin(ConfigurationAdmin):
+class LinkAdmin(HistoryPages, LivePages):
     form = LinkForm
-    list_display = ("letter", "pilot", "end_a", "end_b", "protocol", "medium", "role", "connection", "state", "since")
+    live_columns = ("state_now", "since")
+    list_display = ("letter", "pilot", "end_a", "end_b", "protocol", "medium", "role", "connection", "state_now", "since")
     list_filter = (related_filter("pilot"), "state", "role", "letter")
     search_fields = ("letter", "end_a__code", "end_b__code", "protocol", "medium", "connection__name")
     autocomplete_fields = ("end_a", "end_b", "connection")
-    readonly_fields = ("state", "state_since")
+    readonly_fields = ("state_now", "since")
     list_select_related = ("pilot", "end_a", "end_b", "connection")
+
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def state_now(self, link: Link) -> str:
+        return link.get_state_display()
 
     @admin.display(description=gettext_lazy("since"), ordering="state_since")
     def since(self, link: Link) -> str:
@@ -276,8 +325,12 @@ class PeriodFilter(admin.SimpleListFilter):
 
 
 @admin.register(Point)
-class PointAdmin(ConfigurationAdmin):
+class PointAdmin(BulkPages, ImportPages, HistoryPages, LivePages):
     form = PointForm
+    table = POINTS
+    bulk_fields: ClassVar[tuple[str, ...]] = ("deadband", "period_s", "max_interval_s", "low", "high", "scale", "offset", "sign")
+    bulk_fields += ("operating_minimum", "operating_maximum", "operating_ramp")
+    live_columns = ("live", "quality", "age")
     pilot_path = "device__pilot"
     fixed = ("device",)
     formfield_overrides = SMALL_JSON

@@ -19,8 +19,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from pilots.catalogue.alarm_rules import check_rule
+from pilots.catalogue.edit_history import FieldChange, keep_history, note_found
 from pilots.catalogue.editing import record_edit
-from pilots.catalogue.point_changes import FieldChange
 from pilots.catalogue.point_table import CellReader, Writer, choice_of, number_of, safe_cell, text_of
 from pilots.catalogue.table_files import Cell, RawTable, TableFault, read_cells
 from pilots.domain.alarm import AlarmKind, Priority
@@ -99,8 +99,11 @@ def apply_rules(changes: RuleChanges, *, by: str, now: datetime, source: str) ->
         raise CatalogueError("nothing was changed: rules changed since the comparison, compare again", file=source)
     for change in [*changes.added, *changes.changed]:
         change.rule.own = True
-    AlarmRule.objects.bulk_create(change.rule for change in changes.added)
-    AlarmRule.objects.bulk_update([change.rule for change in changes.changed], [*FIELDS, "own"], batch_size=200)
+    changed = [change.rule for change in changes.changed]
+    note_found(changed, now=now)
+    added = AlarmRule.objects.bulk_create(change.rule for change in changes.added)
+    AlarmRule.objects.bulk_update(changed, [*FIELDS, "own"], batch_size=200)
+    keep_history([*added, *changed], by=by, reason=f"import alarm rules {source}", now=now)
     details = {
         change.reference: {each.field: [each.old, each.new] for each in change.fields}
         for change in [*changes.added, *changes.changed]

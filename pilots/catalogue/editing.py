@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Model
 
-from pilots.audit.services import record_event
+from pilots.audit.services import record_events
 from pilots.catalogue.alarm_rules import put_default_rules
 from pilots.catalogue.capability_check import capability_faults
 from pilots.catalogue.checks import address_fault, profile_fault, way_fault
 from pilots.catalogue.documents import check_documents
+from pilots.catalogue.edit_history import keep_history
 from pilots.catalogue.includes import serves
 from pilots.catalogue.loader import load_profile, resolve_points
 from pilots.catalogue.services import check_fallback, missing_references, note_change, point_columns, put_points
@@ -38,13 +40,30 @@ _CAPABILITY_WORDS |= {"interlock", "interlock_words", "command_class", "ramp_by"
 _PERIODS = ("F", "N", "S", "E")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """One row changed by a person, as the audit trail tells it."""
+
+    action: str
+    subject: str
+    details: Mapping[str, Any]
+    row: Model | None = None
+
+
 def record_edit(
     pilot: Pilot, *, actor: str, action: str, subject: str, details: Mapping[str, Any] | None = None, now: datetime
 ) -> None:
     """The pilot's revision has risen, so gateways and pages notice, and the audit trail says who changed what."""
+    record_edits(pilot, [Edit(action=action, subject=subject, details=details or {})], actor=actor, reason="", now=now)
+
+
+def record_edits(pilot: Pilot, edits: Collection[Edit], *, actor: str, reason: str, now: datetime) -> None:
+    """The same of many rows: one revision, and of each an audit event and, where its row is named, an entry of its history."""
     put_default_rules(pilot)
     note_change(pilot)
-    record_event(at=now, actor=actor, action=action, pilot=pilot.code, subject=subject, details=details)
+    told = {"at": now, "actor": actor, "pilot": pilot.code, "reason": reason}
+    record_events([{**told, "action": each.action, "subject": each.subject, "details": each.details} for each in edits])
+    keep_history([each.row for each in edits if each.row is not None], by=actor, reason=reason, now=now)
 
 
 def check_pilot_row(pilot: Pilot) -> None:
@@ -127,6 +146,12 @@ def _check_fallback(device: Device) -> None:
         check_fallback(device)
 
 
+def check_point_name(point: Point) -> None:
+    """A new point has a name of our form. Raises CatalogueError naming the field."""
+    if point._state.adding and not POINT_NAME.fullmatch(point.name):
+        raise CatalogueError("a name has small letters, digits and _, as active_power", field="name")
+
+
 def check_point(point: Point) -> None:
     """The row makes a point the domain accepts. Raises CatalogueError naming the field."""
     _mapping(point.address, "address")
@@ -145,8 +170,7 @@ def check_point(point: Point) -> None:
 def add_point(point: Point, *, actor: str, now: datetime) -> None:
     """The device has one more point. Raises CatalogueError naming the field; the driver's own check is the caller's."""
     device = point.device
-    if not POINT_NAME.fullmatch(point.name):
-        raise CatalogueError("a name has small letters, digits and _, as active_power", field="name")
+    check_point_name(point)
     if Point.objects.filter(device=device, name=point.name).exists():
         raise CatalogueError(f"{device.code} has a point of this name already", field="name")
     check_point(point)
@@ -156,7 +180,8 @@ def add_point(point: Point, *, actor: str, now: datetime) -> None:
         field, (sentence, *_) = next(iter(error.message_dict.items()))
         raise CatalogueError(sentence, field=field) from error
     point.save(force_insert=True)
-    record_edit(device.pilot, actor=actor, action="create point", subject=str(point), details={"address": point.address}, now=now)
+    made = Edit(action="create point", subject=str(point), details={"address": point.address}, row=point)
+    record_edits(device.pilot, [made], actor=actor, reason="", now=now)
 
 
 def why_kept(points: Any) -> str:

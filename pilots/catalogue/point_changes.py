@@ -16,16 +16,17 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from pilots.catalogue.edit_history import FieldChange, flat_differences, keep_history, note_found, note_removed
 from pilots.catalogue.editing import check_point, record_edit, why_kept
 from pilots.catalogue.link_points import is_link_point
+from pilots.catalogue.places import places_of
 from pilots.catalogue.point_table import Table, TableRow
-from pilots.catalogue.points import point_places
 from pilots.catalogue.schema_check import address_errors, schema_of
 from pilots.catalogue.table_files import TableFault
 from pilots.catalogue.vocabulary import UNITS
 from pilots.domain.errors import CatalogueError
 from pilots.domain.topology import Protocol
-from pilots.models import Connection, Device, Pilot, Point, PointTest, Setpoint
+from pilots.models import Device, Pilot, Point, PointTest, Setpoint
 
 #: The columns of a point that a table speaks of.
 COLUMNS = (
@@ -43,16 +44,10 @@ COLUMNS = (
     "labels",
     "feedback",
     "capability",
+    "operating_minimum",
+    "operating_maximum",
+    "operating_ramp",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FieldChange:
-    """One field before and after; parts of addresses and capabilities are named, as `address.register`."""
-
-    field: str
-    old: Any
-    new: Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,19 +134,24 @@ def apply_changes(changes: Changes, *, by: str, now: datetime, source: str = "")
     if not changes.any:
         return
     devices = {device.code: device for device in Device.objects.filter(pilot=pilot)}
-    Point.objects.bulk_create(
-        Point(device=devices[change.device], name=change.point, **(change.values or {})) for change in changes.added
-    )
     rows = {
         (point.device.code, point.name): point for point in Point.objects.filter(device__pilot=pilot).select_related("device")
     }
+    changed = [rows[change.device, change.point] for change in changes.changed]
+    removed = [rows[change.device, change.point] for change in changes.removed]
+    reason = f"import points {source}"
+    note_found(changed, now=now)
+    note_removed(removed, by=by, reason=reason, now=now)
+    added = Point.objects.bulk_create(
+        Point(device=devices[change.device], name=change.point, **(change.values or {})) for change in changes.added
+    )
     for change in changes.changed:
         for column, value in (change.values or {}).items():
             setattr(rows[change.device, change.point], column, value)
     columns = {field.field.partition(".")[0] for change in changes.changed for field in change.fields}
-    changed = [rows[change.device, change.point] for change in changes.changed]
     Point.objects.bulk_update(changed, columns or COLUMNS, batch_size=500)
-    Point.objects.filter(pk__in=[rows[change.device, change.point].pk for change in changes.removed]).delete()
+    Point.objects.filter(pk__in=[point.pk for point in removed]).delete()
+    keep_history([*added, *changed], by=by, reason=reason, now=now)
     record_edit(pilot, actor=by, action="import points", subject=source or pilot.code, details=_details(changes), now=now)
 
 
@@ -230,14 +230,14 @@ class _Plan:
         point = Point(device=device, name=row.point, **row.fields)
         if self._is_right(row, point):
             self.after[row.device, row.point] = point
-            fields = _differences({}, _columns_of(point))
+            fields = flat_differences({}, _columns_of(point))
             self.added.append(
                 PointChange(row=row.number, device=row.device, point=row.point, fields=fields, values=_columns_of(point))
             )
 
     def _change(self, row: TableRow, existing: Point) -> None:
         before = _columns_of(existing)
-        fields = _differences(before, {**before, **row.fields})
+        fields = flat_differences(before, {**before, **row.fields})
         if not fields:
             self.unchanged.append(PointChange(row=row.number, device=row.device, point=row.point))
             return
@@ -262,8 +262,8 @@ class _Plan:
         """No two points of one connection stand at one address; the fault is named at the row that brings it about."""
         taken: dict[tuple[Any, ...], tuple[str, str]] = {}
         for key, point in self.after.items():
-            connection = self.devices[key[0]].connection
-            for place in [] if connection is None else self._places(point, connection):
+            point.device = self.devices[key[0]]
+            for place in places_of(point):
                 other = taken.setdefault(place, key)
                 row = self.row_of.get(key) or self.row_of.get(other)
                 if other != key and row is not None:
@@ -271,37 +271,12 @@ class _Plan:
                     self.faults.append(TableFault(row, "address", sentence))
                     break
 
-    def _places(self, point: Point, connection: Connection) -> list[tuple[Any, ...]]:
-        if is_link_point(point):
-            return []
-        try:
-            places = point_places({point.name: point.spec}, Protocol(connection.protocol), point.device.address)
-        except (KeyError, TypeError, ValueError):
-            return []  # set up wrongly before, and not touched by this table
-        return [(connection.pk, *place) for place in places]
-
     def _fault(self, row: TableRow, column: str, message: str) -> None:
         self.faults.append(TableFault(row.number, column, message))
 
 
 def _columns_of(point: Point) -> dict[str, Any]:
     return {name: getattr(point, name) for name in COLUMNS}
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[FieldChange, ...]:
-    old, new = _flat(before), _flat(after)
-    names = [name for name in (*old, *(name for name in new if name not in old)) if old.get(name) != new.get(name)]
-    return tuple(FieldChange(field=name, old=old.get(name), new=new.get(name)) for name in names)
-
-
-def _flat(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts of addresses, capabilities and labels by name; what is absent and what is empty is the same."""
-    flat: dict[str, Any] = {}
-    for name, value in columns.items():
-        for part, one in value.items() if isinstance(value, dict) else (("", value),):
-            if one not in (None, "", {}, []):
-                flat[f"{name}.{part}".rstrip(".")] = one
-    return flat
 
 
 def _faults_of(point: Point) -> Iterable[tuple[str, str]]:

@@ -34,6 +34,9 @@ SCALARS: Mapping[str, Any] = {
     "high": None,
     "labels": {},
     "feedback": "",
+    "operating_minimum": None,
+    "operating_maximum": None,
+    "operating_ramp": None,
 }
 CAPABILITY: tuple[str, ...] = ("minimum", "maximum", "step", "tolerance", "response_time_s", "modes", "min_interval_s")
 CAPABILITY += ("max_per_hour", "minimum_from", "maximum_from", "soc", "soc_min", "soc_max", "interlock", "interlock_words")

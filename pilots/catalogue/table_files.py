@@ -143,7 +143,9 @@ def write_xlsx(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def _xlsx(cell: str) -> Cell:
+    """The number, where its text is how we write that number: 007 stays a text."""
     try:
-        return float(cell) if cell[:1].isdigit() or cell[:1] == "-" else cell
+        number = float(cell) if cell[:1].isdigit() or cell[:1] == "-" else None
     except ValueError:
         return cell
+    return number if number is not None and cell in (str(number), repr(number).removesuffix(".0"), f"{number:.0f}") else cell

@@ -5,6 +5,7 @@ from pilots.models.alarms import Alarm, AlarmRule
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
 from pilots.models.dashboards import Dashboard
+from pilots.models.edits import Upload
 from pilots.models.exports import ExportJob
 from pilots.models.fallbacks import FallbackRun, PlatformWatch
 from pilots.models.groups import SetpointGroup
@@ -81,6 +82,7 @@ __all__ = [
     "SourceRate",
     "Substitution",
     "TrendView",
+    "Upload",
     "User",
     "Way",
 ]

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from pilots.domain.alarm import AlarmKind, AlarmState, Hidden, Priority
+from pilots.models.edits import EditHistory
 from pilots.models.plant import Connection, Device, Link, Pilot, Point, choices
 
 PRIORITIES = [(priority.value, priority.name.lower()) for priority in Priority]
@@ -79,6 +80,7 @@ class AlarmRule(models.Model):
     hidden_at = models.DateTimeField(_("hidden since"), null=True, editable=False)
     hidden_by = models.CharField(_("hidden by"), max_length=120, blank=True, editable=False)
     hidden_reason = models.CharField(_("reason"), max_length=300, blank=True, editable=False)
+    history = EditHistory(states=["hidden", "hidden_until", "hidden_at", "hidden_by", "hidden_reason"])
 
     class Meta:
         ordering = ["pilot", "subject", "kind"]

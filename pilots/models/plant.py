@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from pilots.domain.point import Capability, PointKind, PointSpec
 from pilots.domain.switching import FourEyes
 from pilots.domain.topology import DeviceKind, LinkRole, LinkState, Protocol
+from pilots.models.edits import EditHistory
 
 
 def choices(enumeration: Any) -> list[tuple[str, str]]:
@@ -49,6 +50,7 @@ class Pilot(models.Model):
         help_text=_("silent for longer: the fallback plans; empty: it is not watched"),
     )
     revision = models.PositiveIntegerField(_("revision"), default=1, help_text=_("counts changes of the topology"))
+    history = EditHistory(states=["revision"])
 
     class Meta:
         ordering = ["id"]
@@ -93,6 +95,7 @@ class Connection(models.Model):
     active_way = models.PositiveSmallIntegerField(_("way in use"), default=0, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
     statistics = models.JSONField(_("statistics"), default=dict, blank=True, editable=False)
+    history = EditHistory(states=["state", "state_since", "last_frame_at", "active_way", "last_error", "statistics"])
 
     class Meta:
         ordering = ["name"]
@@ -159,6 +162,7 @@ class Device(models.Model):
     )
     #: Device's clock less ours, while it is wrong; written by `acquisition.clocks`.
     clock_skew_s = models.FloatField(_("clock skew, s"), null=True, editable=False)
+    history = EditHistory(states=["key_sha256", "clock_skew_s"])
 
     class Meta:
         ordering = ["pilot", "code"]
@@ -201,6 +205,7 @@ class Link(models.Model):
     )
     state = models.CharField(_("state"), max_length=16, choices=choices(LinkState), default=LinkState.UNKNOWN, editable=False)
     state_since = models.DateTimeField(_("state since"), null=True, editable=False)
+    history = EditHistory(states=["state", "state_since"])
 
     class Meta:
         ordering = ["pilot", "letter", "id"]
@@ -239,6 +244,7 @@ class Point(models.Model):
     operating_ramp = models.FloatField(
         _("change by, per second"), null=True, blank=True, help_text=_("empty: the capability's ramp")
     )
+    history = EditHistory()
 
     class Meta:
         ordering = ["device", "name"]
