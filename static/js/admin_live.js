@@ -15,7 +15,7 @@ function inlineRows() {
 }
 
 function sources() {
-  const form = document.querySelector("#content-main form");
+  const form = document.querySelector("#content-main form[id$='_form']");
   const own = bar.dataset.key ? new Map([[bar.dataset.key, form]]) : listRows();
   const found = [[bar.dataset.url, own, bar.dataset.key ? ".form-row .field-@ .readonly, .form-row.field-@ .readonly" : ".field-@"]];
   if (bar.dataset.inlineUrl) found.push([bar.dataset.inlineUrl, inlineRows(), "td.field-@ p"]);

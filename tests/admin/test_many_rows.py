@@ -274,6 +274,9 @@ def test_a_rule_is_made_again_for_another_point(engineer: Client, battery: Batte
     page = url("alarmrule_clone", rule.pk)
     assert engineer.post(page, {"point": "es-STO01/reactive_power", "kind": "high"}).status_code == 302
     assert AlarmRule.objects.get(subject="es-STO01/reactive_power", kind="high").what == "Too much"
+    told = engineer.get(url("alarmrule_history", AlarmRule.objects.get(subject="es-STO01/reactive_power", kind="high").pk))
+    assert [each["entry"].history_type for each in told.context["rows"]] == ["+"]
+    assert "clone of es-STO01/active_power: high" in told.content.decode()
     again = engineer.post(page, {"point": "es-STO01/reactive_power", "kind": "high"})
     assert "has a rule of this kind" in str(again.context["form"].errors["kind"])
 
