@@ -26,7 +26,7 @@ def choose(page: Page, row: dict[str, str]) -> None:
 
 
 def test_a_file_of_points_goes_in_and_back_out(scada: Installation, visitor: Visitor) -> None:
-    page = visitor.go("/admin/pilots/point/?q=es-STO01%2Fcurrent")
+    page = visitor.go("/admin/pilots/point/?q=es-STO01+current")
     page.wait_for_selector("td.field-age.live-cell")
     with page.expect_download() as download:
         page.click("a[href$='/export/csv/']")
@@ -41,7 +41,7 @@ def test_a_file_of_points_goes_in_and_back_out(scada: Installation, visitor: Vis
     assert page.locator("[data-changed] tbody td").all_inner_texts()[1:3] == ["es-STO01/current", "deadband"]
     page.click(".submit-row [type=submit]")
     page.wait_for_selector(".messagelist:has-text('1 row was imported.')")
-    visitor.go("/admin/pilots/point/?q=current")
+    visitor.go("/admin/pilots/point/?q=es-STO01+current")
     page.click("th a:text-is('es-STO01/current')")
     page.click(".historylink")
     assert "import bands.csv" in page.locator("[data-history] tbody tr").first.inner_text()
