@@ -14,12 +14,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from pilots.catalogue.loader import load_use_cases
-from pilots.domain.topology import DeviceKind
+from pilots.domain.topology import DeviceKind, DeviceSpec
 from pilots.models import Device, Link, Pilot, Point, Role
 from pilots.ui.access import requires
 from pilots.ui.filters import BadFilter, choice
+from pilots.ui.sgam_drawing import draw_plane
 from pilots.ui.single_line_symbols import symbol
-from pilots.ui.topology import Letter
+from pilots.ui.topology import Letter, topology_of
 from pilots.ui.views import pilot_of
 from pilots.ui.words import KIND_NAMES, page_words
 
@@ -76,9 +77,22 @@ def sgam_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "domains": [{"name": name, "vacant": not any(place[0] == key for place in places)} for key, name in DOMAINS.items()],
         "rows": _rows(layer, places, pilot) if places else [],
         "elsewhere": places.get(("", ""), []),
+        "plane": _plane(pilot, layer),
         "words": page_words(),
     }
     return render(request, "pilots/sgam.html", context, status=400 if refusal else 200)
+
+
+def _plane(pilot: Pilot, layer: str) -> str:
+    """The drawing; empty where no link joins two places."""
+    topology = topology_of(pilot)
+    places: dict[tuple[str, str], list[DeviceSpec]] = {}
+    for device in sorted(topology.devices, key=lambda each: (each.kind, each.id)):
+        if match := _PLACE.fullmatch(device.sgam):
+            places.setdefault((match[1], match[2]), []).append(device)
+    if not places or not topology.links:
+        return ""
+    return mark_safe(draw_plane(topology, places, DOMAINS, ZONES, layer))  # noqa: S308  every text is escaped by `tag`
 
 
 def _places(pilot: Pilot) -> dict[tuple[str, str], list[Device]]:

@@ -128,6 +128,7 @@ def link_words() -> dict[str, object]:
     return {
         "counts": _("%s up, %s weak, %s down, %s unknown"),
         "answering": _("%s of %s"),
+        "some": _("%s of %s: %s"),
         "way": [_("configured way"), _("backup way %s")],
         "frames": _("newest first, %s frames seen"),
         "paused": _("paused at %s"),

@@ -16,6 +16,21 @@ function show() {
     entry.querySelector("[data-letter]").className = `letter ${state}`;
     text(entry.querySelector("[data-state]"), words.link[state]);
   }
+  for (const line of work.querySelectorAll("[data-line]")) showLine(line, line.dataset.line.split(" "));
+}
+
+// A line stands for several links: it shows the worst, says how many are so, and leads to the first of them.
+function showLine(line, keys) {
+  const states = keys.map((key) => feed.links.get(key)?.state ?? "unknown"), state = ORDER.find((each) => states.includes(each));
+  const same = states.filter((each) => each === state).length;
+  const told = same < keys.length ? fill(words.links.some, same, keys.length, words.link[state]) : words.link[state];
+  line.setAttribute("href", line.getAttribute("href").replace(/link=.*/, `link=${encodeURIComponent(keys[states.indexOf(state)])}`));
+  for (const part of line.querySelectorAll(".wire, .chip, .word")) part.setAttribute("class", `${part.classList[0]} ${state}`);
+  const label = line.querySelector("[data-label]");
+  if (!label) return;
+  text(label, state === "up" ? label.dataset.label : told);
+  line.setAttribute("aria-label", `${line.dataset.told}: ${told}`);
+  text(line.querySelector("title"), `${line.dataset.told}: ${told}`);
 }
 
 document.querySelector("[data-retry]").addEventListener("click", () => feed.retry());

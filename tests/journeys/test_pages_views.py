@@ -18,6 +18,8 @@ def test_the_model_shows_live_links_and_leads_to_faceplates_and_use_cases(scada:
     page = visitor.go("/pilots/es/sgam/?layer=communication")
     link = page.locator('[data-keys="a|es-SCADA|es-RTU01"]')
     link.locator("[data-letter].up").wait_for()
+    page.locator('a.label[data-line="a|es-SCADA|es-RTU01"] .chip.up').wait_for()
+    assert "link=a%7Ces-SCADA" in str(page.get_attribute('a.way[data-line="a|es-SCADA|es-RTU01"]', "href"))
     link.click()
     page.wait_for_url("**/pilots/es/links/?link=*")
     page = visitor.go("/pilots/es/sgam/")
