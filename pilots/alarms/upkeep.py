@@ -10,7 +10,7 @@ from django.db.models import Q
 from pilots.alarms.occurrences import tell
 from pilots.domain.alarm import AlarmState
 from pilots.journal.services import of_alarm, record
-from pilots.models import Alarm, AlarmRule
+from pilots.models import Alarm, AlarmRule, NotifiedAlarm
 from pilots.models.alarms import locked_rules
 
 #: What a rule says when it speaks again.
@@ -55,6 +55,8 @@ def _ask_again(now: datetime) -> None:
     Alarm.objects.filter(pk__in=[alarm.pk for alarm in due], state=AlarmState.ACKNOWLEDGED).update(
         state=AlarmState.UNACKNOWLEDGED, changed_at=now
     )
+    # Everybody is told again, from the first to whom it escalates.
+    NotifiedAlarm.objects.filter(alarm__in=due).delete()
     for alarm in due:
         alarm.state = AlarmState.UNACKNOWLEDGED
     record(of_alarm(alarm, "again", pilot=alarm.pilot.code, at=now) for alarm in due)

@@ -1,6 +1,6 @@
 // Exports: the form's picker and presets, and the list followed while something is being written.
-const ASK_MS = 1000, IDLE_MS = 15000;
-const place = document.querySelector("[data-exports]"), form = document.querySelector("[data-export-form]");
+const ASK_MS = 1000, IDLE_MS = 5000;
+const place = document.querySelector("[data-exports]"), form = document.querySelector("[data-export-form]"), said = document.querySelector("[data-exports-lost]");
 
 // A row that says the same stays the same element, so focus and an open checksum are kept.
 function take(html) {
@@ -20,13 +20,20 @@ function take(html) {
 // What a row tells; its form's token is another each time.
 const told = (row) => row.outerHTML.replace(/csrfmiddlewaretoken" value="[^"]*"/, "");
 
+// A progress that nobody writes any more must not look as if it stood still by itself.
+function tell(heard) {
+  said.hidden = heard;
+  document.body.classList.toggle("not-live", !heard);
+}
+
 async function follow() {
   if (!document.hidden) {
     const answer = await fetch(place.dataset.exports, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (answer?.redirected) location.reload();
-    else if (answer?.ok) take(await answer.text());
+    if (answer?.redirected) { location.reload(); return; }
+    tell(Boolean(answer?.ok));
+    if (answer?.ok) take(await answer.text());
   }
-  setTimeout(follow, place.querySelector("[data-open]") ? ASK_MS : IDLE_MS);
+  setTimeout(follow, place.querySelector("[data-open]") || !said.hidden ? ASK_MS : IDLE_MS);
 }
 
 function pick(picker) {

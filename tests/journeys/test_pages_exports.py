@@ -99,3 +99,12 @@ def test_an_export_is_asked_for_followed_downloaded_and_read_back(scada: Install
     assert "ask for export" in trail
     assert "download export" in trail
     assert visitor.faults == []
+
+
+def test_a_list_that_is_heard_no_more_says_so(scada: Installation, visitor: Visitor) -> None:
+    page = visitor.go("/exports/")
+    page.route("**/exports/rows", lambda route: route.fulfill(status=503))
+    page.locator("[data-exports-lost]").wait_for(state="visible")
+    assert "Not live" in page.inner_text("[data-exports-lost]")
+    page.unroute("**/exports/rows")
+    page.locator("[data-exports-lost]").wait_for(state="hidden")

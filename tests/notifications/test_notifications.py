@@ -16,6 +16,7 @@ from django.test import Client
 
 from pilots.alarms.occurrences import Coming, Going, turn
 from pilots.alarms.services import acknowledge
+from pilots.alarms.upkeep import keep_up
 from pilots.domain.alarm import Priority
 from pilots.models import Alarm, AuditEvent, Delivery, NotificationContact, NotificationRule, NotifiedAlarm, Role
 from pilots.notifications import sending, webhook
@@ -161,6 +162,19 @@ def test_the_next_contact_is_told_while_nobody_has_acknowledged(plant: Plant, ma
     assert [mail["To"] for mail in mails.mails] == ["first@example.org", "boss@example.org"]
     acknowledge([alarm.pk], among=Alarm.objects.all(), by="olaf", comment="", now=NOW + 16 * MINUTE)
     assert notify(now=NOW + 30 * MINUTE) == 0
+
+
+def test_what_asks_again_is_told_again_from_the_first_to_whom_it_escalates(plant: Plant, mails: MailServer) -> None:
+    rule = make_notification(plant, "first@example.org")
+    make_contact(rule, "second@example.org", after_min=10)
+    alarm = come(plant, realarm_s=1800)
+    notify(now=NOW)
+    acknowledge([alarm.pk], among=Alarm.objects.all(), by="ana", comment="", now=NOW + MINUTE)
+    keep_up(NOW + 30 * MINUTE)
+    assert [notify(now=NOW + 30 * MINUTE), len(mails.mails)] == [0, 1]  # it has been quiet for 29 minutes
+    keep_up(NOW + 31 * MINUTE)
+    assert [notify(now=NOW + minutes * MINUTE) for minutes in (31, 32, 41)] == [1, 0, 1]
+    assert [mail["To"] for mail in mails.mails] == ["first@example.org", "first@example.org", "second@example.org"]
 
 
 def test_what_returned_unseen_is_told_as_such(plant: Plant, mails: MailServer) -> None:
