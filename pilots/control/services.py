@@ -1,8 +1,9 @@
 """The one door for set-points; with dispatch.py, releases.py and expiry.py the only writers of their table. [operation]
 
 operator | INVADE -> `request_setpoint` -> checks -> claimed by the gateway that holds the connection -> device -> feedback.
-Every transition is one conditional UPDATE plus one event and one audit row in one transaction; a device's answer makes a
-set-point *dispatched*, only the measurement makes it *executed*. Without an audit row nothing is taken and nothing is sent.
+A request is stored with the outcome of its checks; every later transition is one conditional UPDATE plus one event and one
+audit row in one transaction; a device's answer makes a set-point *dispatched*, only the measurement makes it *executed*.
+Without an audit row nothing is taken and nothing is sent.
 """
 
 from __future__ import annotations
@@ -134,13 +135,14 @@ def _take(setpoint: Setpoint, wish: Wish, now: datetime) -> None:
     around = circumstances(setpoint, now, rivals=rivals)
     setpoint.before = around.before
     refusal = _refusal(wish, setpoint.point, around, now)
-    setpoint.state, code, reason = (S.VALIDATED, "", "") if refusal is None else (S.REJECTED, refusal.code, refusal.reason)
-    setpoint.code, setpoint.explanation, setpoint.finished_at = code, reason[:300], None if refusal is None else now
+    state, code, reason = (S.VALIDATED, "", "") if refusal is None else (S.REJECTED, refusal.code, refusal.reason)
+    setpoint.state, setpoint.code, setpoint.explanation = state, code, reason[:300]
+    setpoint.finished_at = now if state.terminal else None
     setpoint.save(force_insert=True)
     checked: dict[str, Any] = {"now": now, "actor": "checks", "code": code, "reason": reason}
     received = event(setpoint, S.RECEIVED, now=now, actor=setpoint.requested_by, reason=setpoint.reason)
-    SetpointEvent.objects.bulk_create([received, event(setpoint, S(setpoint.state), **checked)])
-    record_events([_request_form(setpoint, around, now), audit_form(setpoint, f"set-point {setpoint.state}", **checked)])
+    SetpointEvent.objects.bulk_create([received, event(setpoint, state, **checked)])
+    record_events([_request_form(setpoint, around, now), audit_form(setpoint, f"set-point {state}", **checked)])
     ended = [] if refusal is not None else supersede_older(setpoint, rivals, now)
     publish(setpoint, *ended)
     connection = setpoint.point.device.connection
