@@ -62,7 +62,9 @@ def _claim(setpoint: Setpoint, lease: HeldLease, now: datetime) -> bool:
         return False
     setpoint.point = Point.objects.select_related("device__pilot", "device__connection").get(pk=setpoint.point_id)
     rivals = open_of(setpoint.point_id)
-    fresh = next(each for each in rivals if each.pk == setpoint.pk)
+    fresh = next((each for each in rivals if each.pk == setpoint.pk), None)
+    if fresh is None:
+        return False  # cancelled or expired in this moment: neither takes the point's lock
     fresh.point = setpoint.point
     if _written_just_now(fresh, now):
         return False

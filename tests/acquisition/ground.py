@@ -210,7 +210,8 @@ class Ground:
         """Whether the gateway still has the device's connection."""
         assert self.gateway is not None
         supervisors = (each for each in self.gateway.supervisors.values() if connection in each.plan.connections)
-        driver = next(supervisors).orders.driver
+        supervisor = next(supervisors, None)  # none: it is being started anew, its configuration has changed
+        driver = None if supervisor is None else supervisor.orders.driver
         return driver is not None and not driver.closed.is_set() and driver.device_up(device) is not False
 
     # Asking
