@@ -78,8 +78,8 @@ class Edits:
         # Fields whose default is computed are compared with what the browser was shown.
         data |= {blank.add_initial_prefix(name): value for name, value in data.items()}
         for name, value in values.items():
-            # What is equal already stays as it is written: 5 and 5.0 differ as JSON.
-            if name in blank.fields and getattr(row, name, None) != value:
+            # What is equal already stays as it is written: as JSON 5 and 5.0 differ, and so do empty and absent parts.
+            if name in blank.fields and flat_differences({name: getattr(row, name, None)}, {name: value}):
                 data[name] = blank.fields[name].prepare_value(value)
         return self._classes[adding](data, instance=row)
 
