@@ -113,12 +113,13 @@ class _Writer:
         if count > 1:
             return tag("g", tag("title", escape(", ".join(device.id for device in node.devices))) + drawn, class_="planenode")
         where = f"{reverse('pilot', args=[self.pilot])}?device={quote(first.id)}"
-        return tag("a", drawn, class_="planenode", href=where, aria_label=f"{KIND_NAMES[node.kind]} {first.id}")
+        return tag("a", drawn, class_="planenode", href=where)
 
     def way(self, line: Line) -> str:
         """The line alone, to be hit as well; who uses the keyboard takes its label."""
         corners = "M" + "L".join(f"{x:g} {y:g}" for x, y in line.path)
-        drawn = tag("path", class_="hitway", d=corners) + tag("path", class_="wire unknown", d=corners)
+        drawn = tag("title", escape(_sentence(line)))
+        drawn += tag("path", class_="hitway", d=corners) + tag("path", class_="wire unknown", d=corners)
         return tag("a", drawn, class_="way", href=self._href(line), tabindex=-1, aria_hidden="true", data_line=_keys(line))
 
     def label(self, line: Line) -> str:
