@@ -136,7 +136,6 @@ class _Writer:
             tag("title", escape(told)) + hit + tag("g", chip, class_="chip unknown") + words,
             class_="label",
             href=self._href(line),
-            aria_label=told,
             data_line=_keys(line),
             data_told=told,
             transform=f"translate({line.label[0]:g} {line.label[1]:g})",

@@ -29,7 +29,6 @@ function showLine(line, keys) {
   const label = line.querySelector("[data-label]");
   if (!label) return;
   text(label, state === "up" ? label.dataset.label : told);
-  line.setAttribute("aria-label", `${line.dataset.told}: ${told}`);
   text(line.querySelector("title"), `${line.dataset.told}: ${told}`);
 }
 
