@@ -196,7 +196,7 @@ def test_a_row_goes_back_through_its_checks_and_keeps_its_later_history(engineer
     assert confirm(engineer, asked).status_code == 302
     assert Point.objects.get(pk=battery.power.pk).deadband == 50
     assert Point.history.filter(id=battery.power.pk).count() == 3
-    assert AuditEvent.objects.order_by("-number")[0].reason.startswith("back to 20")
+    assert AuditEvent.objects.order_by("-pk")[0].reason.startswith("back to 20")
 
 
 def test_a_way_back_that_is_refused_today_says_why(engineer: Client, battery: Battery) -> None:
