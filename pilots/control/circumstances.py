@@ -8,12 +8,11 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db import connection as database
 from django.db.models import Max, Q, QuerySet
 
 from pilots.control.guards import holds_at, off_words, switches_off, tag_words, tags_on
 from pilots.control.selectors import strongest
-from pilots.control.statements import open_of
+from pilots.control.statements import guards_there, open_of
 from pilots.domain.guards import Circumstances, ConnectionPoint, range_now, referred
 from pilots.domain.interlock import InterlockError, Reading, references
 from pilots.domain.point import Capability
@@ -25,12 +24,6 @@ from pilots.models.values import reading_of, shown_quality
 
 _SILENT = Flag.OLD | Flag.COMM_FAILURE
 HOUR = timedelta(hours=1)
-#: Whether a table may have a row that matters; the ORM takes longer to write the exact questions than the database to answer.
-_ANYTHING = """SELECT
-EXISTS (SELECT 1 FROM pilots_operatorhold WHERE point_id = %s AND removed_at IS NULL),
-EXISTS (SELECT 1 FROM pilots_fallbackrun WHERE point_id = %s AND removed_at IS NULL),
-EXISTS (SELECT 1 FROM pilots_blockingtag WHERE device_id = %s AND removed_at IS NULL),
-EXISTS (SELECT 1 FROM pilots_commandsoff WHERE (pilot_id = %s OR pilot_id IS NULL) AND removed_at IS NULL)"""
 #: A source that begins to count anew is heard again after so long.
 SEQUENCES_KEPT = timedelta(hours=48)
 
@@ -88,16 +81,13 @@ def _in_the_way(setpoint: Setpoint, now: datetime) -> list[Any]:
     Nearly always there is none of them. So the tables are asked at once and widely, and only what has rows is read.
     """
     point, device = setpoint.point, setpoint.point.device
-    with database.cursor() as cursor:
-        cursor.execute(_ANYTHING, [point.pk, point.pk, device.pk, device.pilot_id])
-        there = cursor.fetchone()
     rows: list[QuerySet[Any]] = [
         holds_at(now).filter(point=point, until__gt=_begins(setpoint, now)),
         FallbackRun.objects.filter(point=point, removed_at=None),
         tags_on(device.pk),
         switches_off(device.pilot_id),
     ]
-    return [each.first() if present else None for each, present in zip(rows, there, strict=True)]
+    return [each.first() if present else None for each, present in zip(rows, guards_there(point), strict=True)]
 
 
 def _held(found: Setpoint | None, hold: OperatorHold | None, plan: FallbackRun | None) -> tuple[int | None, str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from uuid import UUID
 
-from django.db import connection
 from django.db.models import Subquery
 from django.db.models.functions import Coalesce
 
+from pilots.control.statements import awaited
 from pilots.control.transitions import changes, move
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import Measurement
@@ -23,15 +22,11 @@ from pilots.models.values import shown_quality
 log = logging.getLogger(__name__)
 S = SetpointState
 _OPEN = [S.DISPATCHED, S.UNKNOWN]
-_AWAITED = """SELECT setpoint.id, COALESCE((SELECT feedback.id FROM pilots_point AS feedback
-WHERE feedback.device_id = point.device_id AND feedback.name = point.feedback), setpoint.point_id)
-FROM pilots_setpoint AS setpoint JOIN pilots_point AS point ON point.id = setpoint.point_id
-WHERE setpoint.state IN (%s, %s) ORDER BY setpoint.received_at"""
 
 
 def pending_points() -> set[int]:
     """Keys of the points whose next measurement may prove a set-point."""
-    return {feedback for _, feedback in _awaited()}
+    return {feedback for _, feedback in awaited()}
 
 
 def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[Change]:
@@ -39,7 +34,7 @@ def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[
 
     One that cannot be audited stays open: values are stored all the same.
     """
-    measured = {key: feedback for key, feedback in _awaited() if feedback in latest}
+    measured = {key: feedback for key, feedback in awaited() if feedback in latest}
     if not measured:
         return []
     proved = []
@@ -138,14 +133,3 @@ def _read_since(setpoint: Setpoint, latest: LatestValue | None, now: datetime) -
     if latest is None or setpoint.claimed_at is None or latest.received_time <= setpoint.claimed_at:
         return False
     return shown_quality(latest, now).proves
-
-
-def _awaited() -> list[tuple[UUID, int]]:
-    """Keys of the set-points whose proof is awaited, each with that of its feedback point.
-
-    Asked at every flush, with many under way: the ORM would take longer to write this than the database to answer it, and only
-    what has been measured is read whole.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_AWAITED, _OPEN)
-        return [(key if isinstance(key, UUID) else UUID(key), feedback) for key, feedback in cursor.fetchall()]

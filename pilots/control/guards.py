@@ -60,10 +60,9 @@ def fallbacks_at(pilot: Pilot) -> QuerySet[FallbackRun]:
     return FallbackRun.objects.filter(point__device__pilot=pilot, removed_at=None).select_related("point__device")
 
 
-def unguarded(device: Device, *, gives_back: bool = False) -> Q:
+def unguarded(device: Device) -> Q:
     """For a claiming UPDATE: no tag hangs on the device and commands are not off, as the database has it at that moment."""
-    free = Q(~Exists(tags_on(device.pk)))
-    return free if gives_back else free & Q(~Exists(switches_off(device.pilot_id)))
+    return Q(~Exists(tags_on(device.pk))) & Q(~Exists(switches_off(device.pilot_id)))
 
 
 def block_words(device: Device) -> str:

@@ -71,10 +71,7 @@ def request_setpoint(
     no finite number, `rate_limited` when the source asks too often, `audit_unavailable` without the audit trail,
     `not_selected` for a command that does not come out of `control.switching` (`selected`).
     """
-    if point.kind == PointKind.COMMAND and not selected and issuer not in SELECTS_ITSELF:
-        raise SetpointRejected(SwitchingCode.NOT_SELECTED, f"{point.name} is a command: select it, then operate.", field="point")
-    if isinstance(value, bool) or not math.isfinite(value):
-        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The value is not a finite number.", field="value")
+    _check_form(point, value, issuer, selected=selected)
     wish = Wish(
         value=value,
         unit=unit,
@@ -116,17 +113,28 @@ def request_setpoint(
         received_at=now,
     )
     stamp(setpoint)
+    _store(setpoint, wish, now)
+    return setpoint
+
+
+def _check_form(point: Point, value: float, issuer: Issuer, *, selected: bool) -> None:
+    if point.kind == PointKind.COMMAND and not selected and issuer not in SELECTS_ITSELF:
+        raise SetpointRejected(SwitchingCode.NOT_SELECTED, f"{point.name} is a command: select it, then operate.", field="point")
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise SetpointRejected(RejectCode.OUT_OF_RANGE, "The value is not a finite number.", field="value")
+
+
+def _store(setpoint: Setpoint, wish: Wish, now: datetime) -> None:
     try:
         with audited_or_refused():
-            take_token(issuer, requested_by, now)
+            take_token(Issuer(setpoint.issuer), setpoint.requested_by, now)
             # One wish at a time for a point: two that arrive together must not both find it free.
-            lock_point(point.pk)
+            lock_point(setpoint.point_id)
             _take(setpoint, wish, now)
     except IntegrityError as error:
         if not Setpoint.objects.filter(pk=setpoint.pk).exists():
             raise
         raise SetpointRejected("duplicate_id", "Another set-point has this id.", field="id") from error
-    return setpoint
 
 
 def _take(setpoint: Setpoint, wish: Wish, now: datetime) -> None:

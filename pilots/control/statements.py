@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -22,6 +23,15 @@ _DUE = """SELECT setpoint.* FROM pilots_setpoint AS setpoint JOIN pilots_point A
 JOIN pilots_device AS device ON device.id = point.device_id
 WHERE setpoint.state = 'validated' AND setpoint.claimed_at IS NULL AND setpoint.valid_from <= %s
 AND device.connection_id IN ({}) ORDER BY setpoint.received_at"""
+_AWAITED = """SELECT setpoint.id, COALESCE((SELECT feedback.id FROM pilots_point AS feedback
+WHERE feedback.device_id = point.device_id AND feedback.name = point.feedback), setpoint.point_id)
+FROM pilots_setpoint AS setpoint JOIN pilots_point AS point ON point.id = setpoint.point_id
+WHERE setpoint.state IN ('dispatched', 'unknown') ORDER BY setpoint.received_at"""
+_GUARDS = """SELECT
+EXISTS (SELECT 1 FROM pilots_operatorhold WHERE point_id = %s AND removed_at IS NULL),
+EXISTS (SELECT 1 FROM pilots_fallbackrun WHERE point_id = %s AND removed_at IS NULL),
+EXISTS (SELECT 1 FROM pilots_blockingtag WHERE device_id = %s AND removed_at IS NULL),
+EXISTS (SELECT 1 FROM pilots_commandsoff WHERE (pilot_id = %s OR pilot_id IS NULL) AND removed_at IS NULL)"""
 _MEASURED = """SELECT 1 FROM pilots_latestvalue AS latest JOIN pilots_point AS shows ON shows.id = latest.point_id
 WHERE shows.device_id = %s AND shows.name IN (%s, %s) AND latest.received_time > %s"""
 #: Validated and its time come but not over by either clock (`control.age.over`); its group not aborted; the lease ours.
@@ -64,6 +74,21 @@ def as_they_are(setpoints: Collection[Setpoint]) -> list[tuple[Setpoint, list[Se
     for setpoint in fresh:
         setpoint.point = points[setpoint.pk]
     return [(setpoint, [each for each in events if each.setpoint_id == setpoint.pk]) for setpoint in fresh]
+
+
+def awaited() -> list[tuple[UUID, int]]:
+    """Keys of the set-points whose proof is awaited, oldest first, each with that of its feedback point."""
+    with connection.cursor() as cursor:
+        cursor.execute(_AWAITED)
+        return [(key if isinstance(key, UUID) else UUID(key), feedback) for key, feedback in cursor.fetchall()]
+
+
+def guards_there(point: Point) -> tuple[bool, bool, bool, bool]:
+    """Whether there may be a hold or a fallback plan at the point, a tag on its device, commands switched off for it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GUARDS, [point.pk, point.pk, point.device_id, point.device.pilot_id])
+        hold, plan, tag, off = cursor.fetchone()
+    return bool(hold), bool(plan), bool(tag), bool(off)
 
 
 def is_measured_since(point: Point, moment: datetime) -> bool:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 from django.contrib.sessions.models import Session
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
 from pilots.models import Pilot, User
@@ -97,8 +97,11 @@ class Doorkeeper:
     async def _look(self) -> Look | None:
         try:
             found: Look = await database_sync_to_async(look)({page.visitor for page in self._pages})
-        except DatabaseError as error:
+        except Error as error:
             log.warning("open pages wait for the database: %s", error)
+            return None
+        except Exception:  # the outermost loop of all open pages: silent pages cover themselves, and are looked after again
+            log.exception("doorkeeper")
             return None
         return found
 

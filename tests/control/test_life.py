@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connections
 
 from pilots.control import dispatch, expiry, releases
 from pilots.control.feedback import check_feedback, feedback_point, pending_points
+from pilots.control.guards import set_tag, switch_commands_off
 from pilots.control.statements import due_for
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.measurement import Measurement
@@ -177,6 +179,41 @@ def test_nothing_is_claimed_before_or_after_its_time(wish: Wish, lease: HeldLeas
     assert not dispatch.claim_setpoint(setpoint, lease, now=after(59))
     assert not dispatch.claim_setpoint(setpoint, lease, now=after(120))
     assert dispatch.claim_setpoint(setpoint, lease, now=after(60))
+
+
+@pytest.mark.parametrize("moment", ["lock_point", "is_claimable", "circumstances"])
+def test_what_ends_while_it_is_claimed_is_not_sent(
+    moment: str, wish: Wish, lease: HeldLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setpoint, step = wish(), getattr(dispatch, moment)
+
+    def ends_behind(*given: Any, **named: Any) -> Any:
+        answer = step(*given, **named)
+        dispatch.note_expired(Setpoint.objects.get(pk=setpoint.pk), actor="clock", now=after(1))
+        return answer
+
+    monkeypatch.setattr(dispatch, moment, ends_behind)
+    assert dispatch.claim_setpoint(setpoint, lease, now=after(1)) is False
+    assert (state(setpoint), setpoint.claimed_at) == (S.EXPIRED, None)
+
+
+@pytest.mark.parametrize("guard", ["tag", "off"])
+def test_what_is_blocked_while_it_is_checked_is_not_sent(
+    guard: str, battery: Battery, wish: Wish, lease: HeldLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setpoint, step = wish(), dispatch.circumstances
+
+    def blocked_behind(*given: Any, **named: Any) -> Any:
+        around = step(*given, **named)
+        if guard == "tag":
+            set_tag(battery.device, owner="ana", reason="people inside", now=after(1))
+        else:
+            switch_commands_off(battery.device.pilot, by="ana", reason="storm", now=after(1))
+        return around
+
+    monkeypatch.setattr(dispatch, "circumstances", blocked_behind)
+    assert dispatch.claim_setpoint(setpoint, lease, now=after(1)) is False
+    assert state(setpoint) == S.VALIDATED
 
 
 def test_what_is_due_comes_oldest_first(battery: Battery, wish: Wish) -> None:

@@ -14,7 +14,7 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from pilots.catalogue.services import note_change
 from pilots.live.frames import Change
@@ -166,14 +166,15 @@ async def test_an_ended_session_is_logged_out(pilot: Pilot, ana: User, monkeypat
         assert await closed_with(socket) == 4401
 
 
+@pytest.mark.parametrize("fault", [OperationalError, InterfaceError, ZeroDivisionError])
 async def test_while_the_database_does_not_answer_a_page_hears_nothing(
-    pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch
+    fault: type[Exception], pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
     answering = doorkeeper.look
 
     def silent(visitors: Any) -> doorkeeper.Look:
-        raise OperationalError("no answer")
+        raise fault("no answer")
 
     async with page(ana) as socket:
         await received(socket)
