@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -55,10 +56,10 @@ async def received(socket: WebsocketCommunicator) -> dict[str, Any]:
 
 
 async def closed_with(socket: WebsocketCommunicator) -> int:
-    while True:
-        event = await socket.receive_output(timeout=10)
-        if event["type"] == "websocket.close":
-            return int(event["code"])
+    async with asyncio.timeout(20):  # beats keep a page that is not closed talking for ever
+        while (event := await socket.receive_output(timeout=10))["type"] != "websocket.close":
+            pass
+    return int(event["code"])
 
 
 def publish(value: float) -> None:
