@@ -10,6 +10,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from openpyxl import load_workbook
 
 from pilots.catalogue.alarm_rules import put_default_rules
@@ -296,8 +297,6 @@ def test_no_page_has_inline_code(engineer: Client, name: str) -> None:
 
 
 def test_a_job_switched_off_is_audited(superuser: Client) -> None:
-    from django_celery_beat.models import IntervalSchedule, PeriodicTask
-
     rhythm = IntervalSchedule.objects.create(every=10, period="seconds")
     job = PeriodicTask.objects.create(name="a job", task="pilots.tasks.notify", interval=rhythm)
     page = reverse("admin:django_celery_beat_periodictask_changelist")
@@ -305,3 +304,18 @@ def test_a_job_switched_off_is_audited(superuser: Client) -> None:
     job.refresh_from_db()
     event = AuditEvent.objects.get()
     assert (job.enabled, event.action, event.subject) == (False, "disable tasks periodic task", "a job: every 10 seconds")
+
+
+def test_each_deed_at_a_rhythm_is_in_the_audit_trail(superuser: Client) -> None:
+    place = "admin:django_celery_beat_intervalschedule"
+    add = reverse(f"{place}_add")
+    assert superuser.post(add, read_form(superuser, add) | {"every": 5, "period": "minutes"}).status_code == 302
+    rhythm = IntervalSchedule.objects.get(every=5, period="minutes")
+    change, delete = (reverse(f"{place}_{deed}", args=[rhythm.pk]) for deed in ("change", "delete"))
+    assert superuser.post(change, read_form(superuser, change) | {"every": 7}).status_code == 302
+    assert superuser.post(delete, {"post": "yes"}).status_code == 302
+    assert list(AuditEvent.objects.order_by("pk").values_list("action", "subject", "actor")) == [
+        ("create interval", "every 5 minutes", "root"),
+        ("change interval", "every 7 minutes", "root"),
+        ("delete interval", "every 7 minutes", "root"),
+    ]

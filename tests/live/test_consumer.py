@@ -15,7 +15,9 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from pilots.catalogue.services import note_change
 from pilots.live.frames import Change
@@ -156,14 +158,18 @@ async def test_a_deleted_person_is_logged_out(pilot: Pilot, ana: User, monkeypat
         assert await closed_with(socket) == 4401
 
 
-async def test_an_ended_session_is_logged_out(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["ended", "over"])
+async def test_an_ended_session_is_logged_out(how: str, pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
     session = SessionStore()
     await session.acreate()
     async with page(ana, session=session) as socket:
         await received(socket)
         assert (await received(socket))["type"] == "beat"
-        await session.aflush()
+        if how == "ended":
+            await session.aflush()
+        else:
+            await Session.objects.aupdate(expire_date=timezone.now())
         assert await closed_with(socket) == 4401
 
 
