@@ -115,7 +115,7 @@ class _Arrangement:
         columns = self._columns([line for line, way in zip(lines, ways, strict=True) if way == "beside"])
         ports = self._ports(lines)
         gutters = self._gutters(lines, ways, columns)
-        lanes = _Lanes()
+        lanes = _Lanes(min((band.start for band in columns if not band.vacant), default=HEAD_W))
         runs = [self._runs(line, way, ports[line], gutters.get(line, 0)) for line, way in zip(lines, ways, strict=True)]
         for line, own in zip(lines, runs, strict=True):
             lanes.take(line, own)
@@ -204,7 +204,7 @@ class _Arrangement:
             y = rows[channel].start + LANE * (lanes.of[line, number] + 0.5) + PAD / 2
             path += [(start, y), (end, y)]
             if number == _longest(runs):
-                line.label = ((start + end) / 2, y)
+                line.label = (lanes.middle(line, start, end), y)
         line.path = [*path, (ports[1], line.lower.y - BOX_H / 2)]
 
 
@@ -213,21 +213,33 @@ def _longest(runs: list[tuple[int, float, float]]) -> int:
 
 
 class _Lanes:
-    """Level lanes of each channel; a piece takes the first lane in which nothing meets it or its label."""
+    """Level lanes of each channel; a piece takes the first lane in which nothing meets it or its label.
 
-    def __init__(self) -> None:
+    No label begins left of `edge`: the names of domains without devices stand there.
+    """
+
+    def __init__(self, edge: float) -> None:
+        self.edge = edge
         self.of: dict[tuple[Line, int], int] = {}
         self._taken: dict[int, list[list[tuple[float, float]]]] = {}
 
     def take(self, line: Line, runs: list[tuple[int, float, float]]) -> None:
         for number, (channel, start, end) in enumerate(runs):
-            middle, half = (start + end) / 2, max(abs(start - end), line.width if number == _longest(runs) else 0) / 2 + PORT / 2
+            own = [start, end]
+            if number == _longest(runs):
+                middle = self.middle(line, start, end)
+                own += [middle - line.width / 2, middle + line.width / 2]
+            left, right = min(own) - PORT / 2, max(own) + PORT / 2
             lanes = self._taken.setdefault(channel, [])
-            free = (n for n, lane in enumerate(lanes) if all(middle + half < low or high < middle - half for low, high in lane))
+            free = (n for n, lane in enumerate(lanes) if all(right < low or high < left for low, high in lane))
             chosen = next(free, len(lanes))
             lanes[chosen:] = lanes[chosen:] or [[]]
-            lanes[chosen].append((middle - half, middle + half))
+            lanes[chosen].append((left, right))
             self.of[line, number] = chosen
+
+    def middle(self, line: Line, start: float, end: float) -> float:
+        """Where the label of a line stands that runs from start to end."""
+        return max((start + end) / 2, self.edge + line.width / 2)
 
     def depth(self, channel: int) -> float:
         return len(self._taken.get(channel, ())) * LANE + (PAD if channel in self._taken else 0)

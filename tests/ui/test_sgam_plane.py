@@ -57,12 +57,15 @@ def test_lines_are_orthogonal_and_run_on_no_other_and_through_no_device(code: st
         ]
 
 
-def test_labels_stand_clear_of_each_other() -> None:
-    for code in ("es", "no", "de"):
-        topology, places = plan(code)
-        lines = arrange_plane(places, topology.links, (DOMAINS, ZONES), lambda line: 120).lines
-        spots = [line.label for line in lines]
-        assert all(abs(x1 - x2) >= 120 or abs(y1 - y2) >= 20 for (x1, y1), (x2, y2) in combinations(spots, 2))
+@pytest.mark.parametrize("width", [120, 220])
+@pytest.mark.parametrize("code", ["bg", "es", "nl", "no", "de"])
+def test_labels_stand_clear_of_each_other_and_of_the_names_of_empty_domains(code: str, width: int) -> None:
+    topology, places = plan(code)
+    plane = arrange_plane(places, topology.links, (DOMAINS, ZONES), lambda line: width)
+    spots = [line.label for line in plane.lines]
+    assert all(abs(x1 - x2) >= width or abs(y1 - y2) >= 20 for (x1, y1), (x2, y2) in combinations(spots, 2))
+    first = next(band.start for band in plane.domains if not band.vacant)
+    assert all(x - width / 2 >= first for x, _y in spots)
 
 
 def test_a_line_tells_how_many_links_it_stands_for_and_leads_to_one() -> None:
