@@ -70,7 +70,8 @@ class UserAdmin(Everywhere, BaseUserAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("grants__pilot")
+        # A kiosk is no person: it is made and revoked on its own page.
+        return super().get_queryset(request).filter(is_kiosk=False).prefetch_related("grants__pilot")
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
         return [] if obj is None else list(self.inlines)
@@ -119,6 +120,10 @@ class RoleGrantAdmin(ByPilot, ModelAdmin):
     list_select_related = ("user", "pilot")
     actions = None
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RoleGrant]:
+        rows: QuerySet[RoleGrant] = super().get_queryset(request)
+        return rows.filter(user__is_kiosk=False)
+
     def _may(self, request: HttpRequest, obj: Model | None = None) -> bool:
         if isinstance(obj, RoleGrant) and obj.pk is not None and obj.pilot is None:
             return acts_everywhere(request, *self.roles)
@@ -135,8 +140,10 @@ class RoleGrantAdmin(ByPilot, ModelAdmin):
         if db_field.name == "pilot":
             kwargs["queryset"] = pilots_where(request, *self.roles)
             kwargs["required"] = not everywhere
-        if db_field.name == "user" and not getattr(request.user, "is_superuser", False):
-            kwargs["queryset"] = User.objects.exclude(username=actor_of(request))
+        if db_field.name == "user":
+            people = User.objects.filter(is_kiosk=False)
+            superuser = getattr(request.user, "is_superuser", False)
+            kwargs["queryset"] = people if superuser else people.exclude(username=actor_of(request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: RoleGrant, form: Any, change: bool) -> None:

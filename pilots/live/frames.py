@@ -88,6 +88,22 @@ def encode_snapshot(
     return orjson.dumps(body, default=str).decode()
 
 
+#: What tells of persons in set-points and guards; the words they wrote as reasons may.
+_OF_PERSONS = ("owner", "reason", "requested_by", "request_reason", "explanation")
+
+
+def without_names(text: str) -> str:
+    """A frame or snapshot for a screen that anybody may read: who did what, and why, left out."""
+    if '"guards"' not in text and '"setpoints":[{' not in text:
+        return text
+    body = orjson.loads(text)
+    guards = body.get("guards", {})
+    for row in (*body.get("setpoints", []), *(row for rows in guards.values() for row in rows)):
+        row.pop("events", None)
+        row |= {name: "–" for name in _OF_PERSONS if name in row}
+    return orjson.dumps(body).decode()
+
+
 def encode_beat(pilot: str, *, epoch: str, n: int, now: datetime) -> str:
     """A sign of life when nothing changed: a page that hears nothing for 5 s is not live."""
     body = {"type": "beat", "pilot": pilot, "epoch": epoch, "n": n, "now_ms": milliseconds(now)}

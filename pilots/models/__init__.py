@@ -11,6 +11,7 @@ from pilots.models.fallbacks import FallbackRun, PlatformWatch
 from pilots.models.groups import SetpointGroup
 from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
 from pilots.models.journal import JournalEntry
+from pilots.models.kiosks import Kiosk
 from pilots.models.links import LinkHour
 from pilots.models.notifications import (
     Delivery,
@@ -51,6 +52,7 @@ __all__ = [
     "Forwarding",
     "IdempotencyKey",
     "JournalEntry",
+    "Kiosk",
     "LatestValue",
     "Lease",
     "Link",

@@ -32,6 +32,8 @@ class User(AbstractUser):
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, help_text=_("empty: the pilot's"))
     theme = models.CharField(_("theme"), max_length=8, choices=Theme.choices, blank=True, default=Theme.SYSTEM)
+    #: No person but a wall screen (`Kiosk`): it reads a few pages, whatever it is granted.
+    is_kiosk = models.BooleanField(default=False, editable=False)
 
     def visible_pilots(self) -> models.QuerySet[Pilot]:
         """The pilots where this person may see values; none without a grant."""
@@ -43,7 +45,7 @@ class User(AbstractUser):
 
     def has_role(self, role: Role, pilot: Pilot | None = None) -> bool:
         """Whether this person acts as `role` at `pilot` (None: at every pilot)."""
-        if not self.is_active:
+        if not self.is_active or (self.is_kiosk and role != Role.VIEWER):
             return False
         if self.is_superuser:
             return True

@@ -37,6 +37,15 @@ class Access:
 #: Route namespaces of other packages.
 FOREIGN: dict[str, Access] = {"admin": Access(Door.STAFF)}
 
+#: All that a kiosk may read, by the names of the routes: its own screen and what the pages of a rotation are made of.
+KIOSK_READS = frozenset(
+    {
+        *("kiosk", "kiosk_told", "open_kiosk"),
+        *("overview", "totals", "overview_map", "pilot", "diagram_table", "alarm_marks", "pilot_alarm_strip", "alarm_strip"),
+        *("alarms", "alarm_rows", "dashboard", "trends", "trends_data"),
+    }
+)
+
 
 def public(view: View) -> View:
     """Anybody may use this view, without a session too."""
@@ -54,6 +63,11 @@ def requires(role: Role) -> Callable[[View], View]:
     `Role.VIEWER` asks for any role that sees values. A pilot that may not be seen does not exist: 404.
     """
     return lambda view: _declare(view, Access(Door.ROLE, role))
+
+
+def kiosk_may(method: str | None, name: str) -> bool:
+    """Whether a kiosk's session may ask for the route of this name like this."""
+    return method in ("GET", "HEAD") and name in KIOSK_READS
 
 
 def _declare(view: View, access: Access) -> View:

@@ -157,7 +157,8 @@ def _found(request: HttpRequest, pilots: list[Pilot]) -> dict[str, Any]:
         refusal = str(error)
     asked_for = [pilot for pilot in pilots if not form.get("pilot") or form.get("pilot") == pilot.code]
     asleep = _asleep(asked_for, shown, user, now) if not refusal else []
-    opened = next((row["alarm"] for row in rows if str(row["alarm"].pk) == form.get("alarm")), None)
+    # What is beside the list tells who did what: nothing for a screen that anybody may read.
+    opened = None if user.is_kiosk else next((row["alarm"] for row in rows if str(row["alarm"].pk) == form.get("alarm")), None)
     return {
         "rows": rows,
         "asleep": asleep,

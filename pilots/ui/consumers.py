@@ -23,7 +23,7 @@ from django.db import DatabaseError
 from pilots.acquisition.link_states import figures_topic
 from pilots.acquisition.supply import supply_rows
 from pilots.control.guards import guard_state
-from pilots.live.frames import encode_beat, encode_snapshot
+from pilots.live.frames import encode_beat, encode_snapshot, without_names
 from pilots.live.hub import hub
 from pilots.models import Pilot
 from pilots.ui.doorkeeper import Look, doorkeeper, look, visitor_of
@@ -42,6 +42,7 @@ class PilotConsumer(AsyncWebsocketConsumer):
     """One browser page of one pilot."""
 
     drawn: int | None = None  # revision of the configuration that the page knows
+    for_kiosks = True
 
     def topic(self, code: str) -> str:
         """The hub's channel of this page."""
@@ -120,7 +121,7 @@ class PilotConsumer(AsyncWebsocketConsumer):
         codes = look.codes.get(self.visitor)
         if codes is None:
             return NOT_LOGGED_IN
-        return None if self.code in codes else NO_RIGHT
+        return None if self.code in codes and (self.for_kiosks or not self.scope["user"].is_kiosk) else NO_RIGHT
 
     def _take(self, n: int, text: str, gap: bool) -> None:
         if gap or n - self.seen > MAX_LAG:
@@ -166,7 +167,7 @@ class PilotConsumer(AsyncWebsocketConsumer):
             # What the snapshot held already comes once more from the publisher's thread.
             if n > self.sent:
                 self.sent = n
-                await self.send(text_data=text)
+                await self._show(text)
 
     async def _send_snapshot(self) -> None:
         # The number first: whatever is published while the rows are read comes as a frame after it.
@@ -175,11 +176,16 @@ class PilotConsumer(AsyncWebsocketConsumer):
         self.behind = self.beat = False
         rows = await database_sync_to_async(self.snapshot_rows)(self.code)
         self.sent = self.seen = n
-        await self.send(text_data=encode_snapshot(self.pilot, epoch=self.hub.epoch, n=n, now=datetime.now(UTC), **rows))
+        await self._show(encode_snapshot(self.pilot, epoch=self.hub.epoch, n=n, now=datetime.now(UTC), **rows))
+
+    async def _show(self, text: str) -> None:
+        await self.send(text_data=without_names(text) if self.scope["user"].is_kiosk else text)
 
 
 class LinkConsumer(PilotConsumer):
     """One page of a pilot's links: their figures, anew every two seconds."""
+
+    for_kiosks = False
 
     def topic(self, code: str) -> str:
         return figures_topic(code)

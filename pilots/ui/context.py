@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
 
 from pilots.audit.selectors import may_read
 from pilots.control.guards import off_words, switches_off
@@ -44,7 +45,7 @@ def _switch(user: User, pilot: Pilot | None) -> dict[str, Any]:
     scope = "all_" if pilot is None else ""
     return {
         "pilot": pilot,
-        "off_rows": [off_words(row) for row in rows],
+        "off_rows": [_("Commands are off")] * bool(rows) if user.is_kiosk else [off_words(row) for row in rows],
         "off_here": any(row.pilot_id == (None if pilot is None else pilot.pk) for row in rows),
         "may_switch": user.has_role(Role.OPERATOR, pilot),
         "off_url": reverse(f"{scope}commands_off", args=code),

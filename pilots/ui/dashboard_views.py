@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from pilots.audit.services import record_event
 from pilots.models import Dashboard, Pilot, Point, User
 from pilots.ui.access import signed_in
+from pilots.ui.kiosks import shown_dashboards
 from pilots.ui.quantities import point_name, shown_unit
 from pilots.ui.setpoint_chart import hour_of
 from pilots.ui.words import page_words
@@ -129,7 +130,11 @@ def _place(own: Dashboard, form: QueryDict) -> int:
 
 
 def _visible(request: HttpRequest) -> QuerySet[Dashboard]:
-    return Dashboard.objects.filter(Q(owner=cast(User, request.user)) | Q(shared=True)).select_related("owner")
+    user = cast(User, request.user)
+    if user.is_kiosk:
+        maker = Q(owner=user.kiosk.made_by) | Q(shared=True)
+        return Dashboard.objects.filter(maker, pk__in=shown_dashboards(user)).select_related("owner")
+    return Dashboard.objects.filter(Q(owner=user) | Q(shared=True)).select_related("owner")
 
 
 def _list(request: HttpRequest, refusal: str = "") -> HttpResponse:

@@ -61,6 +61,7 @@ def look(visitors: Collection[Visitor]) -> Look:
         set(Session.objects.filter(pk__in=keys, expire_date__gt=timezone.now()).values_list("pk", flat=True)) if keys else set()
     )
     users = User.objects.filter(pk__in={visitor.user for visitor in visitors if visitor.user}, is_active=True)
+    users = users.exclude(kiosk__ends_at__lte=timezone.now())
     revisions = dict(Pilot.objects.values_list("code", "revision"))
     codes = visible_codes(users, revisions)
     welcome = [each for each in visitors if each.user in codes and (not each.session or each.session in alive)]

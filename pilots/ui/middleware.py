@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from csp.constants import SELF
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -20,7 +21,8 @@ from django.utils.translation import gettext as _
 from pilots.audit.origin import Origin, add_to_origin, asked_from, fingerprint
 from pilots.domain.errors import AuditUnavailable
 from pilots.models import Role, User
-from pilots.ui.access import Access, Door, declared_access
+from pilots.ui.access import Access, Door, declared_access, kiosk_may
+from pilots.ui.kiosks import account_of, is_closed
 
 log = logging.getLogger(__name__)
 Next = Callable[[HttpRequest], HttpResponse]
@@ -84,12 +86,20 @@ class DenyByDefaultMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if account_of(request) is not None:
+            # Its own screen frames its pages: there is nothing in them to be clicked on.
+            response._csp_replace = {**getattr(response, "_csp_replace", {}), "frame-ancestors": [SELF]}  # type: ignore[attr-defined]
+            response["X-Frame-Options"] = "SAMEORIGIN"
+        return response
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
         match = request.resolver_match
+        kiosk = account_of(request)
+        if kiosk is not None:
+            _check_kiosk(request, kiosk, match.view_name if match is not None else "")
         if match is not None and match.view_name == "admin:login":
             return _one_login_page(request)
         access = declared_access(view, match.namespaces if match is not None else [])
@@ -105,7 +115,8 @@ class DenyByDefaultMiddleware:
         """Without an audit event no deed: said as a refusal, whatever view it was."""
         if not isinstance(error, AuditUnavailable):
             return None
-        log.error("%s %s refused: %s", request.method, request.path, error)
+        # The route, not the address: that of a kiosk's link is a secret.
+        log.error("%s %s refused: %s", request.method, getattr(request.resolver_match, "route", ""), error)
         reason = _("The audit trail cannot be written, so nothing was done. Tell the administrator.")
         if wants_json(request):
             return JsonResponse({"code": error.code, "reason": reason, "field": ""}, status=503)
@@ -121,6 +132,14 @@ class DenyByDefaultMiddleware:
         if access.door is Door.ROLE:
             return _check_role(request, user, access.role, str(kwargs.get("code", "")))
         return None
+
+
+def _check_kiosk(request: HttpRequest, user: User, name: str) -> None:
+    """Raises PermissionDenied for all but the pages of a rotation, and once the kiosk is over for all but saying so."""
+    if not kiosk_may(request.method, name):
+        raise PermissionDenied(_("A kiosk shows its own pages and does nothing."))
+    if name not in ("kiosk", "kiosk_told", "open_kiosk") and is_closed(user, timezone.now()):
+        raise PermissionDenied(_("This kiosk was revoked or has ended."))
 
 
 def _check_role(request: HttpRequest, user: User, role: Role | None, code: str) -> HttpResponseBase | None:

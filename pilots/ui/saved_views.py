@@ -24,7 +24,9 @@ MOST_PER_PERSON = 100
 
 
 def saved_views(pilot: Pilot, user: User) -> list[dict[str, Any]]:
-    """What this person may open: own ones first."""
+    """What this person may open: own ones first. A kiosk has its own and no list, which names people."""
+    if user.is_kiosk:
+        return []
     rows = visible_views(pilot, user).select_related("owner")
     views = [{"view": view, "own": view.owner_id == user.pk} for view in rows]
     return sorted(views, key=lambda row: not row["own"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -89,6 +90,8 @@ def trends_data(request: HttpRequest, **_route: str) -> HttpResponse:
         window, shown = window_of(pilot, request.GET, now), shown_of(request.GET)
     except BadWindow as error:
         return JsonResponse({"code": "bad_window", "reason": str(error), "field": error.field}, status=400)
+    if cast(User, request.user).is_kiosk:  # the marks of set-points name who asked for them
+        shown = replace(shown, hidden=shown.hidden | {"setpoints"})
     body = trend_figure(pilot, points, window, shown, now)
     return HttpResponse(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), content_type="application/json")
 

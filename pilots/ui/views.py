@@ -95,7 +95,7 @@ def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "zone": pilot.time_zone,
         "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
         "balance": balance_lines(topology) if has_room(topology) else [],
-        "first_device": _first_device(topology),
+        "first_device": "" if cast(User, request.user).is_kiosk else _first_device(topology),
         "may_group": pilot in group_pilots(cast(User, request.user), [pilot]),
         "words": page_words(),
     }

@@ -150,4 +150,5 @@ if (paper) {
     else if (button.hasAttribute("data-tabled")) tableShown(button.getAttribute("aria-pressed") !== "true");
   });
   addEventListener("beforeprint", printed);
+  if (new URLSearchParams(location.search).get("view") === "table") tableShown(true);
 }

@@ -23,7 +23,7 @@ FIELD_PAGES = [
     "/alarms/performance/",
     "/pilots/bg/commissioning/",
     *(f"/pilots/es/commissioning/{part}/" for part in ("table", "alarms", "scl", "tests")),
-    *("/handover/?pilot=es", "/dashboards/"),
+    *("/handover/?pilot=es", "/dashboards/", "/kiosks/"),
     "/training/",
 ]
 #: Controls that a screen reader could only call "edit" or "button".

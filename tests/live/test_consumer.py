@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -20,11 +21,13 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from pilots.catalogue.services import note_change
+from pilots.control.guards import switch_commands_off
 from pilots.live.frames import Change
 from pilots.live.hub import hub
-from pilots.models import Pilot, RoleGrant, User
+from pilots.models import Kiosk, Pilot, RoleGrant, User
 from pilots.routing import websocket_urlpatterns
 from pilots.ui import consumers, doorkeeper
+from pilots.ui.kiosks import make_kiosk, revoke_kiosk
 from tests.builders import make_device, make_latest, make_pilot, make_point, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -155,6 +158,39 @@ async def test_a_deleted_person_is_logged_out(pilot: Pilot, ana: User, monkeypat
     async with page(ana) as socket:
         await received(socket)
         await User.objects.all().adelete()
+        assert await closed_with(socket) == 4401
+
+
+async def kiosk_of(pilot: Pilot, ana: User) -> Kiosk:
+    """A wall screen of the pilot."""
+    form: dict[str, Any] = {"name": "Hall", "pilots": [pilot], "pages": [], "look": {}, "by": ana}
+    now = timezone.now()
+    kiosk, _token = await sync_to_async(make_kiosk)(**form, ends_at=now + timedelta(days=1), now=now)
+    return kiosk
+
+
+async def test_a_kiosk_hears_values_and_no_names_and_opens_no_links(pilot: Pilot, ana: User) -> None:
+    kiosk = await kiosk_of(pilot, ana)
+    await sync_to_async(switch_commands_off)(pilot, by="olaf", reason="at work", now=timezone.now())
+    async with page(kiosk.user) as socket:
+        snapshot = await received(socket)
+        assert [row["owner"] for row in snapshot["guards"]["off"]] == ["–"]
+        publish(1.0)
+        assert (await received(socket))["points"][0][1] == 1.0
+    async with page(kiosk.user, "es/links") as socket:
+        assert await closed_with(socket) == 4403
+
+
+@pytest.mark.parametrize("how", ["revoked", "ended"])
+async def test_a_kiosk_that_is_over_goes_dark(pilot: Pilot, ana: User, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(doorkeeper, "LOOK_S", 0.05)
+    kiosk = await kiosk_of(pilot, ana)
+    async with page(kiosk.user) as socket:
+        await received(socket)
+        if how == "revoked":
+            await sync_to_async(revoke_kiosk)(kiosk, by="ana", now=timezone.now())
+        else:
+            await Kiosk.objects.aupdate(ends_at=timezone.now())
         assert await closed_with(socket) == 4401
 
 

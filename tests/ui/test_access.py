@@ -14,6 +14,8 @@ from tests.builders import make_pilot
 from tests.ui.conftest import Plant, client_of
 
 PUBLIC = {"accounts/login/", "accounts/inactive/", "healthz", "readyz", "metrics", "favicon.ico"}
+#: Of kiosks: without a session they say so, and nothing else.
+PUBLIC |= {"kiosk/", "kiosk/told", "kiosk/<str:token>/"}
 PAGES = [
     "/",
     "/pilots/es/",
@@ -40,7 +42,7 @@ def test_every_route_declares_who_may_use_it() -> None:
     assert undeclared == []
 
 
-def test_only_login_and_the_health_pages_are_public() -> None:
+def test_only_login_health_and_the_doors_of_kiosks_are_public() -> None:
     found = {}
     for path, view, names in routes(get_resolver()):
         access = declared_access(view, names)  # type: ignore[arg-type]
