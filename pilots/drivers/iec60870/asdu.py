@@ -17,6 +17,7 @@ from pilots.domain.errors import ProtocolViolation
 from pilots.drivers.iec60870 import times
 from pilots.drivers.iec60870.elements import KINDS, Kind, type_name
 
+SPONTANEOUS = 3
 REQUEST, ACTIVATION, ACTIVATION_CON, DEACTIVATION, DEACTIVATION_CON, ACTIVATION_TERM = 5, 6, 7, 8, 9, 10
 INTERROGATED = 20  # by a general interrogation; 20 + n by that of group n
 COUNTERS_INTERROGATED = 37  # in general; 37 + n by that of group n

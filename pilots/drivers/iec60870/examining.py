@@ -37,7 +37,9 @@ class Examining:
         return bool(self._watches)
 
     def see(self, unit: Asdu) -> None:
-        """An ASDU with values came while somebody waits."""
+        """An ASDU with values came while somebody waits. An event is no answer: it may be an old one from a station's buffer."""
+        if unit.cause == asdu.SPONTANEOUS:
+            return
         for route, seen in self._watches:
             if unit.common_address != route.common_address or seen.done():
                 continue

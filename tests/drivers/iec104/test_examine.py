@@ -54,6 +54,15 @@ async def test_the_read_command_brings_the_object_with_its_raw_words() -> None:
         assert examined.raw == "M_ME_TF_1 (36) requested, CA 1: IOA 750 = 7.5 NT 2026-07-01 03:04:01.500"
 
 
+async def test_an_event_that_comes_meanwhile_is_no_answer() -> None:
+    async with ready() as (station, driver):
+        asked = examining(driver)
+        await station.request(asdu.C_RD)
+        station.send(value(asdu.SPONTANEOUS, 1.0), value(5))
+
+        assert (await asked).reading.value == 7.5
+
+
 async def test_another_address_or_type_is_not_taken_for_it() -> None:
     async with ready() as (station, driver):
         asked = examining(driver, type=1)
