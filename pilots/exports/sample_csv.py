@@ -32,9 +32,12 @@ def csv_lines(points: Iterable[Point], pages: Iterable[Samples], zone: ZoneInfo)
             point = by_key[key >> 16]
             before[key] = f",{cells([point.device.code, point.name])},"
             behind[key] = f",{cells([point.unit, *quality_words(key & 0xFFFF)])},"
-        columns = (local_times(page["time"], zone), keys.tolist(), numbers(page["value"]), local_times(page["received"], zone))
-        lines = zip(*columns, strict=True)
-        yield "".join([f"{time}{before[key]}{value}{behind[key]}{came}\r\n" for time, key, value, came in lines])
+        # Columns laid between each other and joined at once: a third less than a line at a time.
+        of, laid = keys.tolist(), ["\r\n"] * (6 * len(page))
+        laid[0::6], laid[1::6] = local_times(page["time"], zone), map(before.__getitem__, of)
+        laid[2::6], laid[3::6] = numbers(page["value"]), map(behind.__getitem__, of)
+        laid[4::6] = local_times(page["received"], zone)
+        yield "".join(laid)
 
 
 def local_times(us: np.ndarray, zone: ZoneInfo) -> list[str]:
@@ -43,14 +46,21 @@ def local_times(us: np.ndarray, zone: ZoneInfo) -> list[str]:
     >>> local_times(np.array([1774746000_000_000 - 1, 1774746000_000_000]), ZoneInfo("Europe/Madrid"))
     ['2026-03-29T01:59:59.999+01:00', '2026-03-29T03:00:00.000+02:00']
     """
-    instants, which = np.unique(us, return_inverse=True)  # devices are read together
-    quarters, inside = np.unique(instants // QUARTER_US, return_inverse=True)
+    instants, repeats = _runs(us)  # devices are read together
+    quarters, of_quarter = _runs(instants // QUARTER_US)
     moments = [moment_of(quarter * QUARTER_US).astimezone(zone) for quarter in quarters.tolist()]
-    shifts = np.array([int(1e6 * (moment.utcoffset() or timedelta()).total_seconds()) for moment in moments], dtype=np.int64)
-    texts = np.datetime_as_string((instants + shifts[inside]).astype("datetime64[us]"), unit="ms").tolist()
-    offsets = [moment.isoformat()[-6:] for moment in moments]
-    told = [text + offsets[index] for text, index in zip(texts, inside.tolist(), strict=True)]
-    return [told[index] for index in which.tolist()]
+    shifts = [int(1e6 * (moment.utcoffset() or timedelta()).total_seconds()) for moment in moments]
+    shifted = instants + np.repeat(np.array(shifts, dtype=np.int64), of_quarter)
+    offsets = np.repeat([moment.isoformat()[-6:] for moment in moments], of_quarter).tolist()
+    texts = map(str.__add__, np.datetime_as_string(shifted.astype("datetime64[us]"), unit="ms").tolist(), offsets)
+    told: list[str] = np.repeat(np.array(list(texts), dtype=object), repeats).tolist()
+    return told
+
+
+def _runs(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each run of equal ones, and how long it is."""
+    firsts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
+    return numbers[firsts], np.diff(np.append(firsts, len(numbers)))
 
 
 def cells(texts: Sequence[str]) -> str:
@@ -84,4 +94,4 @@ def quality_words(packed: int) -> list[str]:
 
 def numbers(values: np.ndarray) -> list[str]:
     """Each in the shortest form that reads back the same; nothing where there is none."""
-    return orjson.dumps(values.tolist())[1:-1].decode().replace("null", "").split(",")
+    return orjson.dumps(values.tolist())[1:-1].decode().replace("null", "").split(",") if len(values) else []

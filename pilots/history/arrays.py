@@ -1,13 +1,14 @@
-"""Columns of numbers as PostgreSQL's binary arrays: nothing is written out as text to be read again. [operation]
+"""Columns of numbers to PostgreSQL and back in binary: nothing is written out as text to be read again. [operation]
 
-Layout of `array_send` (PostgreSQL source, utils/adt/arrayfuncs.c): dimensions, whether there are NULLs (never here: NaN
-stands for what is missing), type, length, lower bound; then each element behind its size.
+They go as arrays and come as one value a column. Layout of `array_send` (PostgreSQL source, utils/adt/arrayfuncs.c):
+dimensions, whether there are NULLs (never here: NaN stands for what is missing), type, length, lower bound; then each element
+behind its size.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,15 @@ from django.db import connection
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+#: Microseconds between 1970 and PostgreSQL's epoch, 2000-01-01.
+PG_EPOCH_US = 946_684_800_000_000
+#: By the kind of a column that is read: what packs it, and what numpy then sees. Moments are µs, a missing number is NaN.
+_SENT = {
+    "moment": ("timestamptz_send({})", ">i8"),
+    "number": ("float8send(coalesce({}, 'NaN'))", ">f8"),
+    "int": ("int4send({})", ">i4"),
+    "small": ("int2send({})", ">i2"),
+}
 #: By the dtype of the column: of an element and of the array (pg_type.dat).
 _OIDS = {"i8": (20, 1016), "f8": (701, 1022)}
 
@@ -65,3 +75,35 @@ def execute(sql: str, parameters: Sequence[object]) -> None:
         cursor.adapters.register_dumper(Bigints, _Bigints)
         cursor.adapters.register_dumper(Doubles, _Doubles)
         cursor.execute(sql.encode(), parameters)
+
+
+def read_columns(rows: str, parameters: Sequence[object], kinds: Mapping[str, str]) -> dict[str, np.ndarray[Any, Any]]:
+    """The columns of `rows` (what follows SELECT's list) by name; moments in µs since 1970 UTC, whole numbers as int64.
+
+    A day of seconds takes PostgreSQL a tenth of what it does row by row. Whoever wants an order sorts: for numpy that is less
+    work than for the server, which would sort rows before it packs them.
+    """
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
+            found = cursor.execute(f"SELECT {', '.join(kinds)} {rows}", tuple(parameters)).fetchall()  # type: ignore[arg-type]
+        told = zip(*found, strict=True) if found else ((),) * len(kinds)
+        return {name: np.array(cells, dtype=_read_type(kinds[name])) for name, cells in zip(kinds, told, strict=True)}
+    columns = {}
+    for name, octets in zip(kinds, _packed_columns(rows, parameters, kinds), strict=True):
+        columns[name] = np.frombuffer(octets or b"", dtype=_SENT[kinds[name]][1]).astype(_read_type(kinds[name]))
+        if kinds[name] == "moment":
+            columns[name] += PG_EPOCH_US
+    return columns
+
+
+def _packed_columns(rows: str, parameters: Sequence[object], kinds: Mapping[str, str]) -> Sequence[bytes | None]:
+    sent = ", ".join(f"string_agg({_SENT[kind][0].format(name)}, ''::bytea)" for name, kind in kinds.items())
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        # An aggregate has a row of nothing too.
+        found: list[Sequence[bytes | None]] = cursor.execute(f"SELECT {sent} {rows}".encode(), parameters, binary=True).fetchall()
+    return found[0]
+
+
+def _read_type(kind: str) -> str:
+    return "f8" if kind == "number" else "i8"

@@ -37,7 +37,8 @@ from pilots.domain.rollup import (
     hold_us,
     intervals,
 )
-from pilots.history.services import HOUR_US, PG_EPOCH_US, copy_rows, insert_rows
+from pilots.history.arrays import PG_EPOCH_US, read_columns
+from pilots.history.services import HOUR_US, copy_rows, insert_rows
 from pilots.models import Point
 
 #: An hour is rolled up when it ended this long ago: twice what makes a sample late, so none falls between the two.
@@ -110,7 +111,7 @@ def samples_of(points: Sequence[int], start: int, end: int) -> Rows:
 
     `points` are in order.
     """
-    before, within = _stored_samples(points, start, end)
+    before, within = _before(points, start), _within(points, start, end)
     samples = np.insert(within, np.searchsorted(within["point"], before["point"]), before)
     newest = np.ones(len(samples), dtype=bool)
     newest[:-1] = (np.diff(samples["point"]) != 0) | (np.diff(samples["time"]) != 0)
@@ -118,76 +119,60 @@ def samples_of(points: Sequence[int], start: int, end: int) -> Rows:
     return kept
 
 
-#: The server packs all rows into one value, which numpy takes as it is.
-_SENT = "int4send(point) || timestamptz_send(source_time) || float8send(coalesce(value, 'NaN')) || int2send(quality)"
-_SENT_ROW = np.dtype([("point", ">i4"), ("time", ">i8"), ("value", ">f8"), ("quality", ">i2")])
-_COLUMNS = "point, source_time, value, quality"
-_BEFORE = f"""SELECT {_COLUMNS} FROM sample WHERE point = {{}} AND source_time < %s
+_KINDS = {"point": "int", "source_time": "moment", "received_ms": "int", "value": "number", "quality": "small"}
+_BEFORE = f"""SELECT {", ".join(_KINDS)} FROM sample WHERE point = {{}} AND source_time < {{}}
 ORDER BY source_time DESC, received_ms DESC LIMIT 1"""
-_WITHIN = f"SELECT {_COLUMNS} FROM sample WHERE point {{}} AND source_time >= %s AND source_time < %s ORDER BY point, source_time"
+_ROLLUP_KINDS = {"point": "int", "start": "moment"} | dict.fromkeys((*VALUES, "good_s"), "number")
+_ROLLUP_KINDS |= {"samples": "int", "quality": "small"}
 
 
-def _stored_samples(points: Sequence[int], start: int, end: int) -> tuple[Rows, Rows]:
+def _within(points: Sequence[int], start: int, end: int) -> Rows:
+    where = f"FROM sample WHERE point IN ({_marks(points)}) AND source_time >= %s AND source_time < %s"
+    return _in_order(read_columns(where, [*points, _stored(start), _stored(end)], _KINDS))
+
+
+def _before(points: Sequence[int], start: int) -> Rows:
+    """The newest sample of each point before `start`, where there is one."""
     if connection.vendor == "postgresql":
-        first, last, keys = moment_of(start), moment_of(end), list(points)
-        lateral = f"SELECT found.* FROM unnest(%s::int[]) AS p CROSS JOIN LATERAL ({_BEFORE.format('p')}) AS found ORDER BY point"
-        # One point's rows come in the order of the index; only equal instants are sorted.
-        some = ("= %s", keys[0]) if len(keys) == 1 else ("= ANY(%s)", keys)
-        within = f"{_WITHIN.format(some[0])}, received_ms"
-        return _sent_samples(lateral, [keys, first]), _sent_samples(within, [some[1], first, last])
-    marks = f"IN ({', '.join(['%s'] * len(points))})"
-    with connection.cursor() as cursor:
-        before = [row for point in points for row in cursor.execute(_BEFORE.format("%s"), [point, start]).fetchall()]
-        cursor.execute(_WITHIN.format(marks), [*points, start, end])
-        return _told_samples(before), _told_samples(cursor.fetchall())
+        newest = f"FROM unnest(%s::int[]) AS p CROSS JOIN LATERAL ({_BEFORE.format('p', '%s')}) AS found"
+        return _in_order(read_columns(newest, [list(points), _stored(start)], _KINDS))
+    newest = " UNION ALL ".join(f"SELECT * FROM ({_BEFORE.format(point, start)})" for point in points)
+    return _in_order(read_columns(f"FROM ({newest})", [], _KINDS))
 
 
-def _sent_samples(sql: str, arguments: list[Any]) -> Rows:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT string_agg({_SENT}, ''::bytea) FROM ({sql}) AS ordered", arguments)
-        samples = np.frombuffer(cursor.fetchone()[0] or b"", dtype=_SENT_ROW).astype(HELD)
-    samples["time"] += PG_EPOCH_US
+def _in_order(columns: Mapping[str, np.ndarray[Any, Any]]) -> Rows:
+    """By point and time, the last received of an instant last."""
+    order = np.lexsort((columns["received_ms"], columns["source_time"], columns["point"]))
+    samples = np.empty(len(order), dtype=HELD)
+    for name, column in zip(HELD.names or (), ("point", "source_time", "value", "quality"), strict=True):
+        samples[name] = columns[column][order]
     return samples
-
-
-def _told_samples(rows: Sequence[tuple[Any, ...]]) -> Rows:
-    return np.array([(point, time, np.nan if value is None else value, q) for point, time, value, q in rows], dtype=HELD)
-
-
-_ROLLUP_SENT = " || ".join(
-    ["int4send(point)", "timestamptz_send(start)"]
-    + [f"float8send(coalesce({name}, 'NaN'))" for name in VALUES]
-    + ["float8send(good_s)", "int4send(samples)", "int2send(quality)"]
-)
-_WIDTHS = {"point": ">i4", "samples": ">i4", "quality": ">i2"}
-_ROLLUP_ROW = np.dtype([(name, _WIDTHS.get(name, f">{ROLLUP[name].kind}8")) for name in ROLLUP.names or ()])
 
 
 def read_rollups(points: Sequence[int], level: int, start: int, end: int) -> Rows:
     """The kept roll-ups of a level that begin in [start, end), in order of (point, start)."""
-    columns = ", ".join(ROLLUP.names or ())
-    where = "FROM rollup WHERE level = %s AND point {} AND start >= %s AND start < %s ORDER BY point, start"
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            ordered = f"SELECT {columns} {where.format('= ANY(%s)')}"
-            sql = f"SELECT string_agg({_ROLLUP_SENT}, ''::bytea) FROM ({ordered}) AS ordered"
-            cursor.execute(sql, [level, list(points), moment_of(start), moment_of(end)])
-            rows = np.frombuffer(cursor.fetchone()[0] or b"", dtype=_ROLLUP_ROW).astype(ROLLUP)
-            rows["start"] += PG_EPOCH_US
-            return rows
-        marks = f"IN ({', '.join(['%s'] * len(points))})"
-        cursor.execute(f"SELECT {columns} {where.format(marks)}", [level, *points, start, end])
-        found = [tuple(np.nan if cell is None else cell for cell in row) for row in cursor.fetchall()]
-        return np.array(found, dtype=ROLLUP)
+    where = f"FROM rollup WHERE level = %s AND point IN ({_marks(points)}) AND start >= %s AND start < %s"
+    columns = read_columns(where, [level, *points, _stored(start), _stored(end)], _ROLLUP_KINDS)
+    order = np.lexsort((columns["start"], columns["point"]))
+    rows = np.empty(len(order), dtype=ROLLUP)
+    for name, column in columns.items():
+        rows[name] = column[order]
+    return rows
+
+
+def _marks(points: Sequence[int]) -> str:
+    return ", ".join(["%s"] * len(points))
+
+
+def _stored(us: int) -> datetime | int:
+    return moment_of(us) if connection.vendor == "postgresql" else us
 
 
 def has_rollups(points: Sequence[int], start: int, end: int) -> bool:
     """Whether anything of [start, end) is rolled up."""
-    marks = ", ".join(["%s"] * len(points))
-    bounds = [moment_of(start), moment_of(end)] if connection.vendor == "postgresql" else [start, end]
     with connection.cursor() as cursor:
-        sql = f"SELECT 1 FROM rollup WHERE level = %s AND point IN ({marks}) AND start >= %s AND start < %s LIMIT 1"
-        cursor.execute(sql, [QUARTER, *points, *bounds])
+        sql = f"SELECT 1 FROM rollup WHERE level = %s AND point IN ({_marks(points)}) AND start >= %s AND start < %s LIMIT 1"
+        cursor.execute(sql, [QUARTER, *points, _stored(start), _stored(end)])
         return cursor.fetchone() is not None
 
 
@@ -195,9 +180,8 @@ def _replace(points: Sequence[int], level: int, start: int, end: int, rows: Rows
     columns: dict[str, np.ndarray[Any, Any]] = {name: rows[name] for name in ROLLUP.names or ()}
     columns["level"] = np.full(len(rows), level)
     if connection.vendor != "postgresql":
-        marks = ", ".join(["%s"] * len(points))
         with connection.cursor() as cursor:
-            sql = f"DELETE FROM rollup WHERE level = %s AND point IN ({marks}) AND start >= %s AND start < %s"
+            sql = f"DELETE FROM rollup WHERE level = %s AND point IN ({_marks(points)}) AND start >= %s AND start < %s"
             cursor.execute(sql, [level, *points, start, end])
             insert_rows(cursor, "rollup", columns)
         return
@@ -228,12 +212,11 @@ def _first_hour(points: Iterable[int], oldest: int) -> int | None:
 
 
 def _next_sample(point: int, moment: int) -> int | None:
-    postgresql = connection.vendor == "postgresql"
     with connection.cursor() as cursor:
         sql = "SELECT min(source_time) FROM sample WHERE point = %s AND source_time >= %s"
-        cursor.execute(sql, [point, moment_of(moment) if postgresql else moment])
+        cursor.execute(sql, [point, _stored(moment)])
         found = cursor.fetchone()[0]
-    return None if found is None else microseconds(found) if postgresql else int(found)
+    return None if found is None else microseconds(found) if isinstance(found, datetime) else int(found)
 
 
 def _due() -> list[Due]:

@@ -16,21 +16,14 @@ from django.db import connection
 
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Quality, Validity
-from pilots.history.services import PG_EPOCH_US
+from pilots.history.arrays import read_columns
 from pilots.history.trends import thinned
 from pilots.models import Point
 
+#: The window of a page is cut while it is longer than this.
+_LEAST_STEP = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RANGE = "FROM sample WHERE point = %s AND source_time >= %s AND source_time < %s ORDER BY source_time, received_ms"
-_PLAIN = f"SELECT source_time, value, quality {_RANGE}"
-#: The server packs all rows into one value, which numpy takes as it is: row by row a day of seconds costs ten times as much.
-_PACKED = f"""SELECT string_agg(
-timestamptz_send(source_time) || float8send(coalesce(value, 'NaN')) || int2send(quality), ''::bytea)
-FROM (SELECT source_time, value, quality {_RANGE}) AS ordered"""
-_PACKED_ROW = np.dtype([("time", ">i8"), ("value", ">f8"), ("quality", ">i2")])
-_SENT = """timestamptz_send(source_time) || int4send(received_ms) || float8send(coalesce(value, 'NaN')) || int4send(point)
-|| int2send(quality)"""
-_SENT_ROW = np.dtype([("time", ">i8"), ("received_ms", ">i4"), ("value", ">f8"), ("point", ">i4"), ("quality", ">i2")])
+_KINDS = {"source_time": "moment", "received_ms": "int", "value": "number", "quality": "small"}
 #: Rows of kept samples as columns: times in µs since 1970 UTC, a value of NaN is missing, quality as `Quality.pack` has it.
 SAMPLE = np.dtype([("time", "i8"), ("received", "i8"), ("value", "f8"), ("point", "i8"), ("quality", "i8")])
 Samples = np.ndarray[Any, np.dtype[np.void]]
@@ -96,38 +89,31 @@ def stream_samples(points: Sequence[Point], start: datetime, end: datetime, *, p
     at, step = start, timedelta(minutes=1)  # the first rows come at once, and longer windows soon
     while points and at < end:
         until = min(at + step, end)
-        found = _samples(points, at, until, limit=page)
+        found = _samples([point.pk for point in points], at, until, most=page)
         if len(found) == page:
-            # The last instant may go on beyond the page; one that fills it needs a larger page.
-            found, until = found[: np.searchsorted(found["time"], found["time"][-1])], _moment(int(found["time"][-1]))
-            page, step = page if len(found) else 2 * page, max(step / 2, timedelta(seconds=1))
-        elif len(found) < page // 4:
+            # Some of the window are missing. Where no shorter one will do, the page is to be larger.
+            page, step = (page, step / 2) if step > _LEAST_STEP else (2 * page, step)
+            continue
+        if len(found) < page // 4:
             step *= 2
         if len(found):
             yield found
         at = until
 
 
-def _samples(points: Sequence[Point], start: datetime, end: datetime, *, limit: int) -> Samples:
-    marks = ", ".join(["%s"] * len(points))
-    wanted = f"FROM sample WHERE point IN ({marks}) AND source_time >= %s AND source_time < %s"
-    columns, order = "source_time, received_ms, value, point, quality", "source_time, point, received_ms"
-    ordered = f"SELECT {columns} {wanted} ORDER BY {order} LIMIT {int(limit)}"
-    arguments = [*(point.pk for point in points), _stored(start), _stored(end)]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(f"SELECT string_agg({_SENT}, ''::bytea) FROM ({ordered}) AS ordered", arguments)
-            sent = np.frombuffer(cursor.fetchone()[0] or b"", dtype=_SENT_ROW)
-        else:
-            cursor.execute(ordered, arguments)
-            rows = [(*row[:2], np.nan if row[2] is None else row[2], *row[3:]) for row in cursor.fetchall()]
-            sent = np.array(rows, dtype=_SENT_ROW)
-    found = np.empty(len(sent), dtype=SAMPLE)
-    for name in ("time", "value", "point", "quality"):
-        found[name] = sent[name]
-    if connection.vendor == "postgresql":
-        found["time"] += PG_EPOCH_US
-    found["received"] = found["time"] + 1000 * sent["received_ms"].astype(np.int64)
+def _samples(points: Sequence[int], start: datetime, end: datetime, *, most: int = 0) -> Samples:
+    """Samples of [start, end) ordered by (time, point, received); with `most`, any so many of them."""
+    rows = f"FROM sample WHERE point IN ({', '.join(['%s'] * len(points))}) AND source_time >= %s AND source_time < %s"
+    kinds = _KINDS if len(points) == 1 else _KINDS | {"point": "int"}
+    if most:
+        rows = f"FROM (SELECT {', '.join(kinds)} {rows} LIMIT {most}) AS found"
+    columns = read_columns(rows, [*points, _stored(start), _stored(end)], kinds)
+    of = columns.get("point", np.full(len(columns["value"]), points[0]))
+    order = np.lexsort((columns["received_ms"], of, columns["source_time"]))
+    found = np.empty(len(order), dtype=SAMPLE)
+    found["time"], found["point"] = columns["source_time"][order], of[order]
+    found["value"], found["quality"] = columns["value"][order], columns["quality"][order]
+    found["received"] = found["time"] + 1000 * columns["received_ms"][order]
     return found
 
 
@@ -184,26 +170,12 @@ def _arrays(
     point: Point, start: datetime, end: datetime, *, with_previous: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Times in µs, values (NaN where missing or old) and goodness of one point's samples, oldest first."""
-    rows = _stored_rows(point, _previous(point, start) if with_previous else start, end)
-    times, values, quality = rows["time"].astype(np.int64), rows["value"].astype(np.float64), rows["quality"].astype(np.int64)
+    rows = _samples([point.pk], _previous(point, start) if with_previous else start, end)
+    rows = rows[np.append(rows["time"][1:] != rows["time"][:-1], True)] if len(rows) else rows  # the last received of an instant
+    times, values, quality = rows["time"].copy(), rows["value"].copy(), rows["quality"]
     usable = ((quality & 3) == Validity.GOOD) & ~np.isnan(values)
     values[((quality >> 5) & Flag.OLD != 0) | ((quality & 3) == Validity.INVALID)] = np.nan
     return times, values, usable
-
-
-def _stored_rows(point: Point, start: datetime, end: datetime) -> np.ndarray:
-    """One row an instant, oldest first, the last received where several share it."""
-    arguments = [point.pk, _stored(start), _stored(end)]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_PACKED, arguments)
-            rows = np.frombuffer(cursor.fetchone()[0] or b"", dtype=_PACKED_ROW).copy()
-            rows["time"] += PG_EPOCH_US
-        else:
-            cursor.execute(_PLAIN, arguments)
-            found = [(time, np.nan if value is None else value, quality) for time, value, quality in cursor.fetchall()]
-            rows = np.array(found, dtype=_PACKED_ROW)
-    return rows[np.append(rows["time"][1:] != rows["time"][:-1], True)] if len(rows) else rows
 
 
 def _previous(point: Point, start: datetime) -> datetime:

@@ -17,10 +17,8 @@ from django.db.backends.utils import CursorWrapper
 from pilots.domain.columns import Bools, Ints, Measurements
 from pilots.domain.moments import microseconds, moment_of
 from pilots.domain.rollup import HOUR, SECOND_US, VALUES
-from pilots.history.arrays import execute, packed
+from pilots.history.arrays import PG_EPOCH_US, execute, packed
 
-#: Microseconds between 1970 and PostgreSQL's epoch, 2000-01-01.
-PG_EPOCH_US = 946_684_800_000_000
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _COPY_TRAILER = b"\xff\xff"
 _KINDS = {"source_time": ">i8", "value": ">f8", "point": ">i4", "received_ms": ">i4", "quality": ">i2"}
