@@ -23,7 +23,6 @@ from pilots.domain.moments import microseconds, moment_of
 from pilots.domain.point import PointKind
 from pilots.domain.rollup import (
     FOR_EVER_US,
-    HELD,
     HOUR,
     LEVELS,
     MINUTE,
@@ -37,8 +36,9 @@ from pilots.domain.rollup import (
     hold_us,
     intervals,
 )
-from pilots.history.arrays import PG_EPOCH_US, read_columns
+from pilots.history.arrays import PG_EPOCH_US
 from pilots.history.services import HOUR_US, copy_rows, insert_rows
+from pilots.history.stored import marks, read_rollups, samples_of, stored
 from pilots.models import Point
 
 #: An hour is rolled up when it ended this long ago: twice what makes a sample late, so none falls between the two.
@@ -106,73 +106,11 @@ def minutes_of(points: Sequence[int], holds: Sequence[int], start: int, end: int
     return intervals(samples, by_point[of], start, end, MINUTE)
 
 
-def samples_of(points: Sequence[int], start: int, end: int) -> Rows:
-    """Samples of [start, end) and of each point the one before, in order of (point, time), the last received of an instant.
-
-    `points` are in order.
-    """
-    before, within = _before(points, start), _within(points, start, end)
-    samples = np.insert(within, np.searchsorted(within["point"], before["point"]), before)
-    newest = np.ones(len(samples), dtype=bool)
-    newest[:-1] = (np.diff(samples["point"]) != 0) | (np.diff(samples["time"]) != 0)
-    kept: Rows = samples[newest]
-    return kept
-
-
-_KINDS = {"point": "int", "source_time": "moment", "received_ms": "int", "value": "number", "quality": "small"}
-_BEFORE = f"""SELECT {", ".join(_KINDS)} FROM sample WHERE point = {{}} AND source_time < {{}}
-ORDER BY source_time DESC, received_ms DESC LIMIT 1"""
-_ROLLUP_KINDS = {"point": "int", "start": "moment"} | dict.fromkeys((*VALUES, "good_s"), "number")
-_ROLLUP_KINDS |= {"samples": "int", "quality": "small"}
-
-
-def _within(points: Sequence[int], start: int, end: int) -> Rows:
-    where = f"FROM sample WHERE point IN ({_marks(points)}) AND source_time >= %s AND source_time < %s"
-    return _in_order(read_columns(where, [*points, _stored(start), _stored(end)], _KINDS))
-
-
-def _before(points: Sequence[int], start: int) -> Rows:
-    """The newest sample of each point before `start`, where there is one."""
-    if connection.vendor == "postgresql":
-        newest = f"FROM unnest(%s::int[]) AS p CROSS JOIN LATERAL ({_BEFORE.format('p', '%s')}) AS found"
-        return _in_order(read_columns(newest, [list(points), _stored(start)], _KINDS))
-    newest = " UNION ALL ".join(f"SELECT * FROM ({_BEFORE.format(point, start)})" for point in points)
-    return _in_order(read_columns(f"FROM ({newest})", [], _KINDS))
-
-
-def _in_order(columns: Mapping[str, np.ndarray[Any, Any]]) -> Rows:
-    """By point and time, the last received of an instant last."""
-    order = np.lexsort((columns["received_ms"], columns["source_time"], columns["point"]))
-    samples = np.empty(len(order), dtype=HELD)
-    for name, column in zip(HELD.names or (), ("point", "source_time", "value", "quality"), strict=True):
-        samples[name] = columns[column][order]
-    return samples
-
-
-def read_rollups(points: Sequence[int], level: int, start: int, end: int) -> Rows:
-    """The kept roll-ups of a level that begin in [start, end), in order of (point, start)."""
-    where = f"FROM rollup WHERE level = %s AND point IN ({_marks(points)}) AND start >= %s AND start < %s"
-    columns = read_columns(where, [level, *points, _stored(start), _stored(end)], _ROLLUP_KINDS)
-    order = np.lexsort((columns["start"], columns["point"]))
-    rows = np.empty(len(order), dtype=ROLLUP)
-    for name, column in columns.items():
-        rows[name] = column[order]
-    return rows
-
-
-def _marks(points: Sequence[int]) -> str:
-    return ", ".join(["%s"] * len(points))
-
-
-def _stored(us: int) -> datetime | int:
-    return moment_of(us) if connection.vendor == "postgresql" else us
-
-
 def has_rollups(points: Sequence[int], start: int, end: int) -> bool:
     """Whether anything of [start, end) is rolled up."""
     with connection.cursor() as cursor:
-        sql = f"SELECT 1 FROM rollup WHERE level = %s AND point IN ({_marks(points)}) AND start >= %s AND start < %s LIMIT 1"
-        cursor.execute(sql, [QUARTER, *points, _stored(start), _stored(end)])
+        sql = f"SELECT 1 FROM rollup WHERE level = %s AND point IN ({marks(points)}) AND start >= %s AND start < %s LIMIT 1"
+        cursor.execute(sql, [QUARTER, *points, stored(start), stored(end)])
         return cursor.fetchone() is not None
 
 
@@ -181,7 +119,7 @@ def _replace(points: Sequence[int], level: int, start: int, end: int, rows: Rows
     columns["level"] = np.full(len(rows), level)
     if connection.vendor != "postgresql":
         with connection.cursor() as cursor:
-            sql = f"DELETE FROM rollup WHERE level = %s AND point IN ({_marks(points)}) AND start >= %s AND start < %s"
+            sql = f"DELETE FROM rollup WHERE level = %s AND point IN ({marks(points)}) AND start >= %s AND start < %s"
             cursor.execute(sql, [level, *points, start, end])
             insert_rows(cursor, "rollup", columns)
         return
@@ -214,7 +152,7 @@ def _first_hour(points: Iterable[int], oldest: int) -> int | None:
 def _next_sample(point: int, moment: int) -> int | None:
     with connection.cursor() as cursor:
         sql = "SELECT min(source_time) FROM sample WHERE point = %s AND source_time >= %s"
-        cursor.execute(sql, [point, _stored(moment)])
+        cursor.execute(sql, [point, stored(moment)])
         found = cursor.fetchone()[0]
     return None if found is None else microseconds(found) if isinstance(found, datetime) else int(found)
 

@@ -16,14 +16,13 @@ from django.db import connection
 
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Quality, Validity
-from pilots.history.arrays import read_columns
+from pilots.history.stored import marks, sample_columns, stored
 from pilots.history.trends import thinned
 from pilots.models import Point
 
 #: The window of a page is cut while it is longer than this.
 _LEAST_STEP = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_KINDS = {"source_time": "moment", "received_ms": "int", "value": "number", "quality": "small"}
 #: Rows of kept samples as columns: times in µs since 1970 UTC, a value of NaN is missing, quality as `Quality.pack` has it.
 SAMPLE = np.dtype([("time", "i8"), ("received", "i8"), ("value", "f8"), ("point", "i8"), ("quality", "i8")])
 Samples = np.ndarray[Any, np.dtype[np.void]]
@@ -68,12 +67,11 @@ def read_samples(
     """At most `limit` samples of [start, end) ordered by (source time, point), those after the cursor `after`."""
     if not points:
         return []
-    marks = ", ".join(["%s"] * len(points))
-    where = f"point IN ({marks}) AND source_time >= %s AND source_time < %s"
-    arguments: list[datetime | int] = [*(point.pk for point in points), _stored(start), _stored(end)]
+    where = f"point IN ({marks([point.pk for point in points])}) AND source_time >= %s AND source_time < %s"
+    arguments: list[datetime | int] = [*(point.pk for point in points), stored(microseconds(start)), stored(microseconds(end))]
     if after is not None:
         where += " AND (source_time, point) > (%s, %s)"
-        arguments += [_stored(after[0]), after[1]]
+        arguments += [stored(microseconds(after[0])), after[1]]
     columns = "point, source_time, received_ms, value, quality"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns} FROM sample WHERE {where} ORDER BY source_time, point LIMIT {int(limit)}", arguments)
@@ -103,15 +101,10 @@ def stream_samples(points: Sequence[Point], start: datetime, end: datetime, *, p
 
 def _samples(points: Sequence[int], start: datetime, end: datetime, *, most: int = 0) -> Samples:
     """Samples of [start, end) ordered by (time, point, received); with `most`, any so many of them."""
-    rows = f"FROM sample WHERE point IN ({', '.join(['%s'] * len(points))}) AND source_time >= %s AND source_time < %s"
-    kinds = _KINDS if len(points) == 1 else _KINDS | {"point": "int"}
-    if most:
-        rows = f"FROM (SELECT {', '.join(kinds)} {rows} LIMIT {most}) AS found"
-    columns = read_columns(rows, [*points, _stored(start), _stored(end)], kinds)
-    of = columns.get("point", np.full(len(columns["value"]), points[0]))
-    order = np.lexsort((columns["received_ms"], of, columns["source_time"]))
+    columns = sample_columns(points, microseconds(start), microseconds(end), most=most)
+    order = np.lexsort((columns["received_ms"], columns["point"], columns["source_time"]))
     found = np.empty(len(order), dtype=SAMPLE)
-    found["time"], found["point"] = columns["source_time"][order], of[order]
+    found["time"], found["point"] = columns["source_time"][order], columns["point"][order]
     found["value"], found["quality"] = columns["value"][order], columns["quality"][order]
     found["received"] = found["time"] + 1000 * columns["received_ms"][order]
     return found
@@ -180,7 +173,9 @@ def _arrays(
 
 def _previous(point: Point, start: datetime) -> datetime:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT max(source_time) FROM sample WHERE point = %s AND source_time < %s", [point.pk, _stored(start)])
+        cursor.execute(
+            "SELECT max(source_time) FROM sample WHERE point = %s AND source_time < %s", [point.pk, stored(microseconds(start))]
+        )
         found = cursor.fetchone()[0]
     return start if found is None else _loaded(found)
 
@@ -192,10 +187,6 @@ def _drawn(values: np.ndarray) -> list[float | None]:
 def _row(point: int, source: object, received_ms: int, value: float | None, quality: int) -> SampleRow:
     source_time = _loaded(source)
     return SampleRow(point, source_time, source_time + timedelta(milliseconds=received_ms), value, Quality.unpack(quality))
-
-
-def _stored(moment: datetime) -> datetime | int:
-    return moment if connection.vendor == "postgresql" else microseconds(moment)
 
 
 def _loaded(stored: object) -> datetime:

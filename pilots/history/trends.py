@@ -13,7 +13,8 @@ from pilots.domain.columns import Bools, Floats, Ints
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Validity
 from pilots.domain.rollup import HELD, LEVELS, MINUTE, SECOND_US, Rows, coarser, ends_of, hold_us
-from pilots.history.rollups import has_rollups, minutes_of, read_rollups, rolled_until, samples_of
+from pilots.history.rollups import has_rollups, minutes_of, rolled_until
+from pilots.history.stored import read_rollups, samples_of
 from pilots.models import Point
 
 #: A window is read raw while all its curves together would have so many samples, one a second each.

@@ -18,7 +18,8 @@ import pilots.history.rollups as rollups_module
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import GOOD, INVALID, Flag, Quality, Validity
 from pilots.domain.rollup import HOUR, LEVELS, MINUTE, QUARTER, SIX_HOURS, Rows
-from pilots.history.rollups import forget_rollups, read_rollups, roll_up, rolled_until
+from pilots.history.rollups import forget_rollups, roll_up, rolled_until
+from pilots.history.stored import read_rollups
 from pilots.models import Point
 from tests.builders import make_device, make_pilot, make_point, new_sample, record_samples
 
