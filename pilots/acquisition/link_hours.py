@@ -70,7 +70,7 @@ class LinkHours:
     def _add(self, growth: Growth, figures: ConnectionFigures) -> None:
         grown = growth_of(self._before.get(figures.name), figures.counters)
         growth.requests += grown["sent"]
-        growth.lost += grown["timeouts"] + grown["violations"]
+        growth.lost += grown["lost"]
         for name in ("retries", "reconnects", "sent_bytes", "received_bytes"):
             setattr(growth, name, getattr(growth, name) + grown[name])
         if figures.p50_ms is not None and figures.p95_ms is not None and grown["sent"]:

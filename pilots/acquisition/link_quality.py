@@ -87,7 +87,18 @@ class ConnectionFigures:
         }
 
 
-COUNTERS = ("sent", "received", "sent_bytes", "received_bytes", "timeouts", "violations", "refused", "retries", "reconnects")
+COUNTERS = (
+    "sent",
+    "received",
+    "sent_bytes",
+    "received_bytes",
+    "timeouts",
+    "violations",
+    "lost",
+    "refused",
+    "retries",
+    "reconnects",
+)
 
 
 def figures_of(name: str, state: str, way: int, last_frame: datetime | None, statistics: Mapping[str, Any]) -> ConnectionFigures:

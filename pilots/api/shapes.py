@@ -95,6 +95,7 @@ class LinkFigures(Shape):
     received_bytes = s.IntegerField()
     timeouts = s.IntegerField()
     violations = s.IntegerField()
+    lost = s.IntegerField(help_text="Frames without a proper answer: time-outs and violations, a late answer once.")
     refused = s.IntegerField()
     retries = s.IntegerField()
     reconnects = s.IntegerField()

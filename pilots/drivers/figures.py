@@ -54,7 +54,7 @@ class LinkFigures:
         form: dict[str, object] = {"polls": counters.polls, "failed": counters.failed, "skipped": counters.skipped}
         form |= {"sent": traffic.sent, "received": traffic.received}
         form |= {"sent_bytes": traffic.sent_bytes, "received_bytes": traffic.received_bytes}
-        form |= {"timeouts": traffic.timeouts, "violations": traffic.violations, "refused": traffic.refused}
+        form |= {"timeouts": traffic.timeouts, "violations": traffic.violations, "lost": traffic.lost, "refused": traffic.refused}
         form |= {"retries": traffic.retries, "reconnects": traffic.reconnects}
         if traffic.kinds:
             form["kinds"] = dict(traffic.kinds)
@@ -69,7 +69,7 @@ class LinkFigures:
 
     def _recent(self, now: float) -> dict[str, object]:
         traffic, marks = self.traffic, self._marks
-        requests, lost = max(traffic.sent, traffic.received), traffic.timeouts + traffic.violations
+        requests, lost = max(traffic.sent, traffic.received), traffic.lost
         newest = Mark(now, requests, lost, traffic.sent_bytes + traffic.received_bytes)
         if not marks:
             marks.append(Mark(now, 0, 0, 0))

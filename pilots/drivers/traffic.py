@@ -24,6 +24,8 @@ MOST_BYTES = 32 * 1024
 WATCHED_S = 600.0
 #: Longer frames (MMS, OCPP) are cut in the log, never on the line.
 LONGEST_KEPT = 1024
+#: The kind of violation of an answer that comes when nobody waits for it any more.
+LATE = "late answer"
 TRIPS = 100
 #: zlib looks 8 KiB back: most blocks are no longer, and four times the window is four times the memory to set up.
 WINDOW_BITS = 13
@@ -158,6 +160,11 @@ class Traffic:
     def heard(self) -> int:
         """Frames of others: an adapter that hears itself proves nobody's life."""
         return self.received - self.kinds.get("echo", 0)
+
+    @property
+    def lost(self) -> int:
+        """Frames without a proper answer: one that came late is that of a frame whose time was over already."""
+        return self.timeouts + self.violations - self.kinds.get(LATE, 0)
 
     def note_sent(self, frame: bytes) -> None:
         """One frame left."""

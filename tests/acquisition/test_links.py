@@ -194,13 +194,13 @@ def test_figures_travel_every_look_and_states_only_when_they_change(battery: Bat
 
 @pytest.mark.django_db
 def test_an_hour_adds_up_states_traffic_and_round_trips(battery: Battery) -> None:
-    link = connected(battery, sent=100, received=100, timeouts=1)
+    link = connected(battery, sent=100, received=100, timeouts=1, lost=1)
     watch = LinkWatch(Ingest())
     for step in range(21):
         moment = NOW + timedelta(seconds=2 * step)
         Connection.objects.update(last_frame_at=moment)
         if step == 10:
-            show(battery, sent=150, received=148, timeouts=3, sent_bytes=600, age_s=-21)
+            show(battery, sent=150, received=148, timeouts=3, lost=3, sent_bytes=600, age_s=-21)
         watch.look(moment)
     row = LinkHour.objects.get(link=link)
     assert (row.hour, row.requests, row.lost, row.sent_bytes) == (NOW, 50, 2, 600)

@@ -19,7 +19,7 @@ from pilots.domain.point import PointKind, PointSpec
 from pilots.drivers.base import DeviceTarget, Target
 from pilots.drivers.figures import LinkFigures, PollCounters
 from pilots.drivers.modbus import ModbusTcpDriver
-from pilots.drivers.traffic import Traffic
+from pilots.drivers.traffic import LATE, Traffic
 from pilots.models.leases import HeldLease
 from tests.bench.figures import quantile
 from tests.drivers.raw_modbus import RawModbus, Request, raw_modbus
@@ -280,6 +280,13 @@ def test_loss_is_that_of_the_last_minutes_and_speed_that_of_now() -> None:
     assert form["loss"] == 0.0
     assert form["timeouts"] == 10
     assert form["bytes_per_s"] == 0.0
+
+
+def test_an_answer_that_came_late_is_one_lost_frame_and_not_two() -> None:
+    traffic = Traffic(sent=100, timeouts=3)
+    for kind in (LATE, LATE, "crc"):
+        traffic.note_violation(kind)
+    assert (traffic.lost, LinkFigures(traffic, PollCounters(), 1.0).form(1.0)["loss"]) == (4, 0.04)
 
 
 def test_lateness_is_told_by_quantiles() -> None:

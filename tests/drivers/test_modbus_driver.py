@@ -310,7 +310,7 @@ async def test_no_late_answer_is_taken_for_the_current_one_among_ten_thousand_va
                     continue
                 seen += len(readings)
                 wrong += sum(reading.value != int(reading.point[1:]) for reading in readings)
-            assert driver.traffic.kinds["late"] >= 10 and set(driver.traffic.kinds) == {"late"}
+            assert driver.traffic.kinds["late answer"] >= 10 and set(driver.traffic.kinds) == {"late answer"}
     assert wrong == 0 and seen >= 5_000
 
 

@@ -201,7 +201,7 @@ async def test_no_late_answer_is_taken_for_the_current_one_however_many_values_a
         device = make_device(*points)
         async with on_line(path, device, timeout_s=0.04, late_s=0.03, baudrate=4_000_000) as driver:
             for asked in itertools.cycle(names):
-                if seen >= 4_000 and silent >= 10 and driver.traffic.kinds.get("late", 0) >= 10:
+                if seen >= 4_000 and silent >= 10 and driver.traffic.kinds.get("late answer", 0) >= 10:
                     break
                 driver._health["bg-M01"].note_answer()  # the pause of a dead unit is not what is tried here
                 try:

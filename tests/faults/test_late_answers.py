@@ -75,4 +75,4 @@ async def test_f23_late_answers_are_never_taken_for_others(carrier: str, values:
     assert wrong == 0
     assert script.late >= values / IN_ONE * LATE_SHARE / 2
     assert unread >= script.late / 2
-    assert kinds.get("late", 0) >= script.late / 2
+    assert kinds.get("late answer", 0) >= script.late / 2

@@ -15,7 +15,7 @@ from pilots.drivers.iec101 import ft12
 from pilots.drivers.iec101.carrier import Carrier
 from pilots.drivers.iec101.ft12 import Damaged, Frame
 from pilots.drivers.iec101.options import LONGEST_FRAME, LineOptions, Timing
-from pilots.drivers.traffic import Traffic
+from pilots.drivers.traffic import LATE, Traffic
 
 #: "" when the frame answers the request, else why not, in a word or two for the counters.
 Judge = Callable[[Frame], str]
@@ -190,13 +190,13 @@ class Line:
             self.heard = True
             self._take_from_primary(frame)
             return
-        why = self._judge(frame) if self._judge is not None else "late answer"
+        why = self._judge(frame) if self._judge is not None else LATE
         if frame.single and self.noisy:
             why = "noise"
         if why:
             self.traffic.note_violation(why)
         elif self._answer is None or self._answer.done():
-            self.traffic.note_violation("late answer")
+            self.traffic.note_violation(LATE)
             self._surplus.release()
         else:
             self.heard = True

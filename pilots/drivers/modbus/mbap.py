@@ -8,6 +8,7 @@ from __future__ import annotations
 from pilots.domain.errors import ProtocolViolation
 from pilots.drivers.modbus.frames import LONGEST_MBAP, MBAP, Request, split_mbap
 from pilots.drivers.modbus.link import ModbusLink
+from pilots.drivers.traffic import LATE
 
 #: So often in a row the beginning of frames was lost: only a new connection can find it again.
 MOST_FRAMING_LOSSES = 3
@@ -60,7 +61,7 @@ class MbapLink(ModbusLink):
         if number == 0:
             self._violate("wrong transaction", f"unit {unit} answered with transaction 0")
         else:
-            self.traffic.note_violation("late")
+            self.traffic.note_violation(LATE)
 
     def _lose_framing(self, buffer: bytes, words: str) -> None:
         """What came is dropped; the next frame is looked for in what comes next."""

@@ -25,7 +25,7 @@ from pilots.drivers.modbus.late import Unanswered
 from pilots.drivers.modbus.link import POLL, ModbusLink
 from pilots.drivers.modbus.options import LinkOptions
 from pilots.drivers.modbus.ports import Port
-from pilots.drivers.traffic import Traffic
+from pilots.drivers.traffic import LATE, Traffic
 
 #: Questions whose proper answer is their own copy: an echo looks the same.
 _REPEATED = (WRITE_COIL, WRITE_REGISTER, MASK_WRITE)
@@ -192,7 +192,7 @@ class RtuLink(ModbusLink):
 
     def _note_stray(self, frame: bytes, kind: str = "unasked") -> None:
         late = self._unanswered.hear(frame[0], frame[1:-2])
-        self.traffic.note_violation("late" if late else kind)
+        self.traffic.note_violation(LATE if late else kind)
 
     def _note_other_master(self, frame: bytes) -> None:
         """Somebody else asks on this line. If it is our unit, whose answer comes next cannot be told."""
