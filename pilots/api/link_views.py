@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from pilots.acquisition.asking import NoAnswer, Refused
 from pilots.acquisition.frame_logs import newest_frames
 from pilots.acquisition.link_states import current_figures
-from pilots.api import schema, shapes
+from pilots.api import link_shapes, schema, shapes
 from pilots.api.errors import Problem, invalid, not_found
 from pilots.api.plant_views import ReadView, find_pilot, visible_links
 from pilots.api.reading import query
@@ -25,7 +25,7 @@ from pilots.models import Connection, Link, Scope
 
 
 class Links(ReadView):
-    @extend_schema(operation_id="list_links", responses=schema.all_of(shapes.LinkNow))
+    @extend_schema(operation_id="list_links", responses=schema.all_of(link_shapes.LinkNow))
     def get(self, request: Request, code: str) -> Response:
         """Every link of a pilot with its state and, where we hold what carries it, its figures."""
         client = self.client(request)
@@ -35,7 +35,7 @@ class Links(ReadView):
 
 
 class LinkQuality(ReadView):
-    @extend_schema(operation_id="get_link_quality", parameters=[schema.MONTH], responses=schema.all_of(shapes.LinkMonth))
+    @extend_schema(operation_id="get_link_quality", parameters=[schema.MONTH], responses=schema.all_of(link_shapes.LinkMonth))
     def get(self, request: Request, code: str) -> Response:
         """What each link of a pilot should achieve in a month of the pilot's clock, and what it did."""
         client = self.client(request)
