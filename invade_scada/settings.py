@@ -53,6 +53,7 @@ WEBHOOK_NETWORKS = env.networks("INVADE_WEBHOOK_NETWORKS")
 HISTORY_DAYS = env.integer("INVADE_HISTORY_DAYS", 30, low=1, high=36500)
 EXPORT_DIR = Path(env.text("INVADE_EXPORT_DIR") or DATA_DIR / "exports").resolve()
 EXPORT_DAYS = env.integer("INVADE_EXPORT_DAYS", 7, low=1, high=3650)
+FORECAST_DAYS = env.integer("INVADE_FORECAST_DAYS", 90, low=1, high=3660)
 ROLLUP_DAYS = env.integer("INVADE_ROLLUP_DAYS", 3660, low=1, high=36500)
 SETPOINT_RATE = env.integer("INVADE_SETPOINT_RATE", 20, low=1, high=10_000)
 SETPOINT_BURST = env.integer("INVADE_SETPOINT_BURST", 100, low=1, high=100_000)
@@ -228,6 +229,7 @@ SPECTACULAR_SETTINGS = {
         "SetpointState": "pilots.api.shapes.SETPOINT_STATES",
         "GroupState": "pilots.api.group_shapes.GROUP_STATES",
         "ScheduleState": "pilots.api.schedule_shapes.SCHEDULE_STATES",
+        "ForecastKind": "pilots.api.forecast_shapes.FORECAST_KINDS",
         "AlarmState": "pilots.api.alarm_shapes.ALARM_STATES",
         "AlarmKind": "pilots.api.alarm_shapes.ALARM_KINDS",
         "AlarmHidden": "pilots.api.alarm_shapes.HIDDEN",

@@ -13,7 +13,7 @@ from pilots.api import idempotency
 from pilots.audit.verification import verify_trail
 from pilots.control import expiry, fallbacks, groups, stepping
 from pilots.exports import jobs as exports
-from pilots.history import rollups
+from pilots.history import forecasts, rollups
 from pilots.history import services as history
 from pilots.northbound import services as northbound
 from pilots.notifications.sending import forget_deliveries
@@ -55,11 +55,12 @@ def notify() -> int:
 
 @shared_task
 def maintain_history() -> int:
-    """Partitions stand ready for the coming week, samples and notifications beyond their retention are gone."""
+    """Partitions stand ready for the coming week, samples, forecasts and notifications beyond their retention are gone."""
     now = datetime.now(UTC)
     kept_since = now - timedelta(days=settings.HISTORY_DAYS)
     history.ensure_partitions(now)
     forget_deliveries(now=now)
+    forecasts.forget_forecasts(now - timedelta(days=settings.FORECAST_DAYS))
     rollups.forget_rollups(samples_before=kept_since, rollups_before=now - timedelta(days=settings.ROLLUP_DAYS))
     return history.forget_samples(kept_since)
 

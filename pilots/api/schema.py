@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 
 from pilots.api import shapes
+from pilots.domain.forecast import ForecastKind
 from pilots.domain.schedule import ScheduleState
 from pilots.domain.setpoint import SetpointState
 from pilots.domain.topology import DeviceKind
@@ -54,6 +55,12 @@ AFTER = _parameter("after", "Only frames with a higher number.", type=OpenApiTyp
 STATE = _parameter("state", "State of a set-point.", enum=[state.value for state in SetpointState])
 GROUP = _parameter("group", "Id of a group set-point.", type=OpenApiTypes.UUID)
 SCHEDULE_STATE = _parameter("state", "State of a schedule.", enum=[state.value for state in ScheduleState])
+FORECAST_POINT = _parameter("point", "Point reference pilot/device/point.")
+FORECAST_KIND = _parameter("kind", "Kind of forecast.", enum=[kind.value for kind in ForecastKind])
+ISSUED = _parameter("issued", "An RFC 3339 time: runs issued exactly then; `latest`: the newest of each point and kind.")
+KNOWN_AT = _parameter("known_at", "The newest of each point and kind that were issued by then.", type=OpenApiTypes.DATETIME)
+OVER_FROM = _parameter("from", "Only runs with a step after this time.", type=OpenApiTypes.DATETIME)
+OVER_TO = _parameter("to", "Only runs with a step before this time.", type=OpenApiTypes.DATETIME)
 IF_MATCH = _parameter("If-Match", "The ETag of the revision that was read.", location=OpenApiParameter.HEADER)
 KEY = _parameter("Idempotency-Key", "The same key gets the same first answer for 48 h.", location=OpenApiParameter.HEADER)
 MANDATORY_KEY = _parameter(

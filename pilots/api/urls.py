@@ -7,6 +7,7 @@ from django.urls import path, re_path
 from pilots.api import (
     alarm_views,
     export_views,
+    forecast_views,
     group_views,
     journal_views,
     link_views,
@@ -56,6 +57,8 @@ urlpatterns = [
     path("exports/<str:export>", export_views.OneExport.as_view(), name="export"),
     path("exports/<str:export>/cancel", export_views.CancelExport.as_view(), name="cancel-export"),
     path("exports/<str:export>/file", export_views.ExportFile.as_view(), name="export-file"),
+    path("forecasts", forecast_views.Forecasts.as_view(), name="forecasts"),
+    path("forecasts/<str:forecast>", forecast_views.OneForecast.as_view(), name="forecast"),
     path("schedules", schedule_views.Schedules.as_view(), name="schedules"),
     path("schedules/<str:schedule>", schedule_views.OneSchedule.as_view(), name="schedule"),
     path("schedules/<str:schedule>/cancel", schedule_views.CancelSchedule.as_view(), name="cancel-schedule"),

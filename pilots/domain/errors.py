@@ -10,6 +10,7 @@ PilotsError
  │       └─ NotSent         we said no for it: its time was over before it could leave
  ├─ AuditUnavailable        the audit trail cannot be written, so nothing is done
  ├─ SetpointRejected        a check said no (code of docs/api.md, sentence)
+ ├─ ForecastRefused         a forecast cannot be kept (code, sentence)
  └─ NorthboundError         something between us and the INVADE platform
      ├─ PlatformDown        try again later
      └─ PlatformRefused     the platform said no to this message
@@ -84,6 +85,14 @@ class SetpointRejected(PilotsError):
 
     def __init__(self, code: str, reason: str, *, field: str = "", wait_s: float | None = None) -> None:
         self.code, self.reason, self.field, self.wait_s = code, reason, field, wait_s
+        super().__init__(reason)
+
+
+class ForecastRefused(PilotsError):
+    """A forecast cannot be kept; `code` is a stable word of docs/api.md, `field` what is at fault."""
+
+    def __init__(self, code: str, reason: str, *, field: str) -> None:
+        self.code, self.reason, self.field = code, reason, field
         super().__init__(reason)
 
 

@@ -8,6 +8,7 @@ from pilots.models.dashboards import Dashboard
 from pilots.models.edits import Upload
 from pilots.models.exports import ExportJob
 from pilots.models.fallbacks import FallbackRun, PlatformWatch
+from pilots.models.forecasts import Forecast
 from pilots.models.groups import SetpointGroup
 from pilots.models.guards import BlockingTag, CommandsOff, OperatorHold
 from pilots.models.journal import JournalEntry
@@ -49,6 +50,7 @@ __all__ = [
     "ExportJob",
     "FallbackRun",
     "FieldRequest",
+    "Forecast",
     "Forwarding",
     "IdempotencyKey",
     "JournalEntry",

@@ -24,6 +24,7 @@ CURLS = [f"curl{rest}".strip() for block in BLOCKS for rest in re.split(r"^curl"
 def run(curl: str, token: str) -> Any:
     """The answer to a printed curl command, sent by the test client."""
     line = curl.replace("$SCADA", BASE).replace("$TOKEN", token).replace("$(uuidgen)", "key-1").replace("\\\n", " ")
+    line = re.sub(r"'\$\(date -u \+([^)]+)\)'", lambda found: f"{datetime.now(UTC):{found[1]}}", line)
     words = iter(shlex.split(line)[1:])
     headers, bodies, path, as_query = {}, [], "", False
     for word in words:

@@ -1,0 +1,86 @@
+"""Forecasts: kept as they come, with when they were issued, and read as they were known at any moment. [operation]
+
+The only writer of their table. What is foreseen goes to no process image, no sample, no guard and no set-point.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import reduce
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max, Q, QuerySet
+
+from pilots.audit.services import audited, record_event
+from pilots.domain.errors import ForecastRefused
+from pilots.domain.forecast import Run, check_forecast
+from pilots.models import Forecast, Pilot, Point
+
+
+def put_forecast(
+    *, pilot: Pilot, point: Point | None, run: Run, issued_at: datetime, source: str, issuer: str, now: datetime
+) -> tuple[Forecast, bool]:
+    """The run is kept; also whether it is new: told again with the same words it changes nothing.
+
+    Raises ForecastRefused, `forecast_exists` where this source told another run of the same `issued_at`.
+    """
+    spec = None if point is None else point.spec
+    check_forecast(run, point=spec, issued_at=issued_at, now=now, kept=timedelta(days=settings.FORECAST_DAYS))
+    made = Forecast(pilot=pilot, point=point, source=source, issuer=issuer, issued_at=issued_at, received_at=now, end=run.end)
+    for field in ("kind", "unit", "start", "resolution_s", "values", "low", "high"):
+        value = getattr(run, field)
+        setattr(made, field, list(value) if isinstance(value, tuple) else value)
+    with audited():
+        try:
+            with transaction.atomic():
+                made.save(force_insert=True)
+        except IntegrityError:
+            return _told_before(made), False
+        _audit(made)
+    return made, True
+
+
+def forget_forecasts(issued_before: datetime) -> int:
+    """Runs issued before are gone; returns how many."""
+    return Forecast.objects.filter(issued_at__lt=issued_before).delete()[0]
+
+
+def newest_known(runs: QuerySet[Forecast], known_at: datetime) -> list[Forecast]:
+    """Of each point (or pilot) and kind the run issued last among these, at or before `known_at`."""
+    issued = runs.filter(issued_at__lte=known_at).order_by().values_list("pilot", "point", "kind").annotate(Max("issued_at"))
+    picked = [Q(pilot=pilot, point=point, kind=kind, issued_at=last) for pilot, point, kind, last in issued]
+    if not picked:
+        return []
+    rows = runs.filter(reduce(operator.or_, picked)).order_by("received_at")
+    # Two sources may have issued at the same moment: what came last is shown.
+    return list({(row.pilot_id, row.point_id, row.kind): row for row in rows}.values())
+
+
+def forecasts_over(points: Iterable[int], start: datetime, end: datetime, known_at: datetime) -> list[Forecast]:
+    """What was known at `known_at` of these points (keys) in [start, end)."""
+    return newest_known(Forecast.objects.filter(point__in=points, start__lt=end, end__gt=start), known_at)
+
+
+def _told_before(made: Forecast) -> Forecast:
+    same = {"source": made.source, "pilot": made.pilot, "point": made.point, "kind": made.kind, "issued_at": made.issued_at}
+    found = Forecast.objects.get(**same)
+    if (found.run, found.issuer) != (made.run, made.issuer):
+        sentence = "This source told another forecast of the same issued_at: a new run has an issued_at of its own."
+        raise ForecastRefused("forecast_exists", sentence, field="issued_at")
+    return found
+
+
+def _audit(made: Forecast) -> None:
+    subject = made.pilot.code if made.point is None else f"{made.point.device.code}/{made.point.name}"
+    told = {"id": str(made.pk), "kind": made.kind, "issued_at": made.issued_at, "start": made.start, "steps": len(made.values)}
+    record_event(
+        at=made.received_at,
+        actor=made.source,
+        action="put forecast",
+        pilot=made.pilot.code,
+        subject=subject,
+        details=told | {"resolution_s": made.resolution_s, "unit": made.unit, "issuer": made.issuer},
+    )
