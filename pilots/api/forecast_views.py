@@ -115,9 +115,16 @@ def _put(client: Client, body: ForecastBody) -> tuple[Forecast, bool]:
     else:
         point = find_point(client, body.device, body.point)
         pilot = point.device.pilot
-    told = {"run": body.run, "issued_at": body.issued_at, "source": client.name, "issuer": body.issuer}
     try:
-        return put_forecast(pilot=pilot, point=point, **told, now=timezone.now())
+        return put_forecast(
+            pilot=pilot,
+            point=point,
+            run=body.run,
+            issued_at=body.issued_at,
+            source=client.name,
+            issuer=body.issuer,
+            now=timezone.now(),
+        )
     except ForecastRefused as refusal:
         status = 409 if refusal.code == "forecast_exists" else 422
         raise Problem(status, refusal.code, refusal.reason, field=refusal.field) from refusal
@@ -138,9 +145,10 @@ def _chosen(form: dict[str, str], client: Client) -> QuerySet[Forecast]:
         rows = rows.filter(point=_point(client, form["point"]))
     if "kind" in form:
         rows = rows.filter(kind=reading.one_of(form, "kind", list(ForecastKind), default=""))
-    if form.get("issued", "latest") != "latest":
-        rows = rows.filter(issued_at=reading.moment(form, "issued"))
+    issued = None if form.get("issued") == "latest" else reading.moment(form, "issued")
     start, end = reading.moment(form, "from"), reading.moment(form, "to")
+    if issued is not None:
+        rows = rows.filter(issued_at=issued)
     if start is not None:
         rows = rows.filter(end__gt=start)
     return rows if end is None else rows.filter(start__lt=end)

@@ -1,7 +1,7 @@
 """The trends' figure as Plotly JSON: curves with their bands, a lane or an axis a unit, gaps, quality, marks. [operation]
 
 As in charts.py no colour stands here: `meta.tone` of a trace and `name` of a shape name the token. `meta.kind` says what a
-trace is: curve, compare, schedule, quality, mark; static/js/trends.js draws bands out of `meta.low` and `meta.high`.
+trace is: curve, compare, schedule, forecast, quality, mark; static/js/trends.js draws bands out of `meta.low` and `meta.high`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from pilots.domain.columns import Floats
+from pilots.domain.columns import Floats, Ints
 from pilots.domain.moments import microseconds, moment_of
 from pilots.domain.point import PointKind
 from pilots.history.trends import NOTHING, Trend, chosen_level, read_trend, runs_of
@@ -24,16 +24,8 @@ from pilots.models import Pilot, Point
 from pilots.ui.charts import DASHES, LEAST_MARGIN, TONES, Curve, curve_name, label_margin, lane_domain, lane_labels, still_holding
 from pilots.ui.quantities import shown_unit
 from pilots.ui.trend_axis import TrendAxis
-from pilots.ui.trend_marks import (
-    SETPOINT_TONE,
-    Mark,
-    alarm_marks,
-    mark_trace,
-    schedule_steps,
-    schedules_over,
-    setpoint_marks,
-    wished_points,
-)
+from pilots.ui.trend_beside import Beside, forecasts_beside, schedules_beside
+from pilots.ui.trend_marks import Mark, alarm_marks, mark_trace, setpoint_marks, wished_points
 from pilots.ui.trend_query import Shown, Window
 
 COMPARE_TONE, NOW_TONE, CHANGE_TONE, QUALITY_TONE = "ink-3", "ink-2", "edge", "ink-2"
@@ -44,6 +36,7 @@ MARKS, QUALITY, QUALITY_CURVE, QUALITY_MOST, APART = 0.07, 0.03, 0.012, 0.16, 0.
 #: Width of one more axis, as a share.
 AXIS_WIDTH = 0.07
 MOST_STRETCHES = 400
+_NAMED_BY_LEGEND = ("schedule", "forecast")
 PATTERNS = {NOTHING: "/", 1: "."}
 
 
@@ -58,29 +51,32 @@ class Drawn:
     trend: Trend
     past: Trend | None = None
     stretches: list[tuple[int, int, int]] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Room:
-    """Where lanes may stand, and which axis each unit has."""
+    """Where lanes may stand."""
 
     low: float = 0.0
     high: float = 1.0
-    axes: dict[str, str] = field(default_factory=dict)
 
 
 def trend_figure(pilot: Pilot, points: Sequence[Point], window: Window, shown: Shown, now: datetime) -> dict[str, Any]:
     """`data` has the curves, `strips` what stands above and under them, `count` is the number of values drawn.
 
-    Times beside the plot (`from`, `to`, `marks`, `quality`) are ms since 1970 UTC; a position of the plot is `offset_ms` later.
+    Times beside the plot (`from`, `to`, `now`, `marks`, `quality`) are ms since 1970 UTC; a position of the plot is `offset_ms`
+    later.
     """
     axis = TrendAxis(ZoneInfo(pilot.time_zone), window.start, window.end)
     kept_since = now - timedelta(days=settings.HISTORY_DAYS)
-    step_s = chosen_level(points, window.start, window.end, kept_since)
+    step_s = chosen_level(points, window.start, min(max(now, window.start), window.end), kept_since)
     curves = [_drawn(point, window, shown, step_s, axis.zone, now) for point in points]
-    wished = {} if "setpoints" in shown.hidden else wished_points(points)
+    wished = wished_points(points)
+    for key, line in _beside(points, wished, window, shown, axis.zone, now):
+        next(curve for curve in curves if curve.point.pk == key).beside.append(line)
     alarms = [] if "alarms" in shown.hidden else alarm_marks(pilot, points, window)
-    wishes = setpoint_marks(wished, window) if wished else []
+    wishes = [] if "setpoints" in shown.hidden else setpoint_marks(wished, window)
     layout, room = _layout(axis), _Room()
     strips: list[dict[str, Any]] = []
     if alarms or wishes:
@@ -90,7 +86,6 @@ def trend_figure(pilot: Pilot, points: Sequence[Point], window: Window, shown: S
         room.low = _quality_lane(len(curves), layout) + APART
         strips += _quality(curves, axis)
     data = list(_lanes(curves, axis, layout, room, shown))
-    data += _schedules(wished, curves, axis, room, window) if wished else []
     layout["shapes"] = list(_lines(axis, now))
     layout["margin"]["r"] = label_margin(layout["annotations"])
     layout["annotations"] += [_change_label(moment, axis) for moment in axis.changes]
@@ -98,14 +93,30 @@ def trend_figure(pilot: Pilot, points: Sequence[Point], window: Window, shown: S
         "data": data,
         "strips": strips,
         "layout": layout,
-        "count": int(sum(np.count_nonzero(~np.isnan(curve.trend.values)) for curve in curves)),
+        "count": sum(_count(curve) for curve in curves),
         "step_s": step_s,
         "offset_ms": axis.offset // timedelta(milliseconds=1),
         "from": microseconds(window.start) // 1000,
         "to": microseconds(window.end) // 1000,
+        "now": microseconds(now) // 1000,
         "marks": [mark.row() for mark in sorted([*alarms, *wishes], key=lambda mark: mark.at)],
         "quality": [_stretch_row(curve, stretch) for curve in curves for stretch in curve.stretches[:MOST_STRETCHES]],
     }
+
+
+def _beside(
+    points: Sequence[Point], wished: dict[int, Point], window: Window, shown: Shown, zone: ZoneInfo, now: datetime
+) -> Iterator[tuple[int, Beside]]:
+    if "setpoints" not in shown.hidden:
+        yield from schedules_beside(wished, window)
+    if "forecasts" not in shown.hidden:
+        known_at = min(window.end, now) - timedelta(hours=shown.known_h)
+        yield from forecasts_beside(points, wished, window, known_at=known_at, zone=zone)
+
+
+def _count(curve: Drawn) -> int:
+    columns = [curve.trend.values, *(line.values for line in curve.beside)]
+    return int(sum(np.count_nonzero(~np.isnan(column)) for column in columns))
 
 
 def _drawn(point: Point, window: Window, shown: Shown, step_s: int, zone: ZoneInfo, now: datetime) -> Drawn:
@@ -177,7 +188,7 @@ def _lanes(
     place = 0
     for lane, unit in enumerate(units):
         mine = [curve for curve in curves if curve.unit == unit]
-        room.axes[unit] = name = "y" if lane == 0 else f"y{lane + 1}"
+        name = "y" if lane == 0 else f"y{lane + 1}"
         domain = [room.low, room.high] if together else _domain(lane, len(units), room)
         low, high = _range(mine)
         layout[f"yaxis{name[1:]}"] = {
@@ -190,11 +201,13 @@ def _lanes(
         } | (_side(lane, layout) if together and lane else {})
         first = place if together else 0
         for number, curve in enumerate(mine, start=first):
-            yield from _traces(curve, axis, name, number, shown)
+            for trace in _traces(curve, axis, name, number, shown):
+                # In lanes a curve has its name at its end.
+                yield trace | ({} if together or trace["meta"]["kind"] in _NAMED_BY_LEGEND else {"showlegend": False})
         if not together:
             layout["annotations"] += lane_labels([_end_of(curve) for curve in mine], domain, low, high)
         place += len(mine)
-    if together:
+    if together or any(curve.beside for curve in curves):
         layout["showlegend"], layout["legend"] = True, {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
         layout["margin"]["t"] = 40
 
@@ -216,6 +229,7 @@ def _side(lane: int, layout: dict[str, Any]) -> dict[str, Any]:
 
 def _range(curves: Sequence[Drawn]) -> tuple[float, float]:
     columns = [column for curve in curves for trend in (curve.trend, curve.past) if trend for column in (trend.low, trend.high)]
+    columns += [column for curve in curves for line in curve.beside for column in line.columns()]
     values = np.concatenate(columns)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -233,7 +247,7 @@ def _end_of(curve: Drawn) -> Curve:
 def _traces(curve: Drawn, axis: TrendAxis, yaxis: str, number: int, shown: Shown) -> Iterator[dict[str, Any]]:
     if curve.past is not None:
         name = _("%(curve)s, yesterday") if shown.days_back == 1 else _("%(curve)s, a week ago")
-        yield _line(name % {"curve": curve.name}, curve.past, axis, yaxis, "dot") | {
+        yield _line(name % {"curve": curve.name}, curve.past.times, curve.past.values, axis, yaxis, "dot") | {
             "meta": {"tone": COMPARE_TONE, "kind": "compare", "unit": curve.unit, "of": curve.name}
         }
     meta: dict[str, Any] = {"tone": TONES[number % len(TONES)], "kind": "curve", "unit": curve.unit}
@@ -241,37 +255,27 @@ def _traces(curve: Drawn, axis: TrendAxis, yaxis: str, number: int, shown: Shown
     trend = curve.trend
     if "band" not in shown.hidden and np.nanmax(np.append(trend.high - trend.low, 0.0)) > 0:
         meta |= {"low": trend.low, "high": trend.high}
-    yield _line(curve.name, trend, axis, yaxis, DASHES[number // len(TONES) % len(DASHES)]) | {"meta": meta}
+    yield _line(curve.name, trend.times, trend.values, axis, yaxis, DASHES[number // len(TONES) % len(DASHES)]) | {"meta": meta}
+    for line in curve.beside:
+        about = {"tone": line.tone or meta["tone"], "kind": line.kind, "unit": curve.unit, "of": curve.name}
+        if line.low is not None and "band" not in shown.hidden:
+            about |= {"low": line.low, "high": line.high}
+        yield _line(line.name, line.times, line.values, axis, yaxis, line.dash) | {"meta": about}
 
 
-def _line(name: str, trend: Trend, axis: TrendAxis, yaxis: str, dash: str) -> dict[str, Any]:
+def _line(name: str, times: Ints, values: Floats, axis: TrendAxis, yaxis: str, dash: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
-        "x": axis.positions(trend.times),
-        "y": trend.values,
+        "x": axis.positions(times),
+        "y": values,
         "yaxis": yaxis,
         # A value holds until the next one; NaN cuts the line.
         "line": {"shape": "hv", "width": 1.75, "dash": dash},
         "connectgaps": False,
         "hoverinfo": "none",
     }
-
-
-def _schedules(
-    wished: dict[int, Point], curves: Sequence[Drawn], axis: TrendAxis, room: _Room, window: Window
-) -> Iterator[dict[str, Any]]:
-    by_point = {curve.point.pk: curve for curve in curves}
-    for schedule in schedules_over(wished, window):
-        curve = by_point[wished[schedule.point_id].pk]
-        steps = schedule_steps(schedule, window, curve.factor)
-        times = np.array([time for time, _value in steps], dtype=np.int64)
-        values = np.array([np.nan if value is None else value for _time, value in steps])
-        trend = Trend(0, times, values, values, values, np.zeros(len(steps), dtype=np.int64), len(steps))
-        name = _("%(device)s schedule") % {"device": curve.point.device.code}
-        meta = {"tone": SETPOINT_TONE, "kind": "schedule", "unit": curve.unit}
-        yield _line(name, trend, axis, room.axes[curve.unit], "dash") | {"meta": meta}
 
 
 def _marks(alarms: Sequence[Mark], wishes: Sequence[Mark], axis: TrendAxis, layout: dict[str, Any]) -> Iterator[dict[str, Any]]:

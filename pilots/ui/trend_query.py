@@ -18,9 +18,11 @@ LONGEST_EXPORT = timedelta(days=31)
 SHORTEST = timedelta(seconds=1)
 MOST_EXPORTED = 200
 COMPARED = {"day": 1, "week": 7}
-HIDABLE = ("band", "quality", "alarms", "setpoints")
+HIDABLE = ("band", "quality", "alarms", "setpoints", "forecasts")
+#: Hours that a window back from now may go on ahead of it, and that a forecast may be looked at as it was known before.
+MOST_AHEAD, MOST_BEFORE = 168, 2160
 #: What a saved view may hold.
-FIELDS = ("points", "hours", "seconds", "from", "to", "follow", "compare", "axes", "hide")
+FIELDS = ("points", "hours", "seconds", "ahead", "from", "to", "follow", "compare", "known", "axes", "hide")
 
 
 class BadWindow(ValueError):
@@ -46,11 +48,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is drawn beside the curves: days back to compare with (0: nothing), one chart or a lane a unit, what is hidden."""
+    """What is drawn beside the curves: days back to compare with (0: nothing), one chart or a lane a unit, what is hidden.
+
+    `known_h`: forecasts as they were known so many hours before now, or before the end of a window of the past.
+    """
 
     days_back: int = 0
     axes: Literal["lanes", "one"] = "lanes"
     hidden: frozenset[str] = frozenset()
+    known_h: int = 0
 
 
 def points_of(pilot: Pilot, query: QueryDict, most: int) -> list[Point]:
@@ -74,13 +80,14 @@ def references(query: QueryDict) -> list[str]:
 
 
 def window_of(pilot: Pilot, query: QueryDict, now: datetime, longest: timedelta = LONGEST) -> Window:
-    """`hours` or `seconds` back from now, or `from` and `to`: wall clock of the pilot's zone, or ISO 8601 with an offset.
+    """`hours` or `seconds` back from now and `ahead` hours on, or `from` and `to`.
 
-    Raises BadWindow.
+    These are wall clock of the pilot's zone, or ISO 8601 with an offset. Raises BadWindow.
     """
     for name, unit in (("hours", timedelta(hours=1)), ("seconds", timedelta(seconds=1))):
         if name in query:
-            return Window(now - _count(name, query.get(name, ""), longest // unit) * unit, now)
+            ahead = _hours("ahead", query, MOST_AHEAD)
+            return Window(now - _count(name, query.get(name, ""), longest // unit) * unit, now + timedelta(hours=ahead))
     start, end = (_moment(query.get(name, ""), name, pilot) for name in ("from", "to"))
     if end <= start:
         raise BadWindow(_("The end must be after the beginning."), "to")
@@ -101,7 +108,12 @@ def shown_of(query: QueryDict) -> Shown:
         unknown = sorted(set(words) - set(known))
         if unknown:
             raise BadWindow(_("%(text)s is no %(what)s.") % {"text": unknown[0][:40], "what": field}, field)
-    return Shown(COMPARED.get(compare, 0), "one" if axes == "one" else "lanes", hidden)
+    known_h = _hours("known", query, MOST_BEFORE)
+    return Shown(COMPARED.get(compare, 0), "one" if axes == "one" else "lanes", hidden, known_h)
+
+
+def _hours(name: str, query: QueryDict, most: int) -> int:
+    return _count(name, query[name], most) if query.get(name) else 0
 
 
 def _count(name: str, text: str, most: int) -> int:

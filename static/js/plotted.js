@@ -18,6 +18,7 @@ export function themed({ data, layout }) {
   Object.assign(layout, { font: face, paper_bgcolor: token("ground"), plot_bgcolor: token("ground") });
   layout.hoverlabel = { bgcolor: token("field"), bordercolor: token("edge"), font: { color: token("ink"), family: face.family } };
   layout.margin.r = innerWidth < 640 ? 16 : layout.margin.r;
+  if (innerWidth < 640) for (const trace of data) if (["curve", "compare"].includes(trace.meta.kind)) delete trace.showlegend;
   if (innerWidth < 640) { layout.annotations = []; layout.showlegend = true; layout.legend = { orientation: "h", y: 1.02, yanchor: "bottom" }; }
   return { data, layout };
 }

@@ -28,6 +28,7 @@ export class Cursor {
     this.curves = (figure?.data ?? []).filter((trace) => trace.meta.kind === "curve");
     for (const trace of figure?.data ?? []) trace.ms = Float64Array.from(trace.x, (text) => Date.parse(`${text}Z`) - figure.offset_ms);
     this.others = (figure?.data ?? []).filter((trace) => trace.meta.kind !== "curve");
+    this.foreseen = this.others.filter((trace) => trace.meta.kind === "forecast");
     this.place();
     this.tell();
   }
@@ -95,11 +96,13 @@ export class Cursor {
     find("at").textContent = at === null ? words.trends.cursor : this.at === null ? words.trends.newest : fill(words.trends.at, this.time.format(at));
     const both = this.a !== null && this.b !== null;
     find("measured").textContent = both ? `Δt ${duration(Math.abs(this.b - this.a))}` : at === null ? "" : this.date.format(at);
-    find("readings").replaceChildren(...(at === null ? [] : this.curves.map((trace) => this.row(trace, at, both))));
+    find("readings").replaceChildren(...(at === null ? [] : [...this.curves, ...this.foreseen].map((trace) => this.row(trace, at, both))));
   }
 
   row(trace, at, both) {
-    const last = this.at === null;
+    // Of a forecast what it says of now stands beside the newest value, not its own last step.
+    const foreseen = trace.meta.kind === "forecast", last = this.at === null && !foreseen;
+    if (foreseen && this.at === null) at = Math.min(this.figure.now, this.figure.to);
     const index = last ? lastKnown(trace) : this.held(trace, at), value = last ? trace.y[index] : this.value(trace, at), { unit, low, high, tone } = trace.meta;
     const row = document.createElement("tr"), swatch = row.insertCell(), name = row.insertCell(), number = row.insertCell();
     swatch.append(line(tone, trace.line.dash));

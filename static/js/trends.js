@@ -13,7 +13,7 @@ const presets = [...form.querySelectorAll("[data-hours]")], shows = [...find("sh
 // `span` is what the address says of time: {hours}, {seconds} or {from, to}.
 let span = { hours: "1" }, following = true, drawn = null, waiting = null, pressed = false;
 const past = [];
-const choices = { compare: "", axes: "" };
+const choices = { compare: "", axes: "", ahead: "", known: "" };
 const cursor = new Cursor({ stage, chart, zone: form.dataset.zone });
 
 const chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);
@@ -224,7 +224,7 @@ form.addEventListener("submit", (event) => {
 // Following keeps the width of what is seen: a window that was zoomed goes on from now.
 followButton.addEventListener("click", () => {
   if (isLive()) { following = false; show(); return; }
-  go(() => { following = true; if ("from" in span && drawn) span = { seconds: String(Math.max(1, Math.round((drawn.to - drawn.from) / 1000))) }; });
+  go(() => { following = true; if ("from" in span && drawn) span = { seconds: String(Math.max(1, Math.round((Math.min(drawn.to, drawn.now) - drawn.from) / 1000))) }; });
 });
 for (const box of shows) box.addEventListener("change", () => show());
 for (const group of document.querySelectorAll("[data-choice]")) {
