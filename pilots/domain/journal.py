@@ -53,8 +53,8 @@ ACTIONS: dict[JournalKind, tuple[str, ...]] = {
         *("media on", "media off"),
     ),
 }
-#: Steps inside the program, and what the journal's own rows tell already.
-LEFT_OUT = ("claim set-point", "claim step of ramp", "acknowledge alarm", "reset alarm")
+#: Steps inside the program, what the journal's own rows tell already, and what comes by the clock all day.
+LEFT_OUT = ("claim set-point", "claim step of ramp", "acknowledge alarm", "reset alarm", "put forecast")
 _KIND_OF = {action: kind for kind, actions in ACTIONS.items() for action in actions}
 
 

@@ -64,6 +64,11 @@ def forecasts_over(points: Iterable[int], start: datetime, end: datetime, known_
     return newest_known(Forecast.objects.filter(point__in=points, start__lt=end, end__gt=start), known_at)
 
 
+def forecasts_ahead(points: Iterable[int], now: datetime) -> list[Forecast]:
+    """The newest run of each point and kind that still has steps to come."""
+    return newest_known(Forecast.objects.filter(point__in=points, end__gt=now), now)
+
+
 def _told_before(made: Forecast) -> Forecast:
     same = {"source": made.source, "pilot": made.pilot, "point": made.point, "kind": made.kind, "issued_at": made.issued_at}
     found = Forecast.objects.get(**same)

@@ -64,7 +64,9 @@ def prepare_simulators() -> None:
     # Copies: what is added below must differ from what the file has.
     form: dict[str, Any] = {name: dict(known.get(name, {})) for name in ("tokens", "charge_points")}
     form["platform_push"] = known.get("platform_push") or secrets.token_urlsafe(32)
-    form["platform_control"] = _token("simulated INVADE platform", [Scope.READ, Scope.CONTROL], known.get("platform_control"))
+    form["platform_control"] = _token(
+        "simulated INVADE platform", [Scope.READ, Scope.CONTROL, Scope.INGEST], known.get("platform_control")
+    )
     for pilot in Pilot.objects.filter(connections__simulated=True).distinct():
         _prepare_charge_points(pilot, form["charge_points"])
         _prepare_head_ends(pilot, form["tokens"])

@@ -24,6 +24,7 @@ from pilots.simulators.mishaps import Mishaps
 from pilots.simulators.places import names_of, places_of, unheard
 from pilots.simulators.plant import Plant
 from pilots.simulators.platform import Platform
+from pilots.simulators.platform_forecasts import Forecasts
 from pilots.simulators.platform_orders import Orders
 from pilots.simulators.platform_schedules import Schedules
 from pilots.simulators.secrets_file import PeerSecrets
@@ -92,6 +93,8 @@ class Simulation:
         token = functools.partial(self.secrets.platform, "control")
         for name, wishes in (("orders", Orders), ("schedules", Schedules)):
             self._spawn(f"platform {name}", wishes(folder, base_url=self.web_url, token=token, devices=devices).run())
+        foresight = Forecasts(folder, base_url=self.web_url, token=token, pilots=self.pilots, seed=self.seed)
+        self._spawn("platform forecasts", foresight.run())
 
     async def _start_pilot(self, pilot: PilotSpec) -> None:
         profiles = profiles_of(pilot)

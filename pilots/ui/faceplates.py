@@ -20,6 +20,7 @@ from pilots.domain.topology import DeviceKind
 from pilots.models import BlockingTag, Device, FallbackRun, OperatorHold, Pilot, Point, Setpoint, User
 from pilots.ui.alarm_strip import device_alarms
 from pilots.ui.faceplate_about import about
+from pilots.ui.faceplate_forecasts import foreseen
 from pilots.ui.holding import holding_context
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 from pilots.ui.setpoint_chart import mini_trend
@@ -87,6 +88,7 @@ def faceplate_context(device: Device, pilot: Pilot, user: User, now: datetime) -
         "guards": _guards(device, pilot, now),
         "alarms": device_alarms(device.pk, user, pilot, now),
         "trend": _trend(points, now),
+        "foreseen": foreseen(points, now),
         "about": about(device, now),
         **substitution_context(device, points, pilot, now),
         **holding_context(points, pilot, user, now),

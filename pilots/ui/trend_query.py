@@ -113,7 +113,8 @@ def shown_of(query: QueryDict) -> Shown:
 
 
 def _hours(name: str, query: QueryDict, most: int) -> int:
-    return _count(name, query[name], most) if query.get(name) else 0
+    given = query.get(name, "")
+    return _count(name, given, most) if given else 0
 
 
 def _count(name: str, text: str, most: int) -> int:

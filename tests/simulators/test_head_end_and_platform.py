@@ -6,21 +6,26 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from pilots.api.forecast_body import read_forecast
 from pilots.catalogue.loader import profiles_of
+from pilots.domain.forecast import check_forecast
+from pilots.domain.point import PointKind, PointSpec
 from pilots.simulators.head_end import HeadEnd, pushers_of
 from pilots.simulators.platform import Platform
+from pilots.simulators.platform_forecasts import Forecasts
 from pilots.simulators.platform_orders import ORDERS, Orders
 from pilots.simulators.platform_schedules import Schedules
 from pilots.simulators.small_http import Answer, HttpRequest, SmallHttpServer
 from tests.simulators.peers import eventually, pilot, plant_of
 
 TOKEN = "platform-token"
+POWER = PointSpec(name="active_power", kind=PointKind.MEASUREMENT, unit="W")
 
 
 @asynccontextmanager
@@ -106,6 +111,10 @@ class Api:
         if request.path.endswith("/schedules"):
             self.schedules.append(self.requests[-1][1])
             return 201, self.requests[-1][1]
+        if "/measurements/latest" in request.path:
+            return 200, {"results": [{"value": 8000.0}]}
+        if request.path.endswith("/forecasts"):
+            return 201, {"id": "7"}
         if request.method == "GET":
             return 200, {"id": request.path.rpartition("/")[2], "state": "executed", "code": None}
         if request.path.endswith("/setpoints"):
@@ -202,3 +211,21 @@ async def test_the_platform_keeps_one_schedule_of_a_day_open_and_notes_it(tmp_pa
     assert (body["start"], len(body["values"]), body["values"][:2]) == ("2026-11-23T14:45:00.000Z", 96, [11_000.0, 7_000.0])
     noted = json.loads((tmp_path / "platform_schedules.jsonl").read_text())
     assert (noted["id"], noted["status"]) == (number, 201)
+
+
+async def test_the_platform_tells_what_it_foresees_once_an_hour(tmp_path: Path) -> None:
+    noon = datetime(2026, 6, 21, 12, 0, tzinfo=UTC)
+    pilots = [pilot(code) for code in ("bg", "es", "nl", "no", "de")]
+    async with Api().running() as api, httpx.AsyncClient(trust_env=False) as client:
+        forecasts = Forecasts(tmp_path, base_url=lambda: api.url, token=lambda: "c", pilots=pilots, seed=1)
+        assert {subject.pilot for subject in forecasts.due(noon)} == {"bg", "es", "nl", "no", "de"}
+        assert {await forecasts.tell(client, subject, noon) for subject in forecasts.due(noon)} == {"7"}
+        assert not list(forecasts.due(noon + timedelta(minutes=59))) and list(forecasts.due(noon + timedelta(hours=1)))
+    told = [read_forecast(body) for request, body in api.requests if request.path.endswith("/forecasts")]
+    for body in told:
+        point = None if body.run.kind == "price" else POWER
+        check_forecast(body.run, point=point, issued_at=body.issued_at, now=noon, kept=timedelta(days=1))
+    values = {body.device: body.run.values for body in told}
+    at_noon = 12 * 4
+    assert min(values["es-PV01"][at_noon] or 0.0, -1.0) < -1000 and values["es-PV01"][0] == 0.0, "PV gives by day alone"
+    assert values["nl-SM14"][at_noon] is not None and (tmp_path / "platform_forecasts.jsonl").exists()

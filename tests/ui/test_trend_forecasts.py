@@ -92,3 +92,19 @@ def test_a_saved_view_keeps_how_far_ahead_and_as_known_when(viewer: Client, plan
     query = f"points={POWER}&hours=24&ahead=48&known=24"
     answer = viewer.post("/pilots/es/trends/views", {"name": "Day ahead", "query": query})
     assert "hours=24&amp;ahead=48&amp;known=24" in answer.content.decode()
+
+
+def test_a_faceplate_tells_the_next_value_as_a_forecast(viewer: Client, plant: Plant) -> None:
+    path = "/pilots/es/faceplate/es-STO01/"
+    assert "foreseen" not in viewer.get(path).content.decode().partition('data-part="foreseen"')[2]
+    foresee(plant.power, 7000.0, 8000.0, 9000.0, issued_h=1)
+    foresee(plant.p_set, *([30_000.0] * 3), kind="capacity", issued_h=1)
+    foresee(plant.power, 1.0, issued_h=50)
+    page = " ".join(viewer.get(path).content.decode().split())
+    zone = ZoneInfo(plant.pilot.time_zone)
+    issued, following = (f"{(NOW + timedelta(hours=hours)).astimezone(zone):%H:%M}" for hours in (-1, 1))
+    assert "Active power, forecast: 9.0 kW from " in page and f"{following}</b>" in page
+    assert f"{issued}, forecaster</span>" in page
+    assert "Power, capacity forecast: 30.0 kW from " in page
+    assert page.count('<span class="mark" aria-hidden="true">F</span>') == 2
+    assert "/pilots/es/trends/?points=es-STO01/active_power&amp;hours=8&amp;ahead=24" in page
