@@ -98,11 +98,10 @@ class Forecasts:
         url, token = self.base_url(), self.token()
         if url is None or token is None:
             return None
-        headers, present = {"Authorization": f"Bearer {token}"}, 0.0
-        if subject.kind is ForecastKind.LOAD:
-            query = {"point": f"{subject.pilot}/{subject.device}/{POINT}"}
-            answer = await client.get(f"{url}/measurements/latest", params=query, headers=headers)
-            present = float(answer.json()["results"][0]["value"]) if answer.status_code == 200 else 0.0
+        headers = {"Authorization": f"Bearer {token}"}
+        present = await self._present(client, f"{url}/measurements/latest", subject, headers)
+        if present is None:
+            return None
         body = self.foreseen(subject, present, now)
         answer = await client.post(f"{url}/forecasts", json=body, headers=headers)
         self._ledger.write(kind=subject.kind, pilot=subject.pilot, device=subject.device, status=answer.status_code)
@@ -110,6 +109,14 @@ class Forecasts:
             return None
         self._told_at[subject] = now
         return str(answer.json()["id"])
+
+    async def _present(self, client: httpx.AsyncClient, url: str, subject: Subject, headers: dict[str, str]) -> float | None:
+        """Where a load stands, None where nobody knows; the others need none."""
+        if subject.kind is not ForecastKind.LOAD:
+            return 0.0
+        query = {"point": f"{subject.pilot}/{subject.device}/{POINT}"}
+        rows = (await client.get(url, params=query, headers=headers)).json()["results"]
+        return None if not rows or rows[0]["value"] is None else float(rows[0]["value"])
 
     def foreseen(self, subject: Subject, present: float, now: datetime) -> dict[str, Any]:
         """Two days from the last midnight (UTC) on, so that a run stands against what was measured of its day too."""

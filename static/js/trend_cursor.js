@@ -92,7 +92,8 @@ export class Cursor {
   written(value, unit) { return value === null || value === undefined ? MISSING : `${Number(value).toFixed(Math.abs(value) < 10 ? 3 : Math.abs(value) < 1000 ? 2 : 1).replace("-", "−")} ${unit}`.trim(); }
 
   tell() {
-    const at = this.at ?? (this.figure ? this.figure.to : null);
+    // A window that goes on ahead of now has nothing newer than now.
+    const at = this.at ?? (this.figure ? Math.min(this.figure.to, this.figure.now) : null);
     find("at").textContent = at === null ? words.trends.cursor : this.at === null ? words.trends.newest : fill(words.trends.at, this.time.format(at));
     const both = this.a !== null && this.b !== null;
     find("measured").textContent = both ? `Δt ${duration(Math.abs(this.b - this.a))}` : at === null ? "" : this.date.format(at);
@@ -101,8 +102,7 @@ export class Cursor {
 
   row(trace, at, both) {
     // Of a forecast what it says of now stands beside the newest value, not its own last step.
-    const foreseen = trace.meta.kind === "forecast", last = this.at === null && !foreseen;
-    if (foreseen && this.at === null) at = Math.min(this.figure.now, this.figure.to);
+    const last = this.at === null && trace.meta.kind !== "forecast";
     const index = last ? lastKnown(trace) : this.held(trace, at), value = last ? trace.y[index] : this.value(trace, at), { unit, low, high, tone } = trace.meta;
     const row = document.createElement("tr"), swatch = row.insertCell(), name = row.insertCell(), number = row.insertCell();
     swatch.append(line(tone, trace.line.dash));
