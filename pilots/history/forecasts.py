@@ -64,6 +64,15 @@ def forecasts_over(points: Iterable[int], start: datetime, end: datetime, known_
     return newest_known(Forecast.objects.filter(point__in=points, start__lt=end, end__gt=start), known_at)
 
 
+def prices_over(pilot: Pilot, start: datetime, end: datetime, known_at: datetime) -> list[Forecast]:
+    """What was known at `known_at` of the price at the pilot in [start, end)."""
+    return newest_known(Forecast.objects.filter(pilot=pilot, point=None, start__lt=end, end__gt=start), known_at)
+
+
+def has_prices(pilot: Pilot) -> bool:
+    return Forecast.objects.filter(pilot=pilot, point=None).exists()
+
+
 def forecasts_ahead(points: Iterable[int], now: datetime) -> list[Forecast]:
     """The newest run of each point and kind that still has steps to come."""
     return newest_known(Forecast.objects.filter(point__in=points, end__gt=now), now)

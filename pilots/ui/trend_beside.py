@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,19 +14,22 @@ from django.utils.translation import gettext as _
 from pilots.domain.columns import Floats, Ints
 from pilots.domain.forecast import ForecastKind, Run, Values
 from pilots.domain.moments import microseconds
-from pilots.history.forecasts import forecasts_over
-from pilots.models import Forecast, Point
+from pilots.history.forecasts import forecasts_over, prices_over
+from pilots.models import Forecast, Pilot, Point
 from pilots.ui.charts import curve_name
 from pilots.ui.quantities import shown_unit
 from pilots.ui.trend_marks import SETPOINT_TONE, schedule_steps, schedules_over
 from pilots.ui.trend_query import Window
 
-CAPACITY_TONE = "ink-2"
+CAPACITY_TONE, PRICE_TONE = "ink-2", "c3"
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A line of steps in its curve's lane and shown unit, NaN where it says nothing; `tone` "" is that of its curve."""
+    """A line of steps in its curve's lane and shown unit, NaN where it says nothing; `tone` "" is that of its curve.
+
+    A price has no curve: its lane is that of its own `unit`.
+    """
 
     kind: str
     name: str
@@ -36,6 +39,7 @@ class Beside:
     dash: str
     low: Floats | None = None
     high: Floats | None = None
+    unit: str = ""
 
     def columns(self) -> list[Floats]:
         """What the lane must have room for."""
@@ -63,22 +67,35 @@ def forecasts_beside(
         yield point.pk, _forecast(forecast, point, window, zone)
 
 
+def prices_beside(pilot: Pilot, window: Window, *, known_at: datetime, zone: ZoneInfo) -> Iterator[Beside]:
+    """The price of energy at the pilot as it was foreseen at `known_at`."""
+    for forecast in prices_over(pilot, window.start, window.end, known_at):
+        at = date_format(forecast.issued_at.astimezone(zone), "j M H:i")
+        line = _steps_of(forecast.run, _("price forecast, issued %(at)s") % {"at": at}, 1, window)
+        yield replace(line, tone=PRICE_TONE, unit=forecast.unit)
+
+
 def _forecast(forecast: Forecast, point: Point, window: Window, zone: ZoneInfo) -> Beside:
-    run, factor = forecast.run, shown_unit(point.unit)[1]
+    run, at = forecast.run, date_format(forecast.issued_at.astimezone(zone), "j M H:i")
     capacity = run.kind is ForecastKind.CAPACITY
     words = _("%(device)s capacity forecast, issued %(at)s") if capacity else _("%(curve)s, forecast, issued %(at)s")
-    at = date_format(forecast.issued_at.astimezone(zone), "j M H:i")
+    words %= {"device": point.device.code, "curve": curve_name(point), "at": at}
+    line = _steps_of(run, words, shown_unit(point.unit)[1], window)
+    return replace(line, tone=CAPACITY_TONE, dash="longdash") if capacity else line
+
+
+def _steps_of(run: Run, name: str, factor: float, window: Window) -> Beside:
     steps = [number for number in range(len(run.values)) if _touches(run, number, window)]
     # Where one bound alone is told the band ends at the value.
     bounds = (None, None) if run.low is run.high is None else (run.low or run.values, run.high or run.values)
     low, high = (None if bound is None else _ends_of(bound, steps, factor) for bound in bounds)
     return Beside(
         kind="forecast",
-        name=words % {"device": point.device.code, "curve": curve_name(point), "at": at},
+        name=name,
         times=np.array([microseconds(run.begin_of(number + end)) for number in steps for end in (0, 1)], dtype=np.int64),
         values=_ends_of(run.values, steps, factor),
-        tone=CAPACITY_TONE if capacity else "",
-        dash="longdash" if capacity else "dash",
+        tone="",
+        dash="dash",
         low=low,
         high=high,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +25,7 @@ from pilots.models import Pilot, Point
 from pilots.ui.charts import DASHES, LEAST_MARGIN, TONES, Curve, curve_name, label_margin, lane_domain, lane_labels, still_holding
 from pilots.ui.quantities import shown_unit
 from pilots.ui.trend_axis import TrendAxis
-from pilots.ui.trend_beside import Beside, forecasts_beside, schedules_beside
+from pilots.ui.trend_beside import Beside, forecasts_beside, prices_beside, schedules_beside
 from pilots.ui.trend_marks import Mark, alarm_marks, mark_trace, setpoint_marks, wished_points
 from pilots.ui.trend_query import Shown, Window
 
@@ -85,7 +86,8 @@ def trend_figure(pilot: Pilot, points: Sequence[Point], window: Window, shown: S
     if "quality" not in shown.hidden and any(curve.stretches for curve in curves):
         room.low = _quality_lane(len(curves), layout) + APART
         strips += _quality(curves, axis)
-    data = list(_lanes(curves, axis, layout, room, shown))
+    prices = list(prices_beside(pilot, window, known_at=_known_at(window, shown, now), zone=axis.zone)) if shown.prices else []
+    data = list(_lanes(curves, prices, axis, layout, room, shown))
     layout["shapes"] = list(_lines(axis, now))
     layout["margin"]["r"] = label_margin(layout["annotations"])
     layout["annotations"] += [_change_label(moment, axis) for moment in axis.changes]
@@ -110,8 +112,11 @@ def _beside(
     if "setpoints" not in shown.hidden:
         yield from schedules_beside(wished, window)
     if "forecasts" not in shown.hidden:
-        known_at = min(window.end, now) - timedelta(hours=shown.known_h)
-        yield from forecasts_beside(points, wished, window, known_at=known_at, zone=zone)
+        yield from forecasts_beside(points, wished, window, known_at=_known_at(window, shown, now), zone=zone)
+
+
+def _known_at(window: Window, shown: Shown, now: datetime) -> datetime:
+    return min(window.end, now) - timedelta(hours=shown.known_h)
 
 
 def _count(curve: Drawn) -> int:
@@ -181,16 +186,17 @@ def _stretches(trend: Trend, window: Window, now: datetime) -> list[tuple[int, i
 
 
 def _lanes(
-    curves: Sequence[Drawn], axis: TrendAxis, layout: dict[str, Any], room: _Room, shown: Shown
+    curves: Sequence[Drawn], prices: Sequence[Beside], axis: TrendAxis, layout: dict[str, Any], room: _Room, shown: Shown
 ) -> Iterator[dict[str, Any]]:
-    units = sorted({curve.unit for curve in curves})
+    units = sorted({curve.unit for curve in curves}) + sorted({line.unit for line in prices})
     together = shown.axes == "one" and len(units) <= MOST_AXES
     place = 0
     for lane, unit in enumerate(units):
         mine = [curve for curve in curves if curve.unit == unit]
         name = "y" if lane == 0 else f"y{lane + 1}"
         domain = [room.low, room.high] if together else _domain(lane, len(units), room)
-        low, high = _range(mine)
+        alone = [line for line in prices if line.unit == unit]
+        low, high = _range(mine, alone)
         layout[f"yaxis{name[1:]}"] = {
             "domain": domain,
             "range": [low, high],
@@ -204,10 +210,11 @@ def _lanes(
             for trace in _traces(curve, axis, name, number, shown):
                 # In lanes a curve has its name at its end.
                 yield trace | ({} if together or trace["meta"]["kind"] in _NAMED_BY_LEGEND else {"showlegend": False})
+        yield from (_beside_line(line, {"tone": line.tone, "unit": unit}, axis, name, shown) for line in alone)
         if not together:
             layout["annotations"] += lane_labels([_end_of(curve) for curve in mine], domain, low, high)
         place += len(mine)
-    if together or any(curve.beside for curve in curves):
+    if together or prices or any(curve.beside for curve in curves):
         layout["showlegend"], layout["legend"] = True, {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
         layout["margin"]["t"] = 40
 
@@ -227,9 +234,9 @@ def _side(lane: int, layout: dict[str, Any]) -> dict[str, Any]:
     return {"overlaying": "y", "side": side, "anchor": "free", "position": place, "showgrid": False}
 
 
-def _range(curves: Sequence[Drawn]) -> tuple[float, float]:
+def _range(curves: Sequence[Drawn], alone: Sequence[Beside]) -> tuple[float, float]:
     columns = [column for curve in curves for trend in (curve.trend, curve.past) if trend for column in (trend.low, trend.high)]
-    columns += [column for curve in curves for line in curve.beside for column in line.columns()]
+    columns += [column for line in chain(alone, *(curve.beside for curve in curves)) for column in line.columns()]
     values = np.concatenate(columns)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -257,10 +264,15 @@ def _traces(curve: Drawn, axis: TrendAxis, yaxis: str, number: int, shown: Shown
         meta |= {"low": trend.low, "high": trend.high}
     yield _line(curve.name, trend.times, trend.values, axis, yaxis, DASHES[number // len(TONES) % len(DASHES)]) | {"meta": meta}
     for line in curve.beside:
-        about = {"tone": line.tone or meta["tone"], "kind": line.kind, "unit": curve.unit, "of": curve.name}
-        if line.low is not None and "band" not in shown.hidden:
-            about |= {"low": line.low, "high": line.high}
-        yield _line(line.name, line.times, line.values, axis, yaxis, line.dash) | {"meta": about}
+        about = {"tone": line.tone or meta["tone"], "unit": curve.unit, "of": curve.name}
+        yield _beside_line(line, about, axis, yaxis, shown)
+
+
+def _beside_line(line: Beside, about: dict[str, str], axis: TrendAxis, yaxis: str, shown: Shown) -> dict[str, Any]:
+    meta: dict[str, Any] = {"kind": line.kind, **about}
+    if line.low is not None and "band" not in shown.hidden:
+        meta |= {"low": line.low, "high": line.high}
+    return _line(line.name, line.times, line.values, axis, yaxis, line.dash) | {"meta": meta}
 
 
 def _line(name: str, times: Ints, values: Floats, axis: TrendAxis, yaxis: str, dash: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ HIDABLE = ("band", "quality", "alarms", "setpoints", "forecasts")
 #: Hours that a window back from now may go on ahead of it, and that a forecast may be looked at as it was known before.
 MOST_AHEAD, MOST_BEFORE = 168, 2160
 #: What a saved view may hold.
-FIELDS = ("points", "hours", "seconds", "ahead", "from", "to", "follow", "compare", "known", "axes", "hide")
+FIELDS = ("points", "hours", "seconds", "ahead", "from", "to", "follow", "compare", "known", "price", "axes", "hide")
 
 
 class BadWindow(ValueError):
@@ -57,6 +57,7 @@ class Shown:
     axes: Literal["lanes", "one"] = "lanes"
     hidden: frozenset[str] = frozenset()
     known_h: int = 0
+    prices: bool = False
 
 
 def points_of(pilot: Pilot, query: QueryDict, most: int) -> list[Point]:
@@ -98,18 +99,19 @@ def window_of(pilot: Pilot, query: QueryDict, now: datetime, longest: timedelta 
 
 def shown_of(query: QueryDict) -> Shown:
     """Raises BadWindow for a word that is none of those there are."""
-    compare, axes = query.get("compare", ""), query.get("axes", "")
+    compare, axes, price = query.get("compare", ""), query.get("axes", ""), query.get("price", "")
     hidden = frozenset(word for word in query.get("hide", "").split(",") if word)
     for field, words, known in (
         ("compare", {compare}, {"", *COMPARED}),
         ("axes", {axes}, {"", "lanes", "one"}),
+        ("price", {price}, {"", "1"}),
         ("hide", hidden, HIDABLE),
     ):
         unknown = sorted(set(words) - set(known))
         if unknown:
             raise BadWindow(_("%(text)s is no %(what)s.") % {"text": unknown[0][:40], "what": field}, field)
     known_h = _hours("known", query, MOST_BEFORE)
-    return Shown(COMPARED.get(compare, 0), "one" if axes == "one" else "lanes", hidden, known_h)
+    return Shown(COMPARED.get(compare, 0), "one" if axes == "one" else "lanes", hidden, known_h, bool(price))
 
 
 def _hours(name: str, query: QueryDict, most: int) -> int:

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from pilots.domain.point import PointKind
 from pilots.domain.topology import DeviceKind
 from pilots.exports.sample_csv import csv_lines
+from pilots.history.forecasts import has_prices
 from pilots.history.selectors import stream_samples
 from pilots.models import Pilot, Point, Role, User
 from pilots.ui.access import requires
@@ -50,6 +51,7 @@ def _trends_page(request: HttpRequest) -> HttpResponse:
         "zone": pilot.time_zone,
         "groups": _groups(pilot, chosen or opening_points(topology_of(pilot))),
         "most": MAX_CURVES,
+        "has_prices": has_prices(pilot),
         "plotly_version": plotly_version(),
         "views": saved_views(pilot, cast(User, request.user)),
         "words": page_words(),

@@ -13,7 +13,7 @@ const presets = [...form.querySelectorAll("[data-hours]")], shows = [...find("sh
 // `span` is what the address says of time: {hours}, {seconds} or {from, to}.
 let span = { hours: "1" }, following = true, drawn = null, waiting = null, pressed = false;
 const past = [];
-const choices = { compare: "", axes: "", ahead: "", known: "" };
+const choices = { compare: "", axes: "", ahead: "", known: "", price: "" };
 const cursor = new Cursor({ stage, chart, zone: form.dataset.zone });
 
 const chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);

@@ -71,6 +71,20 @@ def test_a_capacity_is_a_limit_beside_what_its_set_point_is_measured_by(viewer: 
     assert curves(figure(viewer, hours=2, ahead=6, hide="forecasts"), "forecast") == []
 
 
+def test_a_price_has_a_lane_of_its_own_when_it_is_wanted(viewer: Client, plant: Plant) -> None:
+    assert 'data-choice="price"' not in viewer.get("/pilots/es/trends/").content.decode()
+    run = Run(kind=ForecastKind.PRICE, unit="EUR/MWh", start=NOW, resolution_s=3600, values=(-5.0, 80.0))
+    told = {"issued_at": NOW, "source": "market", "issuer": "", "now": datetime.now(UTC)}
+    put_forecast(pilot=plant.pilot, point=None, run=run, **told)
+    assert 'data-choice="price"' in viewer.get("/pilots/es/trends/").content.decode()
+    assert curves(figure(viewer, hours=1, ahead=6), "forecast") == []
+    form = figure(viewer, hours=1, ahead=6, price=1)
+    (trace,) = curves(form, "forecast")
+    assert (trace["y"], trace["yaxis"], trace["meta"]["unit"]) == ([-5.0, -5.0, 80.0, 80.0], "y2", "EUR/MWh")
+    assert form["layout"]["yaxis2"]["title"]["text"] == "EUR/MWh"
+    assert trace["name"].startswith("price forecast, issued ")
+
+
 def test_schedules_have_room_in_the_lane_and_words_too(viewer: Client, plant: Plant) -> None:
     Point.objects.filter(pk=plant.p_set.pk).update(feedback="active_power")
     wish = {"point": plant.p_set, "unit": "W", "issuer": "platform", "requested_by": "p", "received_at": NOW, "issued_at": NOW}
@@ -82,7 +96,7 @@ def test_schedules_have_room_in_the_lane_and_words_too(viewer: Client, plant: Pl
     assert curves(figure(viewer, hours=1), "schedule") == []
 
 
-@pytest.mark.parametrize("asked", [{"ahead": "169"}, {"known": "x"}, {"hide": "forecast"}])
+@pytest.mark.parametrize("asked", [{"ahead": "169"}, {"known": "x"}, {"price": "2"}, {"hide": "forecast"}])
 def test_what_cannot_be_shown_is_refused(viewer: Client, plant: Plant, asked: dict[str, str]) -> None:
     answer = viewer.get("/pilots/es/trends/data", {"points": POWER, "hours": "1"} | asked)
     assert (answer.status_code, answer.json()["field"]) == (400, next(iter(asked)))
