@@ -65,7 +65,7 @@ class UserAdmin(Everywhere, BaseUserAdmin):
     inlines = (RoleGrantInline,)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        (gettext_lazy("Person"), {"fields": ("first_name", "last_name", "email", "language", "time_zone", "theme")}),
+        (gettext_lazy("Person"), {"fields": ("first_name", "last_name", "email", "language", "clock", "time_zone", "theme")}),
         (gettext_lazy("Access"), {"fields": ("is_active", "is_staff", "is_superuser", "last_login", "date_joined")}),
     )
 

@@ -1,6 +1,16 @@
 """Everything the database keeps. Samples are no model: `pilots.history` writes and reads them as arrays."""
 
-from pilots.models.access import AuditEvent, AuditVerification, IdempotencyKey, Role, RoleGrant, Scope, ServiceToken, User
+from pilots.models.access import (
+    AuditEvent,
+    AuditVerification,
+    Clock,
+    IdempotencyKey,
+    Role,
+    RoleGrant,
+    Scope,
+    ServiceToken,
+    User,
+)
 from pilots.models.alarms import Alarm, AlarmRule
 from pilots.models.commissioning import FieldRequest, PointTest, PointTestList, RequestKind
 from pilots.models.control_centres import ControlCentre, ControlCentrePoint
@@ -39,6 +49,7 @@ __all__ = [
     "AuditEvent",
     "AuditVerification",
     "BlockingTag",
+    "Clock",
     "CommandsOff",
     "Connection",
     "ControlCentre",

@@ -31,7 +31,6 @@ def alarm_table(request: HttpRequest, **_route: str) -> HttpResponse:
         "part": "alarms",
         "parts": commissioning_parts(pilot),
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "columns": COLUMNS,
         "rules": rules.count(),
         "unreasoned": rules.filter(consequence="").count(),

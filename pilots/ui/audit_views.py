@@ -16,7 +16,7 @@ from pilots.audit.services import record_event
 from pilots.models import AuditEvent, User
 from pilots.ui.access import signed_in
 from pilots.ui.audit_export import KINDS, export_lines
-from pilots.ui.filters import BadFilter, texts, window
+from pilots.ui.filters import BadFilter, in_page_zone, texts, window
 from pilots.ui.trend_views import off_the_loop
 
 ROWS_A_PAGE = 100
@@ -36,7 +36,7 @@ def audit_page(request: HttpRequest) -> HttpResponse:
     if before is not None:
         rows = rows.filter(number__lt=before)
     found = list(rows.order_by("-number")[: ROWS_A_PAGE + 1])
-    form = request.GET.copy()
+    form = in_page_zone(request.GET)
     form.pop("before", None)
     context = {
         "page": "audit",

@@ -1,4 +1,4 @@
-"""Figures of the history page as Plotly JSON: one lane a unit, gaps as gaps, times in the pilot's zone. [operation]
+"""Figures of the history page as Plotly JSON: one lane a unit, gaps as gaps, times by the page's clock. [operation]
 
 No colour stands here: a trace's `meta.tone` names the token that static/js/trends.js reads from the style sheet.
 """
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
@@ -18,6 +17,7 @@ from pilots.history.selectors import Series, series
 from pilots.models import LatestValue, Point
 from pilots.ui.quantities import point_name, shown_unit
 from pilots.ui.single_line import CHARACTER, fit
+from pilots.ui.trend_axis import TrendAxis
 
 MAX_CURVES = 20
 TONES = ("c1", "c2", "c3", "c4")
@@ -39,25 +39,25 @@ class Curve:
     values: list[float | None]
 
 
-def figure(points: Sequence[Point], start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    """`{data, layout, count}` for [start, end); `count` is the number of values drawn."""
-    curves = [_curve(point, series(point, start, end), end, zone) for point in points[:MAX_CURVES]]
+def figure(points: Sequence[Point], axis: TrendAxis) -> dict[str, Any]:
+    """`{data, layout, count}` for the axis' [start, end); `count` is the number of values drawn."""
+    curves = [_curve(point, series(point, axis.start, axis.end), axis) for point in points[:MAX_CURVES]]
     units = sorted({curve.unit for curve in curves})
-    layout = _layout(start, end, zone)
+    layout = _layout(axis)
     data: list[dict[str, Any]] = []
     for lane, unit in enumerate(units):
         mine = [curve for curve in curves if curve.unit == unit]
-        axis = "" if lane == 0 else str(lane + 1)
+        name = "" if lane == 0 else str(lane + 1)
         low, high = _range(mine)
         domain = lane_domain(lane, len(units))
-        layout[f"yaxis{axis}"] = {
+        layout[f"yaxis{name}"] = {
             "domain": domain,
             "range": [low, high],
             "title": {"text": unit},
             "fixedrange": True,
             "zeroline": False,
         }
-        data += [_trace(curve, axis, number) for number, curve in enumerate(mine)]
+        data += [_trace(curve, name, number) for number, curve in enumerate(mine)]
         layout["annotations"] += lane_labels(mine, domain, low, high)
     layout["margin"]["r"] = label_margin(layout["annotations"])
     count = sum(value is not None for curve in curves for value in curve.values)
@@ -82,13 +82,11 @@ def newest_of(found: Series) -> datetime | None:
     return found.times[-1] if found.times else None
 
 
-def _curve(point: Point, found: Series, end: datetime, zone: ZoneInfo) -> Curve:
+def _curve(point: Point, found: Series, axis: TrendAxis) -> Curve:
     unit, factor = shown_unit(point.unit)
-    samples = [*zip(found.times, found.values, strict=True), *still_holding(point, newest_of(found), end)]
+    samples = [*zip(found.times, found.values, strict=True), *still_holding(point, newest_of(found), axis.end)]
     values = [None if value is None else value / factor for _time, value in samples]
-    # Plotly knows no zones: it gets the pilot's wall clock.
-    times = [time.astimezone(zone).replace(tzinfo=None).isoformat(timespec="milliseconds") for time, _value in samples]
-    return Curve(curve_name(point), unit, times, values)
+    return Curve(curve_name(point), unit, [axis.position(time) for time, _value in samples], values)
 
 
 def curve_name(point: Point) -> str:
@@ -111,17 +109,11 @@ def _trace(curve: Curve, axis: str, number: int) -> dict[str, Any]:
     }
 
 
-def _layout(start: datetime, end: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    span = [moment.astimezone(zone).replace(tzinfo=None).isoformat(timespec="seconds") for moment in (start, end)]
+def _layout(axis: TrendAxis) -> dict[str, Any]:
     return {
-        "xaxis": {
-            "range": span,
-            "type": "date",
-            "anchor": "free",
-            "position": 0,
-            "title": {"text": f"{zone.key} ({end.astimezone(zone):%Z})"},
-        },
-        "hovermode": "x unified",
+        "xaxis": axis.layout(),
+        # Where clocks change, Plotly's own words for a position would be an hour off.
+        "hovermode": "closest" if axis.changes else "x unified",
         "showlegend": False,
         "margin": {"l": 56, "r": LEAST_MARGIN, "t": 12, "b": 48},
         "annotations": [],

@@ -69,7 +69,6 @@ def commissioning_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "part": "address",
         "parts": commissioning_parts(pilot),
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "devices": rows,
         "families": _families(),
         "known": _known_points(rows),

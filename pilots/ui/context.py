@@ -15,6 +15,7 @@ from pilots.control.guards import off_words, switches_off
 from pilots.models import Connection, Pilot, Role, User
 from pilots.ui.alarm_strip import strip_of
 from pilots.ui.switching import approvable_pilots
+from pilots.ui.time_zones import clock_of
 from pilots.ui.training import simulator, training_pilots
 
 
@@ -27,6 +28,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     pilot = getattr(request, "pilot", None)
     return {
         "own_pilots": pilots,
+        "clock": SimpleLazyObject(lambda: clock_of(request)),
         "strip": SimpleLazyObject(lambda: strip_of(user, list(pilots), timezone.now())),
         "switch": SimpleLazyObject(lambda: _switch(user, pilot)),
         "simulated": SimpleLazyObject(lambda: _any_simulated(list(pilots))),

@@ -20,6 +20,7 @@ from pilots.ui.access import signed_in
 from pilots.ui.kiosks import shown_dashboards
 from pilots.ui.quantities import point_name, shown_unit
 from pilots.ui.setpoint_chart import hour_of
+from pilots.ui.time_zones import zone_of
 from pilots.ui.words import page_words
 
 MOST_TILES, MOST_PER_PERSON = 24, 50
@@ -145,7 +146,7 @@ def _list(request: HttpRequest, refusal: str = "") -> HttpResponse:
 def _page(request: HttpRequest, board: Dashboard, refusal: str = "") -> HttpResponse:
     user = cast(User, request.user)
     points = _points([tile["point"] for tile in board.tiles], user)
-    tiles = [_tile(place, tile, points.get(tile["point"])) for place, tile in enumerate(board.tiles)]
+    tiles = [_tile(place, tile, points.get(tile["point"]), user) for place, tile in enumerate(board.tiles)]
     context = {
         "page": "dashboards",
         "board": board,
@@ -159,7 +160,7 @@ def _page(request: HttpRequest, board: Dashboard, refusal: str = "") -> HttpResp
     return render(request, "pilots/dashboard.html", context, status=400 if refusal else 200)
 
 
-def _tile(place: int, tile: dict[str, str], point: Point | None) -> dict[str, Any]:
+def _tile(place: int, tile: dict[str, str], point: Point | None, user: User) -> dict[str, Any]:
     """What the template draws; without a point, one that is gone or not the reader's to see."""
     if point is None:
         return {"place": place, "reference": tile["point"], "point": None}
@@ -168,6 +169,7 @@ def _tile(place: int, tile: dict[str, str], point: Point | None) -> dict[str, An
         "reference": tile["point"],
         "point": point,
         "pilot": point.device.pilot,
+        "zone": zone_of(user, point.device.pilot).key,
         "label": point_name(point.name),
         "shown": shown_unit(point.unit)[0],
         "key": f"drawn-{place}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,14 +14,16 @@ from pilots.domain.point import PointKind
 from pilots.exports.services import ExportRefused, ExportWish
 from pilots.models import Pilot, Point
 from pilots.ui.quantities import point_name
+from pilots.ui.time_zones import BadClock, moment_of_wall
 
 #: Points without a history.
 WITHOUT = [PointKind.TEXT, PointKind.NAMEPLATE, PointKind.COMMAND]
 
 
-def form_of(pilot: Pilot, query: QueryDict, now: datetime) -> dict[str, Any]:
-    """What the form shows: the fields as they were given, or the last whole day."""
-    zone = query.get("zone") if query.get("zone") == "UTC" else pilot.time_zone
+def form_of(pilot: Pilot, query: QueryDict, now: datetime, clock: ZoneInfo) -> dict[str, Any]:
+    """What the form shows: the fields as they were given, or the last whole day; UTC where that is the reader's `clock`."""
+    wanted = query.get("zone") or clock.key
+    zone = wanted if wanted == "UTC" else pilot.time_zone
     offered = presets(ZoneInfo(str(zone)), now)
     start, end = (_wall(query.get(name, ""), str(zone)) for name in ("start", "end"))
     yesterday = next(each for each in offered if each["name"] == "yesterday")
@@ -134,8 +136,9 @@ def _points(pilot: Pilot, references: list[str]) -> list[Point]:
 def _moment(query: QueryDict, field: str, zone: str) -> datetime:
     """Wall clock of the zone, or ISO 8601 with an offset; of an hour that comes twice a wall clock means the first."""
     try:
-        moment = datetime.fromisoformat(query.get(field, ""))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+        return moment_of_wall(query.get(field, ""), ZoneInfo(zone))
+    except BadClock as error:
+        raise ExportRefused(str(error), field=field) from error
     except (ValueError, OverflowError) as error:
         raise ExportRefused(_("Give both times as date and time."), field=field) from error
 

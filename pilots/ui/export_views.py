@@ -22,6 +22,7 @@ from pilots.exports.services import ExportRefused
 from pilots.models import ExportJob, User
 from pilots.ui.access import signed_in
 from pilots.ui.export_form import form_of, format_words, resolution_words, wish_of
+from pilots.ui.time_zones import zone_of
 from pilots.ui.words import page_words
 
 ROWS = 50
@@ -99,7 +100,7 @@ def _page(request: HttpRequest, given: QueryDict, refusal: ExportRefused | None 
     pilots = list(user.visible_pilots())
     pilot = next((each for each in pilots if each.code == given.get("pilot")), pilots[0] if pilots else None)
     context: dict[str, Any] = {"page": "exports", "pilots": pilots, "chosen": pilot, "refusal": refusal, "words": page_words()}
-    context |= _listed(user) | ({"form": form_of(pilot, given, now)} if pilot is not None else {})
+    context |= _listed(user) | ({"form": form_of(pilot, given, now, zone_of(user, pilot))} if pilot is not None else {})
     return render(request, "pilots/exports.html", context, status=400 if refusal else 200)
 
 

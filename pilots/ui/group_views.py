@@ -28,6 +28,7 @@ from pilots.ui.group_form import form_context, given_of, member_row, read_form, 
 from pilots.ui.quantities import point_name, shown_duration, shown_number
 from pilots.ui.setpoint_story import clock, issuer_name, story
 from pilots.ui.step_up import has_stepped_up
+from pilots.ui.time_zones import speak_for
 from pilots.ui.views import pilot_of
 from pilots.ui.words import group_state_words, page_words, setpoint_words
 
@@ -50,9 +51,8 @@ def preview_group(request: HttpRequest, **_route: str) -> HttpResponse:
         plan = plan_group(wish, now)
     except SetpointRejected as refusal:
         return _form(request, refusal)
-    with timezone.override(pilot_of(request).time_zone):
-        context = _frame(request) | {"given": given_of(request.POST), "id": uuid4()} | _previewed(wish, plan, now)
-        return render(request, "pilots/group_preview.html", context)
+    context = _frame(request) | {"given": given_of(request.POST), "id": uuid4()} | _previewed(wish, plan, now)
+    return render(request, "pilots/group_preview.html", context)
 
 
 @requires(Role.OPERATOR)
@@ -97,15 +97,15 @@ def group_page(request: HttpRequest, group_id: UUID) -> HttpResponse:
     group = _group(request, group_id)
     # The frame shows the pilot's pages and its commands-off switch.
     request.pilot = group.pilot  # type: ignore[attr-defined]
-    more = {"page": "setpoint", "zone": group.pilot.time_zone, "words": page_words()}
-    return _render(request, "pilots/group.html", group, more)
+    more = {"page": "setpoint", "words": page_words()}
+    return render(request, "pilots/group.html", _told(request, group) | more)
 
 
 @signed_in
 @require_safe
 def group_told(request: HttpRequest, group_id: UUID) -> HttpResponse:
     """What the page says of it once more, for a page that has heard of a change."""
-    return _render(request, "pilots/group_told.html", _group(request, group_id), {})
+    return render(request, "pilots/group_told.html", _told(request, _group(request, group_id)))
 
 
 def _audit_refusal(request: HttpRequest, refusal: SetpointRejected, now: datetime) -> None:
@@ -119,7 +119,7 @@ def _audit_refusal(request: HttpRequest, refusal: SetpointRejected, now: datetim
 
 def _frame(request: HttpRequest) -> dict[str, Any]:
     pilot = pilot_of(request)
-    return {"page": "group", "pilot": pilot, "zone": pilot.time_zone, "least": LEAST_MEMBERS, "words": page_words()}
+    return {"page": "group", "pilot": pilot, "least": LEAST_MEMBERS, "words": page_words()}
 
 
 def _form(request: HttpRequest, refusal: SetpointRejected | None = None) -> HttpResponse:
@@ -166,18 +166,13 @@ def _deed(wish: GroupWish, count: int) -> str:
 
 
 def _group(request: HttpRequest, group_id: UUID) -> SetpointGroup:
-    """One that the reader may not see does not exist."""
+    """By its pilot's clock; one that the reader may not see does not exist."""
     pilots = cast(User, request.user).visible_pilots()
     found = SetpointGroup.objects.filter(pk=group_id, pilot__in=pilots).select_related("pilot").first()
     if found is None:
         raise Http404
+    speak_for(request, found.pilot)
     return found
-
-
-def _render(request: HttpRequest, template: str, group: SetpointGroup, more: dict[str, Any]) -> HttpResponse:
-    """Times are the pilot's own, as on its other pages."""
-    with timezone.override(group.pilot.time_zone):
-        return render(request, template, _told(request, group) | more)
 
 
 def _told(request: HttpRequest, group: SetpointGroup) -> dict[str, Any]:

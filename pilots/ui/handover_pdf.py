@@ -18,6 +18,7 @@ from fpdf.fonts import FontFace
 from pilots.domain.shift import Shift
 from pilots.models import Side
 from pilots.ui.handover_sections import Block, Section, when
+from pilots.ui.time_zones import zone_label
 
 FONTS = Path(__file__).parent / "fonts"
 _INK, _GREY, _RULE = (31, 41, 51), (70, 80, 90), (236, 238, 240)
@@ -41,10 +42,12 @@ def handover_pdf(blocks: Sequence[Block], shift: Shift, *, zone: ZoneInfo, by: s
     paper = _Paper(format="A4")
     with timezone.override(zone):
         title, span = _("Shift handover"), f"{when(shift.start)} – {when(shift.end)}"
-        paper.foot = _("Made %(time)s by %(who)s, times of %(zone)s") % {"time": when(now), "who": by, "zone": zone.key}
+        made = {"time": when(now), "who": by, "zone": zone_label(zone, now)}
+        paper.foot = _("Made %(time)s by %(who)s, times of %(zone)s") % made
     _prepare(paper, f"{title} {span}", now)
     _line(paper, title, 16, bold=True)
-    _line(paper, f"{span}, {zone.key}" + (f" · {_('the shift still runs')}" if shift.end > now else ""), 9)
+    named = zone_label(zone, shift.start, shift.end)
+    _line(paper, f"{span}, {named}" + (f" · {_('the shift still runs')}" if shift.end > now else ""), 9)
     if not blocks:
         _line(paper, _("No pilots to show"), 9)
     for block in blocks:
@@ -69,7 +72,7 @@ def _block(paper: _Paper, block: Block) -> None:
         paper.ln(3)
         _line(paper, f"{block.pilot.code.upper()} {block.pilot.name}", 13, bold=True)
         _line(paper, "; ".join(f"{name}: {figure}" for name, figure in block.figures), 8)
-        _line(paper, _("Times of %(zone)s.") % {"zone": block.zone}, 8)
+        _line(paper, _("Times of %(zone)s.") % {"zone": block.zone_words}, 8)
         _section(paper, _notes(block))
         for section in block.sections:
             _section(paper, section)

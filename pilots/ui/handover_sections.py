@@ -20,6 +20,7 @@ from pilots.shift.selectors import Facts, Some
 from pilots.ui.alarm_rows import PRIORITY_WORDS, STATE_WORDS, hidden_words, subject_words
 from pilots.ui.quantities import point_name, shown_number
 from pilots.ui.setpoint_story import issuer_name, value_words
+from pilots.ui.time_zones import zone_now
 from pilots.ui.words import setpoint_state_words
 
 _BAD = (SetpointState.REJECTED, SetpointState.EXPIRED, SetpointState.FAILED, SetpointState.UNKNOWN)
@@ -43,6 +44,7 @@ class Block:
 
     pilot: Pilot
     zone: str
+    zone_words: str
     figures: list[tuple[str, str]]
     sections: list[Section]
     notes: list[ShiftNote]
@@ -58,6 +60,7 @@ def block_of(facts: Facts, *, may_write: bool) -> Block:
         return Block(
             pilot=facts.pilot,
             zone=facts.pilot.time_zone,
+            zone_words=zone_now(ZoneInfo(facts.pilot.time_zone), facts.at),
             figures=_figures(facts),
             sections=[*_alarm_sections(facts), *_control_sections(facts), *_link_sections(facts)],
             notes=facts.notes,

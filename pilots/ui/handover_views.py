@@ -26,6 +26,7 @@ from pilots.ui.access import signed_in
 from pilots.ui.filters import BadFilter, window
 from pilots.ui.handover_pdf import handover_pdf
 from pilots.ui.handover_sections import Block, block_of
+from pilots.ui.time_zones import zone_label
 from pilots.ui.words import page_words
 
 
@@ -133,15 +134,22 @@ def _page(request: HttpRequest, query: QueryDict, *, refused: str = "", of: str 
     try:
         asked = _asked(query, user, now)
     except BadFilter as error:
-        return render(request, "pilots/handover.html", context | {"refusal": str(error)}, status=400)
-    context |= {"asked": asked, "zone_name": asked.zone.key, "query": asked.query, "blocks": _blocks(asked, user, now)}
+        return render(request, "pilots/handover.html", context | {"refusal": str(error)} | _typed_zone(query), status=400)
+    context |= {"asked": asked, "query": asked.query, "blocks": _blocks(asked, user, now)}
     context |= {
+        "zone": asked.zone.key,
+        "zone_name": zone_label(asked.zone, asked.start, asked.end),
         "runs": asked.end > now,
         "before": _neighbour(asked, -1),
         "after": _neighbour(asked, 1) if asked.end <= now else "",
     }
     with timezone.override(asked.zone):
         return render(request, "pilots/handover.html", context, status=409 if refused else 200)
+
+
+def _typed_zone(query: QueryDict) -> dict[str, str]:
+    """What was refused keeps the clock it was typed by."""
+    return {"zone": query.get("zone", ""), "zone_name": query.get("zone", "")}
 
 
 def _blocks(asked: Asked, user: User, now: datetime) -> list[Block]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -19,6 +18,7 @@ from pilots.domain.moments import moment_of
 from pilots.journal.selectors import Entry
 from pilots.live.frames import milliseconds
 from pilots.models import Pilot, Point
+from pilots.northbound.messages import rfc3339
 from pilots.ui.alarm_rows import PRIORITY_WORDS, glyph, subject_words
 from pilots.ui.quantities import shown_number
 
@@ -150,8 +150,7 @@ def milliseconds_after(entry: Entry) -> int:
 
 
 def _trend_url(pilot: Pilot, entry: Entry, reference: str) -> str:
-    zone = ZoneInfo(pilot.time_zone)
-    start, end = ((entry.at + shift).astimezone(zone).strftime("%Y-%m-%dT%H:%M") for shift in (-AROUND, AROUND))
+    start, end = (rfc3339(entry.at + shift) for shift in (-AROUND, AROUND))
     return f"{reverse('trends', args=[pilot.code])}?{urlencode({'points': reference, 'from': start, 'to': end})}"
 
 

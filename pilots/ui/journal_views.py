@@ -21,8 +21,9 @@ from pilots.journal.selectors import Entry, Key, Wanted, entries, newest_rows, r
 from pilots.models import Pilot, User
 from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
-from pilots.ui.filters import BadFilter, choice, texts, window
+from pilots.ui.filters import BadFilter, choice, in_page_zone, texts, window
 from pilots.ui.journal_rows import KIND_WORDS, rows_of
+from pilots.ui.time_zones import speak_for
 from pilots.ui.trend_views import off_the_loop
 from pilots.ui.words import page_words
 
@@ -37,13 +38,13 @@ COLUMNS = [
 @signed_in
 @require_safe
 def journal_page(request: HttpRequest) -> HttpResponse:
-    """Newest entries first; `before` is the entry that the page before ended with. A chosen pilot's times are its own."""
+    """Newest entries first; `before` is the entry that the page before ended with."""
     user = cast(User, request.user)
     pilots = list(user.visible_pilots())
-    with timezone.override(_zone(request.GET, pilots, user)):
-        context = _found(request, pilots) | {"page": "journal", "pilots": pilots, "words": page_words()}
-        context["kinds"] = KIND_WORDS.items()
-        return render(request, "pilots/journal.html", context, status=400 if context["refusal"] else 200)
+    _speak(request, pilots)
+    context = _found(request, pilots) | {"page": "journal", "pilots": pilots, "words": page_words()}
+    context["kinds"] = KIND_WORDS.items()
+    return render(request, "pilots/journal.html", context, status=400 if context["refusal"] else 200)
 
 
 @signed_in
@@ -54,9 +55,9 @@ def journal_rows(request: HttpRequest) -> HttpResponse:
     if request.GET.get("seen") == newest_rows():
         return HttpResponse(status=204)
     pilots = list(user.visible_pilots())
-    with timezone.override(_zone(request.GET, pilots, user)):
-        context = _found(request, pilots)
-        return render(request, "pilots/journal_rows.html", context, status=400 if context["refusal"] else 200)
+    _speak(request, pilots)
+    context = _found(request, pilots)
+    return render(request, "pilots/journal_rows.html", context, status=400 if context["refusal"] else 200)
 
 
 @signed_in
@@ -65,9 +66,9 @@ def journal_export(request: HttpRequest) -> HttpResponse | StreamingHttpResponse
     """All entries that the page's filters find, newest first, streamed. Exporting stands in the audit trail."""
     user, now = cast(User, request.user), timezone.now()
     pilots = list(user.visible_pilots())
+    _speak(request, pilots)
     try:
-        with timezone.override(_zone(request.GET, pilots, user)):
-            wanted = _wanted(request.GET)
+        wanted = _wanted(request.GET)
     except BadFilter as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     asked = {name: value for name, value in request.GET.items() if value and name != "before"}
@@ -102,7 +103,7 @@ def _cells(entry: Entry, zones: dict[str, ZoneInfo]) -> list[object]:
 
 
 def _found(request: HttpRequest, pilots: list[Pilot]) -> dict[str, Any]:
-    form, user, refusal = request.GET.copy(), cast(User, request.user), ""
+    form, user, refusal = in_page_zone(request.GET), cast(User, request.user), ""
     found: list[Entry] = []
     before = seen = ""
     try:
@@ -140,7 +141,6 @@ def _key(text: str) -> Key | None:
         raise BadFilter(_("This address is not one of ours: start from the newest rows.")) from error
 
 
-def _zone(query: QueryDict, pilots: list[Pilot], user: User) -> Any:
-    """The reader's own zone, else that of the pilot that is asked for."""
-    chosen = next((pilot for pilot in pilots if pilot.code == query.get("pilot")), None)
-    return ZoneInfo(chosen.time_zone) if chosen is not None and not user.time_zone else timezone.get_current_timezone()
+def _speak(request: HttpRequest, pilots: list[Pilot]) -> None:
+    """A pilot that is asked for makes this a page of one pilot."""
+    speak_for(request, next((pilot for pilot in pilots if pilot.code == request.GET.get("pilot")), None))

@@ -47,7 +47,6 @@ def links_page(request: HttpRequest, **_route: str) -> HttpResponse:
     context = {
         "page": "links",
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "groups": groups,
         "edges": edges,
         "trips": _recent_trips(pilot, edges),
@@ -216,7 +215,6 @@ def quality_sheet(request: HttpRequest, **_route: str) -> HttpResponse:
     context = {
         "page": "links",
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "rows": rows,
         "month": f"{year}-{month:02d}",
         "missed": sum(bool(row.misses) for row in rows),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from csp.constants import SELF
 from django.conf import settings
@@ -23,6 +22,7 @@ from pilots.domain.errors import AuditUnavailable
 from pilots.models import Role, User
 from pilots.ui.access import Access, Door, declared_access, kiosk_may
 from pilots.ui.kiosks import account_of, is_closed
+from pilots.ui.time_zones import clock_choice, speak_for
 
 log = logging.getLogger(__name__)
 Next = Callable[[HttpRequest], HttpResponse]
@@ -36,13 +36,14 @@ class UserLocaleMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         translation.activate(language_of(request))
-        _activate_zone(getattr(request.user, "time_zone", ""))
+        speak_for(request, None)
         try:
             response = self.get_response(request)
         finally:
             timezone.deactivate()
         response.headers.setdefault("Content-Language", translation.get_language() or settings.LANGUAGE_CODE)
         patch_vary_headers(response, ["Accept-Language", "Cookie"])
+        _tell_clock(request, response)
         return response
 
 
@@ -54,11 +55,11 @@ def language_of(request: HttpRequest) -> str:
     return translation.get_language_from_request(request)
 
 
-def _activate_zone(name: str) -> None:
-    try:
-        timezone.activate(ZoneInfo(name or "UTC"))
-    except (ZoneInfoNotFoundError, ValueError):
-        timezone.activate(ZoneInfo("UTC"))
+def _tell_clock(request: HttpRequest, response: HttpResponse) -> None:
+    """Pages that are open elsewhere see that the person chose another clock: what they fetch is written by that one."""
+    choice = clock_choice(request.user)
+    if choice and request.COOKIES.get("clock") != choice:
+        response.set_cookie("clock", choice, samesite="Lax", secure=settings.SECURE_COOKIES)
 
 
 class AuditOriginMiddleware:
@@ -147,8 +148,7 @@ def _check_role(request: HttpRequest, user: User, role: Role | None, code: str) 
     if pilot is None:
         raise Http404
     request.pilot = pilot  # type: ignore[attr-defined]
-    if not user.time_zone:
-        _activate_zone(pilot.time_zone)
+    speak_for(request, pilot)
     if role in (None, Role.VIEWER) or user.has_role(Role(role), pilot):
         return None
     reason = _("You may look at %(pilot)s, not switch there. Ask the pilot's lead.") % {"pilot": pilot.name}

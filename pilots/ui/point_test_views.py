@@ -38,7 +38,6 @@ def point_tests_page(request: HttpRequest, number: int | None = None, **_route: 
         "part": "tests",
         "parts": commissioning_parts(pilot),
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "lists": lists,
         "list": chosen,
         "words": page_words(),

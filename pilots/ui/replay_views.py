@@ -33,6 +33,7 @@ from pilots.ui.filters import BadFilter, moment_of_form
 from pilots.ui.journal_rows import alarm_glyph, milliseconds_after, rows_of
 from pilots.ui.single_line import draw
 from pilots.ui.single_line_symbols import symbol
+from pilots.ui.time_zones import page_zone, speak_for
 from pilots.ui.topology import topology_of
 from pilots.ui.views import pilot_of
 from pilots.ui.words import KIND_NAMES, page_words
@@ -53,16 +54,15 @@ def replay_page(request: HttpRequest) -> HttpResponse:
     at = now - timedelta(minutes=10)
     if pilot is None:
         return render(request, "pilots/replay.html", {"page": "replay"})
-    with timezone.override(user.time_zone or pilot.time_zone):
-        try:
-            at = moment_of_form(request.GET.get("at", "")) or at
-        except BadFilter as error:
-            refusal = str(error)
+    speak_for(request, pilot)
+    try:
+        at = moment_of_form(request.GET.get("at", ""), page_zone()) or at
+    except BadFilter as error:
+        refusal = str(error)
     topology = topology_of(pilot)
     context = {
         "page": "replay",
         "pilot": pilot,
-        "zone": user.time_zone or pilot.time_zone,
         "at_ms": milliseconds(min(at, now)),
         "now_ms": milliseconds(now),
         "refusal": refusal,
@@ -79,7 +79,7 @@ def replay_frame(request: HttpRequest, **_route: str) -> HttpResponse:
     """The pilot at the moment `at`, shaped as a live snapshot, with its alarms and what the journal says around it."""
     pilot, now = pilot_of(request), timezone.now()
     try:
-        at = moment_of_form(request.GET.get("at", ""))
+        at = moment_of_form(request.GET.get("at", ""), page_zone())
     except BadFilter as error:
         return JsonResponse({"code": "bad_moment", "reason": str(error), "field": "at"}, status=400)
     if at is None or at > now:
@@ -144,7 +144,8 @@ def replay_words() -> dict[str, object]:
         "never": _("no value then"),
         "lost": _("The server does not answer. The picture is that of the last moment it gave."),
         "lostTrying": _("The server does not answer. The picture is that of the last moment it gave."),
-        "replay": {"copied": _("Copied"), "none": _("No event that way"), "play": _("Play"), "pause": _("Pause")},
+        "replay": {"copied": _("Copied"), "none": _("No event that way"), "play": _("Play"), "pause": _("Pause")}
+        | {"skipped": _("There is no such time here: clocks are put forward then.")},
     }
 
 

@@ -16,16 +16,17 @@ from pilots.domain.schedule import step_at
 from pilots.models import Schedule
 from pilots.ui.charts import figure
 from pilots.ui.quantities import shown_unit
+from pilots.ui.trend_axis import TrendAxis
 
 WANTED, NOW = "c4", "ink-2"
 
 
-def schedule_figure(schedule: Schedule, now: datetime) -> dict[str, Any]:
+def schedule_figure(schedule: Schedule, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
     """`{data, layout, count}`; `count` is the number of measured values drawn."""
-    zone = ZoneInfo(schedule.point.device.pilot.time_zone)
-    drawn = figure([feedback_point(schedule.point)], schedule.start, schedule.end, zone)
+    axis = TrendAxis(zone, schedule.start, schedule.end)
+    drawn = figure([feedback_point(schedule.point)], axis)
     layout, (unit, factor) = drawn["layout"], shown_unit(schedule.unit)
-    wanted = _wanted(schedule, factor, zone)
+    wanted = _wanted(schedule, factor, axis)
     name = _("limited to") if schedule.mode == "limit" else _("wanted")
     drawn["data"].insert(0, {
         "type": "scatter",
@@ -41,18 +42,18 @@ def schedule_figure(schedule: Schedule, now: datetime) -> dict[str, Any]:
     _widen(layout["yaxis"], [value for _moment, value in wanted if value is not None])
     layout["showlegend"], layout["legend"] = True, {"orientation": "h", "y": 1.12}
     layout["annotations"], layout["margin"]["r"], layout["margin"]["t"] = [], 24, 40
-    layout["shapes"] = [_now(_wall(now, zone))] if schedule.start <= now < schedule.end else []
+    layout["shapes"] = [_now(axis.position(now))] if schedule.start <= now < schedule.end else []
     return drawn
 
 
-def _wanted(schedule: Schedule, factor: int, zone: ZoneInfo) -> list[tuple[str, float | None]]:
+def _wanted(schedule: Schedule, factor: int, axis: TrendAxis) -> list[tuple[str, float | None]]:
     curve = schedule.curve
     rows: list[tuple[str, float | None]] = []
     for number in range(len(schedule.values)):
         step = step_at(curve, curve.begin_of(number))
         # Each to its own end: a step before a gap is as long as the others.
         value = None if step is None else step.value / factor
-        rows += [(_wall(curve.begin_of(number), zone), value), (_wall(curve.begin_of(number + 1), zone), value)]
+        rows += [(axis.position(curve.begin_of(number + n)), value) for n in (0, 1)]
     return rows
 
 
@@ -65,8 +66,3 @@ def _widen(axis: dict[str, Any], values: list[float]) -> None:
 def _now(moment: str) -> dict[str, Any]:
     line = {"width": 1, "dash": "dash"}
     return {"type": "line", "x0": moment, "x1": moment, "y0": 0, "y1": 1, "yref": "paper", "line": line, "name": NOW}
-
-
-def _wall(moment: datetime, zone: ZoneInfo) -> str:
-    """Wall clock of the pilot: Plotly knows no zones."""
-    return moment.astimezone(zone).replace(tzinfo=None).isoformat(timespec="milliseconds")

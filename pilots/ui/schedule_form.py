@@ -1,4 +1,4 @@
-"""The form of a new schedule: wall clock of the pilot, values in shown units, a column or step table from a spreadsheet."""
+"""The form of a new schedule: wall clock of the zone it names, shown units, a column or step table from a spreadsheet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
@@ -15,6 +15,7 @@ from pilots.domain.errors import SetpointRejected
 from pilots.domain.schedule import MAX_STEPS, RESOLUTIONS, Curve, OnExpiry
 from pilots.models import Pilot, Point
 from pilots.ui.quantities import shown_unit
+from pilots.ui.time_zones import BadClock, given_zone, moment_of_wall, zone_named
 
 _EMPTY = ("", "-", "–", "−")
 _CLOCK = re.compile(r"(?:\d{4}-\d\d-\d\d[ T])?(\d{1,2}):(\d\d)(?::\d\d)?")
@@ -36,14 +37,15 @@ def read_form(pilot: Pilot, form: Mapping[str, str]) -> ScheduleForm:
     seconds = RESOLUTIONS.get(form.get("resolution", ""))
     if seconds is None:
         raise SetpointRejected("malformed", _("Choose how long a step is."), field="resolution")
-    start = _start(form.get("start", ""), pilot)
+    zone = _zone(form.get("zone", ""), pilot)
+    start = _start(form.get("start", ""), zone)
     on_expiry = form.get("on_expiry", OnExpiry.RELEASE)
     if on_expiry not in list(OnExpiry):
         raise SetpointRejected("malformed", _("Choose what is so in a gap."), field="on_expiry")
     factor = shown_unit(point.unit)[1]
     fallback = _fallback(form.get("fallback_value", ""), factor) if on_expiry == OnExpiry.FALLBACK else None
     curve = Curve(start=start, resolution_s=seconds, values=(), on_expiry=OnExpiry(on_expiry), fallback_value=fallback)
-    values = read_values(form.get("values", ""), curve, factor=factor, zone=ZoneInfo(pilot.time_zone))
+    values = read_values(form.get("values", ""), curve, factor=factor, zone=zone)
     curve = replace(curve, values=values)
     return ScheduleForm(point, curve, form.get("reason", "")[:300].replace("\0", ""), form.get("draft") == "1")
 
@@ -109,9 +111,18 @@ def _check_clock(cell: str, number: int, curve: Curve, zone: ZoneInfo) -> None:
         raise SetpointRejected("malformed", words % told, field="values")
 
 
-def _start(text: str, pilot: Pilot) -> datetime:
+def _zone(name: str, pilot: Pilot) -> ZoneInfo:
+    """The clock that the form was filled by, which it names; the pilot's where it names none."""
     try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(pilot.time_zone))).astimezone(UTC)
+        return given_zone(name, zone_named(pilot.time_zone))
+    except BadClock as error:
+        raise SetpointRejected("malformed", str(error), field="start") from error
+
+
+def _start(text: str, zone: ZoneInfo) -> datetime:
+    try:
+        return moment_of_wall(text, zone)
+    except BadClock as error:
+        raise SetpointRejected("malformed", str(error), field="start") from error
     except (ValueError, OverflowError) as error:
         raise SetpointRejected("malformed", _("Give the start as date and time."), field="start") from error

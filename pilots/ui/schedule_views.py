@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from csp.decorators import csp_update
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -27,6 +26,7 @@ from pilots.ui.plotly_files import plotly_version, style_hashes
 from pilots.ui.quantities import point_name, shown_number, shown_unit
 from pilots.ui.schedule_chart import schedule_figure
 from pilots.ui.schedule_form import read_form
+from pilots.ui.time_zones import page_zone, zone_named, zone_now
 from pilots.ui.views import pilot_of
 from pilots.ui.words import page_words, resolution_words, schedule_state_words, step_words
 
@@ -67,7 +67,7 @@ def _schedule_page(request: HttpRequest, schedule_id: UUID) -> HttpResponse:
 def schedule_data(request: HttpRequest, schedule_id: UUID, **_route: str) -> JsonResponse:
     """The figure and what became of each step."""
     schedule, now = _schedule(request, schedule_id), timezone.now()
-    form = {"figure": schedule_figure(schedule, now), "steps": _steps(schedule, now), "version": _version(schedule)}
+    form = {"figure": schedule_figure(schedule, page_zone(), now), "steps": _steps(schedule, now), "version": _version(schedule)}
     return JsonResponse(form)
 
 
@@ -75,9 +75,9 @@ def schedule_data(request: HttpRequest, schedule_id: UUID, **_route: str) -> Jso
 @require_safe
 def new_schedule(request: HttpRequest, **_route: str) -> HttpResponse:
     quarter = timedelta(minutes=15)
-    now = timezone.now().astimezone(ZoneInfo(pilot_of(request).time_zone))
+    now = timezone.localtime()
     start = (now + quarter).replace(minute=(now + quarter).minute // 15 * 15, second=0, microsecond=0)
-    given = {"start": f"{start:%Y-%m-%dT%H:%M}", "resolution": "PT15M", "on_expiry": "release"}
+    given = {"start": f"{start:%Y-%m-%dT%H:%M}", "zone": page_zone().key, "resolution": "PT15M", "on_expiry": "release"}
     return _form(request, given | {"point": request.GET.get("point", "")})
 
 
@@ -130,7 +130,7 @@ def _done(act: Callable[[], object]) -> HttpResponse:
 def _frame(request: HttpRequest) -> dict[str, Any]:
     pilot = pilot_of(request)
     may_operate = cast(User, request.user).has_role(Role.OPERATOR, pilot)
-    return {"page": "schedules", "pilot": pilot, "zone": pilot.time_zone, "may_operate": may_operate}
+    return {"page": "schedules", "pilot": pilot, "may_operate": may_operate}
 
 
 def _schedule(request: HttpRequest, schedule_id: UUID) -> Schedule:
@@ -141,7 +141,7 @@ def _schedule(request: HttpRequest, schedule_id: UUID) -> Schedule:
 
 
 def _row(schedule: Schedule) -> dict[str, Any]:
-    zone, device = ZoneInfo(schedule.point.device.pilot.time_zone), schedule.point.device
+    zone, device = page_zone(), schedule.point.device
     values = [value for value in schedule.values if value is not None]
     return {
         "schedule": schedule,
@@ -160,7 +160,7 @@ def _row(schedule: Schedule) -> dict[str, Any]:
 
 
 def _steps(schedule: Schedule, now: datetime) -> list[dict[str, Any]]:
-    zone, words, curve = ZoneInfo(schedule.point.device.pilot.time_zone), step_words(), schedule.curve
+    zone, words, curve = page_zone(), step_words(), schedule.curve
     current = curve.number_at(now) if schedule.state in _OPEN else -1
     return [
         {
@@ -185,7 +185,7 @@ def _css(step: dict[str, Any], current: int) -> str:
 def _form(
     request: HttpRequest, given: dict[str, str], refusal: SetpointRejected | None = None, status: int = 200
 ) -> HttpResponse:
-    pilot = pilot_of(request)
+    pilot, zone = pilot_of(request), zone_named(given["zone"]) if given.get("zone") else page_zone()
     field = "" if refusal is None else refusal.field.partition("[")[0]
     context = {
         "points": _points(pilot),
@@ -194,6 +194,9 @@ def _form(
         "given": {name: given.get(name, "") for name in (*_FIELDS, "reason")},
         "refusal": refusal,
         "field": field if field in _FIELDS else "",
+        # A form that comes back keeps the clock it was filled by.
+        "zone": zone.key,
+        "zone_named": zone_now(zone, timezone.now()),
     }
     return render(request, "pilots/schedule_form.html", _frame(request) | context, status=status)
 

@@ -28,7 +28,7 @@ PROFILE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 def scl_page(request: HttpRequest, **_route: str) -> HttpResponse:
     pilot = pilot_of(request)
     context = {"page": "commissioning", "part": "scl", "parts": commissioning_parts(pilot), "pilot": pilot}
-    return render(request, "pilots/commissioning/scl.html", context | {"zone": pilot.time_zone, "words": page_words()})
+    return render(request, "pilots/commissioning/scl.html", context | {"words": page_words()})
 
 
 @requires(Role.ENGINEER)

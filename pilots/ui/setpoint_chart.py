@@ -5,7 +5,7 @@ As in charts.py no colour stands here: `meta.tone` of a trace and `name` of a sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from pilots.models import Point, Setpoint
 from pilots.ui.charts import LABEL_SHIFT, figure, newest_of, still_holding
 from pilots.ui.quantities import shown_number, shown_quantity, shown_unit
 from pilots.ui.setpoint_story import STOPPED, is_active
+from pilots.ui.trend_axis import TrendAxis
 
 #: Shown before the request and after the end; a set-point that goes on is shown for as long ahead as it is old.
 LEAD = timedelta(minutes=1)
@@ -31,16 +32,15 @@ MINI, MINI_POINTS, MINI_WISHES = timedelta(minutes=60), 240, 50
 WISH, LIMIT, WINDOW, NOW = "c4", "p3", "panel", "ink-2"
 
 
-def setpoint_figure(setpoint: Setpoint, now: datetime) -> dict[str, Any]:
+def setpoint_figure(setpoint: Setpoint, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
     """`{data, layout, count}`; `count` is the number of measured values drawn."""
-    zone = ZoneInfo(setpoint.point.device.pilot.time_zone)
     begin = min(setpoint.received_at, setpoint.valid_from)
     end = _shown_until(setpoint, now)
-    drawn = figure([feedback_point(setpoint.point)], begin - LEAD, end, zone)
+    axis = TrendAxis(zone, begin - LEAD, end)
+    drawn, wall = figure([feedback_point(setpoint.point)], axis), axis.position
     layout, factor = drawn["layout"], shown_unit(setpoint.unit)[1]
-    wall = _Wall(zone)
     drawn["data"] += _wishes(setpoint, now, factor, wall)
-    drawn["data"].append(_marks(setpoint, factor, wall))
+    drawn["data"].append(_marks(setpoint, factor, axis))
     layout["shapes"] = [*_window(setpoint, wall), *_limits(setpoint, factor), *([_now(now, wall)] if now < end else [])]
     _widen(layout["yaxis"], [setpoint.value / factor, *(value / factor for _words, value in _bounds(setpoint))])
     layout["annotations"] = [
@@ -72,16 +72,6 @@ def _wish(setpoint: Setpoint, now: datetime) -> list[Any]:
     return [str(setpoint.pk), milliseconds(setpoint.claimed_at or setpoint.received_at), over, setpoint.value]
 
 
-class _Wall:
-    """Wall clock of the pilot, as charts.py writes it: Plotly knows no zones."""
-
-    def __init__(self, zone: ZoneInfo) -> None:
-        self._zone = zone
-
-    def __call__(self, moment: datetime) -> str:
-        return moment.astimezone(self._zone).replace(tzinfo=None).isoformat(timespec="milliseconds")
-
-
 def _shown_until(setpoint: Setpoint, now: datetime) -> datetime:
     over = _held_until(setpoint, now)
     if not is_active(setpoint):
@@ -99,7 +89,7 @@ def _held_until(setpoint: Setpoint, now: datetime) -> datetime:
     return max(min(now, setpoint.valid_until), setpoint.received_at)
 
 
-def _wishes(setpoint: Setpoint, now: datetime, factor: float, wall: _Wall) -> list[dict[str, Any]]:
+def _wishes(setpoint: Setpoint, now: datetime, factor: float, wall: Callable[[datetime], str]) -> list[dict[str, Any]]:
     """Solid from the claim to the end, dotted where it is still to come or never went out."""
     value, over = setpoint.value / factor, _held_until(setpoint, now)
     name = _("wished %(value)s") % {"value": shown_number(setpoint.value, setpoint.unit)}
@@ -120,12 +110,12 @@ def _line(name: str, times: list[str], values: list[float], dash: str) -> dict[s
         "x": times,
         "y": values,
         "line": {"width": 1.75, "dash": dash},
-        "hoverinfo": "name+x",
+        "hoverinfo": "name",
         "meta": {"tone": WISH},
     }
 
 
-def _marks(setpoint: Setpoint, factor: float, wall: _Wall) -> dict[str, Any]:
+def _marks(setpoint: Setpoint, factor: float, axis: TrendAxis) -> dict[str, Any]:
     """A diamond a transition, on the wished value."""
     events = list(setpoint.events.all())
     return {
@@ -133,10 +123,10 @@ def _marks(setpoint: Setpoint, factor: float, wall: _Wall) -> dict[str, Any]:
         "mode": "markers",
         "name": "",
         "showlegend": False,
-        "x": [wall(event.at) for event in events],
+        "x": [axis.position(event.at) for event in events],
         "y": [setpoint.value / factor] * len(events),
-        "text": [f"{event.state}, {event.actor}" for event in events],
-        "hovertemplate": "%{text}<br>%{x|%H:%M:%S.%L}<extra></extra>",
+        "text": [f"{event.state}, {event.actor}<br>{axis.words(event.at)}" for event in events],
+        "hovertemplate": "%{text}<extra></extra>",
         "marker": {"symbol": "diamond", "size": 9},
         "line": {},
         "meta": {"tone": WISH},
@@ -179,12 +169,12 @@ def _ends(measured: list[float | None], setpoint: Setpoint, factor: float, shown
         yield place | {"text": f"{name} {shown_quantity(value, setpoint.unit)}", "showarrow": False, "meta": {"tone": tone}}
 
 
-def _window(setpoint: Setpoint, wall: _Wall) -> Iterator[dict[str, Any]]:
+def _window(setpoint: Setpoint, wall: Callable[[datetime], str]) -> Iterator[dict[str, Any]]:
     span = {"x0": wall(setpoint.valid_from), "x1": wall(setpoint.valid_until), "yref": "paper", "y0": 0, "y1": 1}
     yield span | {"type": "rect", "layer": "below", "name": WINDOW, "fillcolor": WINDOW, "line": {"width": 0}}
 
 
-def _now(now: datetime, wall: _Wall) -> dict[str, Any]:
+def _now(now: datetime, wall: Callable[[datetime], str]) -> dict[str, Any]:
     place = {"type": "line", "x0": wall(now), "x1": wall(now), "yref": "paper", "y0": 0, "y1": 1}
     return place | {"name": NOW, "line": {"width": 1, "dash": "dot"}}
 

@@ -24,7 +24,7 @@ from pilots.exports.sample_csv import Echo, harmless
 from pilots.models import Pilot, Point, Setpoint, User
 from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
-from pilots.ui.filters import BadFilter, choice, texts, window
+from pilots.ui.filters import BadFilter, choice, in_page_zone, texts, window
 from pilots.ui.group_form import group_pilots
 from pilots.ui.quantities import point_name
 from pilots.ui.setpoint_story import issuer_name, story
@@ -115,7 +115,7 @@ def _found(request: HttpRequest, seen: QuerySet[Setpoint]) -> dict[str, Any]:
         rows = page_of(search(seen, wanted_of(request.GET)), after, ROWS_A_PAGE + 1)
     except BadFilter as error:
         refusal = str(error)
-    form = request.GET.copy()
+    form = in_page_zone(request.GET)
     form.pop("before", None)
     more = len(rows) > ROWS_A_PAGE
     return {

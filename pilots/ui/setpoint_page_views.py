@@ -23,12 +23,14 @@ from pilots.control.selectors import with_record_data
 from pilots.domain.guards import range_of
 from pilots.domain.setpoint import SetpointState
 from pilots.models import Setpoint, User
+from pilots.northbound.messages import rfc3339
 from pilots.ui.access import signed_in
 from pilots.ui.holding import holding_context
 from pilots.ui.plotly_files import plotly_version, style_hashes
 from pilots.ui.quantities import shown_duration, shown_number
 from pilots.ui.setpoint_chart import setpoint_figure
 from pilots.ui.setpoint_story import story, then
+from pilots.ui.time_zones import page_zone, speak_for
 from pilots.ui.words import page_words, setpoint_words
 
 
@@ -46,27 +48,27 @@ def _setpoint_page(request: HttpRequest, setpoint_id: UUID) -> HttpResponse:
     pilot = setpoint.point.device.pilot
     # The frame shows the pilot's pages and its commands-off switch.
     request.pilot = pilot  # type: ignore[attr-defined]
-    more = {"page": "setpoint", "zone": pilot.time_zone, "plotly_version": plotly_version(), "words": page_words()}
-    return _render(request, "pilots/setpoint.html", setpoint, more)
+    more = {"page": "setpoint", "pilot": pilot, "plotly_version": plotly_version(), "words": page_words()}
+    return render(request, "pilots/setpoint.html", _told(request, setpoint) | more)
 
 
 @signed_in
 @require_safe
 def setpoint_told(request: HttpRequest, setpoint_id: UUID) -> HttpResponse:
     """What the page says of it once more, for a page that has heard of a change."""
-    return _render(request, "pilots/setpoint_told.html", _setpoint(request, setpoint_id), {})
+    return render(request, "pilots/setpoint_told.html", _told(request, _setpoint(request, setpoint_id)))
 
 
 @signed_in
 @require_safe
 def setpoint_chart(request: HttpRequest, setpoint_id: UUID) -> HttpResponse:
     """The figure as JSON."""
-    body = setpoint_figure(_setpoint(request, setpoint_id), timezone.now())
+    body = setpoint_figure(_setpoint(request, setpoint_id), page_zone(), timezone.now())
     return HttpResponse(orjson.dumps(body), content_type="application/json")
 
 
 def _setpoint(request: HttpRequest, setpoint_id: UUID) -> Setpoint:
-    """The set-point with all that its page reads; one that the reader may not see does not exist."""
+    """The set-point with all that its page reads, by its pilot's clock; one that the reader may not see does not exist."""
     pilots = cast(User, request.user).visible_pilots()
     found = Setpoint.objects.filter(pk=setpoint_id, point__device__pilot__in=pilots)
     setpoint = (
@@ -74,14 +76,8 @@ def _setpoint(request: HttpRequest, setpoint_id: UUID) -> Setpoint:
     )
     if setpoint is None:
         raise Http404
+    speak_for(request, setpoint.point.device.pilot)
     return setpoint
-
-
-def _render(request: HttpRequest, template: str, setpoint: Setpoint, more: dict[str, Any]) -> HttpResponse:
-    """Times are the pilot's own, as on its other pages."""
-    pilot = setpoint.point.device.pilot
-    with timezone.override(pilot.time_zone):
-        return render(request, template, _told(request, setpoint) | more)
 
 
 def _told(request: HttpRequest, setpoint: Setpoint) -> dict[str, Any]:
@@ -143,6 +139,6 @@ def _trend_query(setpoint: Setpoint, now: datetime) -> str:
     """Parameters of the trends page that show the feedback from a quarter of an hour before to one after."""
     over = min(setpoint.released_at or setpoint.valid_until, now)
     window = (setpoint.received_at - timedelta(minutes=15), max(over, setpoint.received_at) + timedelta(minutes=15))
-    start, end = (timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M") for moment in window)
+    start, end = (rfc3339(moment) for moment in window)
     feedback = feedback_point(setpoint.point)
     return urlencode({"points": f"{setpoint.point.device.code}/{feedback.name}", "from": start, "to": end})

@@ -70,7 +70,6 @@ def sgam_page(request: HttpRequest, **_route: str) -> HttpResponse:
     context = {
         "page": "sgam",
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "refusal": refusal,
         "layer": layer,
         "layers": list(LAYERS.items()),

@@ -38,7 +38,6 @@ def table_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "part": "table",
         "parts": commissioning_parts(pilot),
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "columns": column_names(),
         "most_rows": MAX_ROWS,
         "most_megabytes": MAX_BYTES // 1024 // 1024,

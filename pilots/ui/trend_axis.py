@@ -1,4 +1,4 @@
-"""The time axis of the trends: wall clock of the pilot, true on days when clocks change. [operation]
+"""The time axis of figures: wall clock of the page's zone, true on days when clocks change. [operation]
 
 Plotly knows no zones, and a wall clock that is set back would make a curve run back. So positions are UTC plus the offset at
 the window's beginning; where clocks change inside the window, its ticks carry the right hours and a line marks the change.
@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from pilots.domain.columns import Ints
 from pilots.domain.moments import microseconds
+from pilots.ui.time_zones import offset_words, zone_label
 
 _MOST_TICKS = 9
 _HOURS = (1, 2, 3, 6, 12)
@@ -49,12 +50,16 @@ class TrendAxis:
             axis["ticktext"] = [self._tick_words(tick) for tick in ticks]
         return axis
 
+    def words(self, moment: datetime) -> str:
+        """The moment by the clock of then, with its offset."""
+        local = moment.astimezone(self.zone)
+        return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d} {offset_words(moment, self.zone)}"
+
     def change_words(self, moment: datetime) -> str:
-        return _("clocks change: %(time)s") % {"time": f"{moment.astimezone(self.zone):%H:%M %Z}"}
+        return _("clocks change: %(time)s") % {"time": f"{moment.astimezone(self.zone):%H:%M} {offset_words(moment, self.zone)}"}
 
     def _title(self) -> str:
-        names = [moment.astimezone(self.zone).strftime("%Z") for moment in (self.start, *self.changes)]
-        return f"{self.zone.key} ({' → '.join(names)})"
+        return zone_label(self.zone, self.start, *self.changes)
 
     def _ticks(self) -> Iterator[datetime]:
         hours = (self.end - self.start).total_seconds() / 3600

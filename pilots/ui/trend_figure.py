@@ -69,7 +69,7 @@ def trend_figure(pilot: Pilot, points: Sequence[Point], window: Window, shown: S
     Times beside the plot (`from`, `to`, `now`, `marks`, `quality`) are ms since 1970 UTC; a position of the plot is `offset_ms`
     later.
     """
-    axis = TrendAxis(ZoneInfo(pilot.time_zone), window.start, window.end)
+    axis = TrendAxis(shown.zone, window.start, window.end)
     kept_since = now - timedelta(days=settings.HISTORY_DAYS)
     step_s = chosen_level(points, window.start, min(max(now, window.start), window.end), kept_since)
     curves = [_drawn(point, window, shown, step_s, axis.zone, now) for point in points]

@@ -11,6 +11,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from pilots.models import Pilot, Point
+from pilots.ui.time_zones import UNIVERSAL, BadClock, given_zone, moment_of_wall, zone_named
 
 #: Of the page; an export of samples is for a shorter one.
 LONGEST = timedelta(days=1830)
@@ -22,7 +23,7 @@ HIDABLE = ("band", "quality", "alarms", "setpoints", "forecasts")
 #: Hours that a window back from now may go on ahead of it, and that a forecast may be looked at as it was known before.
 MOST_AHEAD, MOST_BEFORE = 168, 2160
 #: What a saved view may hold.
-FIELDS = ("points", "hours", "seconds", "ahead", "from", "to", "follow", "compare", "known", "price", "axes", "hide")
+FIELDS = ("points", "hours", "seconds", "ahead", "from", "to", "zone", "follow", "compare", "known", "price", "axes", "hide")
 
 
 class BadWindow(ValueError):
@@ -48,7 +49,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is drawn beside the curves: days back to compare with (0: nothing), one chart or a lane a unit, what is hidden.
+    """How it is drawn: days back to compare with (0: none), one chart or a lane a unit, what is hidden, by which clock.
 
     `known_h`: forecasts as they were known so many hours before now, or before the end of a window of the past.
     """
@@ -58,6 +59,7 @@ class Shown:
     hidden: frozenset[str] = frozenset()
     known_h: int = 0
     prices: bool = False
+    zone: ZoneInfo = UNIVERSAL
 
 
 def points_of(pilot: Pilot, query: QueryDict, most: int) -> list[Point]:
@@ -83,13 +85,13 @@ def references(query: QueryDict) -> list[str]:
 def window_of(pilot: Pilot, query: QueryDict, now: datetime, longest: timedelta = LONGEST) -> Window:
     """`hours` or `seconds` back from now and `ahead` hours on, or `from` and `to`.
 
-    These are wall clock of the pilot's zone, or ISO 8601 with an offset. Raises BadWindow.
+    These are wall clock of `zone`, else of the pilot, or ISO 8601 with an offset. Raises BadWindow.
     """
     for name, unit in (("hours", timedelta(hours=1)), ("seconds", timedelta(seconds=1))):
         if name in query:
             ahead = _hours("ahead", query, MOST_AHEAD)
             return Window(now - _count(name, query.get(name, ""), longest // unit) * unit, now + timedelta(hours=ahead))
-    start, end = (_moment(query.get(name, ""), name, pilot) for name in ("from", "to"))
+    start, end = (_moment(query.get(name, ""), name, pilot, query.get("zone")) for name in ("from", "to"))
     if end <= start:
         raise BadWindow(_("The end must be after the beginning."), "to")
     if end - start > longest:
@@ -125,10 +127,11 @@ def _count(name: str, text: str, most: int) -> int:
     return int(text)
 
 
-def _moment(text: str, field: str, pilot: Pilot) -> datetime:
+def _moment(text: str, field: str, pilot: Pilot, zone: str | None) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
-        found = (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(pilot.time_zone))).astimezone(UTC)
+        found = moment_of_wall(text, given_zone(zone, zone_named(pilot.time_zone)))
+    except BadClock as error:
+        raise BadWindow(str(error), field) from error
     except (ValueError, OverflowError) as error:
         raise BadWindow(_("Give both times as date and time."), field) from error
     if not 1971 <= found.year <= 2200:

@@ -26,6 +26,7 @@ from pilots.ui.charts import MAX_CURVES
 from pilots.ui.plotly_files import plotly_version, style_hashes
 from pilots.ui.quantities import point_name, shown_unit
 from pilots.ui.saved_views import saved_views
+from pilots.ui.time_zones import page_zone
 from pilots.ui.topology import Topology, infeed_references, topology_of
 from pilots.ui.trend_figure import trend_figure
 from pilots.ui.trend_query import LONGEST_EXPORT, MOST_EXPORTED, BadWindow, points_of, references, shown_of, window_of
@@ -48,7 +49,6 @@ def _trends_page(request: HttpRequest) -> HttpResponse:
     context = {
         "page": "trends",
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "groups": _groups(pilot, chosen or opening_points(topology_of(pilot))),
         "most": MAX_CURVES,
         "has_prices": has_prices(pilot),
@@ -89,7 +89,7 @@ def trends_data(request: HttpRequest, **_route: str) -> HttpResponse:
     pilot, now = pilot_of(request), timezone.now()
     try:
         points = points_of(pilot, request.GET, MAX_CURVES)
-        window, shown = window_of(pilot, request.GET, now), shown_of(request.GET)
+        window, shown = window_of(pilot, request.GET, now), replace(shown_of(request.GET), zone=page_zone())
     except BadWindow as error:
         return JsonResponse({"code": "bad_window", "reason": str(error), "field": error.field}, status=400)
     if cast(User, request.user).is_kiosk:  # the marks of set-points name who asked for them

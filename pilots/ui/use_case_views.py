@@ -30,7 +30,7 @@ def use_cases_page(request: HttpRequest, **_route: str) -> HttpResponse:
     cases = list(dict.fromkeys(one.use_case.id for one in found))
     groups = [_group([one for one in found if one.use_case.id == case]) for case in cases]
     lacking = sum(bool(one.missing) for one in found)
-    context = {"page": "use_cases", "pilot": pilot, "zone": pilot.time_zone, "groups": groups, "lacking": lacking}
+    context = {"page": "use_cases", "pilot": pilot, "groups": groups, "lacking": lacking}
     return render(request, "pilots/use_cases.html", context)
 
 

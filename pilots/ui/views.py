@@ -92,7 +92,6 @@ def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
     context = {
         "page": "pilot",
         "pilot": pilot,
-        "zone": pilot.time_zone,
         "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
         "balance": balance_lines(topology) if has_room(topology) else [],
         "first_device": "" if cast(User, request.user).is_kiosk else _first_device(topology),

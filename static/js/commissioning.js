@@ -1,5 +1,6 @@
 // Commissioning: one address, read live, written after a confirmation, saved as a point.
 import { MISSING, duration, fill, grouped, words } from "./quantities.js";
+import { clockAt, pageZone, zoneLabel } from "./time_zones.js";
 
 const page = document.querySelector("[data-commissioning]"), said = words.commissioning, REPEAT_MS = 2000;
 const part = (name, inside = page) => inside.querySelector(`[data-${name}]`);
@@ -7,8 +8,8 @@ const form = part("form"), refused = part("refused"), note = part("said");
 const known = JSON.parse(document.getElementById("known").textContent);
 let repeat = null, armed = null;
 
-const clock = () => new Intl.DateTimeFormat("en-GB", { timeZone: page.dataset.zone, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(new Date());
-const moment = new Intl.DateTimeFormat("en-GB", { timeZone: page.dataset.zone, day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
+const clock = () => `${clockAt(Date.now(), pageZone, { second: "2-digit" })} ${zoneLabel(Date.now())}`;
+const moment = new Intl.DateTimeFormat("en-GB", { timeZone: pageZone, day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 const number = (text) => { const value = Number(String(text).trim().replace("−", "-").replace(",", ".")); return String(text).trim() === "" ? null : Number.isFinite(value) ? value : text; };
 const family = () => [...form.querySelectorAll("[data-protocols]")].find((each) => !each.hidden);
 

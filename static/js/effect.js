@@ -1,10 +1,7 @@
 // What a wish would do, said before it is sent: old and new, the limits of this moment, whom it replaces, when it ends.
 import { digits, fill, quantity, unitOf, words } from "./quantities.js";
 import { text } from "./show.js";
-
-export function clockAt(ms, zone) {
-  return new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" }).format(new Date(ms));
-}
+import { clockAt, zoneLabel } from "./time_zones.js";
 
 // Set-points that hold their point now, the strongest first: the same rule as the server's, followed by the frames.
 export function inForce(feed) {
@@ -51,13 +48,13 @@ function charge(form, feed, value, minutes, until) {
 }
 
 export function showEffect(form, feed, { value, minutes, end }) {
-  const { unit, zone, feedback, mode } = form.dataset, part = (name) => form.querySelector(`[data-${name}]`);
-  const point = feedback ? feed.read(feedback) : null, until = clockAt(feed.now() + minutes * 60000, zone);
+  const { unit, feedback, mode } = form.dataset, part = (name) => form.querySelector(`[data-${name}]`);
+  const point = feedback ? feed.read(feedback) : null, ends = feed.now() + minutes * 60000, until = clockAt(ends);
   text(part("current"), point ? quantity(point.value, unit) : "–");
   text(part("new"), Number.isFinite(value) ? quantity(value, unit) : "–");
   text(part("difference"), mode === "limit" ? "" : difference(value, point?.value ?? null, unit));
   text(part("limits"), fill(words.setpoint.bounds, ...limits(form, feed).map((each) => quantity(each, unit))));
   text(part("replaces"), replaces(form, feed));
   if (part("charge")) text(part("charge"), charge(form, feed, value, minutes, until));
-  text(part("until"), `${until} ${zone.split("/").pop().replace("_", " ")}, ${end.then}`);
+  text(part("until"), `${until} ${zoneLabel(ends)}, ${end.then}`);
 }

@@ -2,6 +2,7 @@
 import { MISSING, duration, fill, grouped, words } from "./quantities.js";
 import { Feed } from "./live.js";
 import { coverLost, text } from "./show.js";
+import { clockAt, pageZone } from "./time_zones.js";
 
 const TREND_MS = 600000, LOG_MS = 1000, MOST_SHOWN = 500, MOST_NAMED = 3, HEX_SHOWN = 36, WORDS_SHOWN = 110;
 const work = document.querySelector("[data-pilot]"), detail = document.querySelector("[data-detail]"), list = document.querySelector("[data-log]");
@@ -106,9 +107,7 @@ function choose(edge) {
   showDetail();
 }
 
-const zone = document.querySelector("[data-clock]")?.dataset.clock ?? "UTC";
-const stamp = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
-const clock = (ms) => stamp.format(new Date(ms)).replace(",", ".");
+const clock = (ms) => clockAt(ms, pageZone, { second: "2-digit", fractionalSecondDigits: 3 }).replace(",", ".");
 
 function frameItem([n, at, sent, length, raw, said]) {
   const item = made("li"), whole = (raw.match(/../g) ?? []).join(" "), plain = said.replace(/^[→←]\s*/, "");

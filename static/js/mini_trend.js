@@ -1,7 +1,7 @@
 // The small trend of a faceplate: an hour of the measurement and of what was wished, begun by the server, gone on by the frames.
 import { quantity } from "./quantities.js";
-import { clockAt } from "./effect.js";
 import { text } from "./show.js";
+import { clockAt, zoneLabel } from "./time_zones.js";
 
 const HOUR = 3600000, WIDTH = 300, HEIGHT = 60, ROOM = 3;
 
@@ -44,5 +44,5 @@ export function showMini(scope, feed) {
   text(mini.querySelector("[data-top]"), quantity(high, unit));
   text(mini.querySelector("[data-bottom]"), quantity(low, unit));
   text(mini.querySelector("[data-start]"), clockAt(begin, zone));
-  text(mini.querySelector("[data-end]"), clockAt(end, zone));
+  text(mini.querySelector("[data-end]"), `${clockAt(end, zone)} ${zoneLabel(end, zone)}`);
 }

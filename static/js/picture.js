@@ -1,5 +1,6 @@
 // The diagram as a file that needs nothing else: styles inside, and in words what it shows and as of when.
 import { fill } from "./quantities.js";
+import { pageZone, zoneLabel } from "./time_zones.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg", HEAD = 34;
 // The rules that the picture's classes meet; tokens become their values, since a file has no page around it.
@@ -8,11 +9,10 @@ const SHEETS = ["/diagram.", "/alarms."];
 export function stampOf() {
   const place = document.querySelector("[data-stamp]").dataset, detail = {};
   document.dispatchEvent(new CustomEvent("stamp", { detail }));
-  const zone = document.querySelector("[data-clock]").dataset.clock, then = detail.live ? detail.now : detail.heard;
-  const moment = new Intl.DateTimeFormat("en-GB", { timeZone: zone, dateStyle: "medium", timeStyle: "medium" }).format(then);
-  const offset = new Intl.DateTimeFormat("en-GB", { timeZone: zone, timeZoneName: "longOffset" }).formatToParts(then).find((part) => part.type === "timeZoneName").value;
+  const then = detail.live ? detail.now : detail.heard;
+  const moment = new Intl.DateTimeFormat("en-GB", { timeZone: pageZone, dateStyle: "medium", timeStyle: "medium" }).format(then);
   const simulated = document.querySelector(".sim") ? " · SIM" : "";
-  return fill(detail.live ? place.live : place.lost, place.name, `${moment} ${zone} (${offset})`) + simulated;
+  return fill(detail.live ? place.live : place.lost, place.name, `${moment} ${zoneLabel(then)}`) + simulated;
 }
 
 // Style sheets come by the page's own one too, which imports them.

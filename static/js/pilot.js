@@ -9,6 +9,7 @@ import { inForce } from "./effect.js";
 import { openMini, showMini } from "./mini_trend.js";
 import { openSwitching, showSwitching } from "./switching.js";
 import { firstField, heldWords, openForms, showForms, showLife } from "./setpoint.js";
+import { clockAt } from "./time_zones.js";
 
 const work = document.querySelector("[data-pilot]"), face = document.querySelector("[data-face]"), inside = document.querySelector("[data-face-inside]");
 const feed = replay ?? new Feed(work.dataset.pilot);
@@ -114,7 +115,6 @@ function showState() {
   text(document.querySelector("[data-state-words]"), !feed.live ? "" : all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
 }
 
-const clockOf = (ms) => new Date(ms).toLocaleTimeString("en-GB", { timeZone: document.querySelector("[data-clock]")?.dataset.clock, hour: "2-digit", minute: "2-digit" });
 
 // Tags and holders on the diagram, and the band that says commands are off.
 const HOLDERS = { operator: "M", platform: "I", schedule: "S", control_centre: "C" };
@@ -129,7 +129,7 @@ function showGuards() {
     text(element.querySelector(".holdmark text"), letter);
     const byHand = substitutions.filter((made) => made.device === device && made.until_ms > now);
     element.classList.toggle("byhand", byHand.length > 0);
-    const said = [...(element.classList.contains("dead") ? [words.noSupply] : []), ...byHand.map((made) => fill(words.guards.substituted, made.point, made.owner, made.reason, clockOf(made.until_ms))), ...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
+    const said = [...(element.classList.contains("dead") ? [words.noSupply] : []), ...byHand.map((made) => fill(words.guards.substituted, made.point, made.owner, made.reason, clockAt(made.until_ms))), ...(setpoint ? [heldWords(setpoint).join(" ")] : []), ...tagged.map(({ owner, reason }) => fill(words.guards.tag, owner, reason)), ...held.map(({ owner, reason }) => fill(words.guards.hold, owner, reason))];
     if (said.length) element.setAttribute("aria-description", said.join(" "));
     else element.removeAttribute("aria-description");
   }

@@ -2,27 +2,18 @@
 import { duration, fill, words } from "./quantities.js";
 import { replay } from "./replay_feed.js";
 import { text } from "./show.js";
+import { clockAt, momentOf, pageZone, wallOf, zoneLabel } from "./time_zones.js";
 
 const bar = document.querySelector("[data-replay-bar]"), slider = bar.elements.slider, date = bar.elements.at, span = bar.elements.span;
 const past = document.querySelector("[data-past]"), play = bar.querySelector("[data-play]"), said = bar.querySelector("[data-said]");
-const zone = document.querySelector("[data-clock]").dataset.clock, lang = document.documentElement.lang;
+const lang = document.documentElement.lang;
 const MINUTE = 60000, TICK_MS = 250;
-const day = new Intl.DateTimeFormat(lang, { timeZone: zone, weekday: "short", day: "numeric", month: "short", year: "numeric" });
-const time = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
-const parts = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat(lang, { timeZone: pageZone, weekday: "short", day: "numeric", month: "short", year: "numeric" });
 // The server's clock: a browser's that is ahead would ask for what has not been.
 const ahead = Date.now() - Number(document.querySelector("[data-replay]").dataset.now), now = () => Date.now() - ahead;
 let start = 0, end = 0, speed = 60, timer = null, settled = null;
 
-const told = (ms) => `${day.format(ms)}, ${time.format(ms)}`;
-const wall = (ms) => parts.format(ms).replace(" ", "T");
-const offset = (ms) => Date.parse(`${wall(ms)}Z`) - Math.floor(ms / 1000) * 1000;
-
-// Wall clock of the zone into a moment; in the hour that comes twice it is the first one.
-function moment(clock) {
-  const given = Date.parse(`${clock}Z`), first = given - offset(given - 12 * 60 * MINUTE);
-  return wall(first).startsWith(clock) ? first : given - offset(given);
-}
+const told = (ms) => `${day.format(ms)}, ${clockAt(ms, pageZone, { second: "2-digit" })} ${zoneLabel(ms)}`;
 
 function window_(at) {
   const length = Number(span.value) * 1000;
@@ -39,7 +30,7 @@ function tell(at) {
   window_(at);
   slider.value = Math.round((at - start) / 1000);
   slider.setAttribute("aria-valuetext", told(at));
-  if (document.activeElement !== date) date.value = wall(at);
+  if (document.activeElement !== date) date.value = wallOf(at);
   text(document.querySelector("[data-replay-time]"), told(at));
   text(document.querySelector("[data-replay-ago]"), fill(words.ago, duration(now() - at)));
 }
@@ -97,7 +88,7 @@ function step(event) {
 slider.addEventListener("input", () => { pause(); go(start + Number(slider.value) * 1000); });
 slider.addEventListener("keydown", step);
 document.addEventListener("keydown", (event) => { if (event.target === document.body) step(event); });
-date.addEventListener("change", () => { const at = moment(date.value); if (Number.isFinite(at)) { pause(); go(at); } });
+date.addEventListener("change", () => { const at = momentOf(date.value); if (Number.isFinite(at)) { pause(); go(at); } else if (date.value) text(said, words.replay.skipped); });
 span.addEventListener("change", () => tell(replay.wanted));
 bar.addEventListener("submit", (event) => event.preventDefault());
 play.addEventListener("click", () => (timer ? pause() : begin()));

@@ -1,7 +1,8 @@
 // A set-point from the faceplate: the button says the whole deed, its life is shown step by step.
 import { digits, duration, fill, quantity, unitOf, words } from "./quantities.js";
-import { clockAt, limits, showEffect } from "./effect.js";
+import { limits, showEffect } from "./effect.js";
 import { sentence, showProgress, steps } from "./progress.js";
+import { clockAt, pageZone } from "./time_zones.js";
 
 const LAST = 10;
 // Fields that a refusal may name, as the form has them.
@@ -35,7 +36,7 @@ function wish(form) {
 }
 
 function deed(form, { value, stop, turn, minutes }, feed) {
-  const said = words.setpoint, until = clockAt(feed.now() + minutes * 60000, form.dataset.zone), amount = `${digits(Math.abs(value), form.dataset.unit)} ${form.dataset.shown}`;
+  const said = words.setpoint, until = clockAt(feed.now() + minutes * 60000), amount = `${digits(Math.abs(value), form.dataset.unit)} ${form.dataset.shown}`;
   if (stop) return fill(said.stop, until);
   if (turn !== null) return fill(turn > 0 ? said.charge : said.discharge, amount, until);
   return fill(form.dataset.mode === "limit" ? said.limit : said.set, quantity(value, form.dataset.unit), until);
@@ -156,7 +157,7 @@ export function showForms(scope, feed) {
 
 // "Held, priority 3, until 15:00, by" and who.
 export function heldWords(record) {
-  const until = clockAt(Date.parse(record.valid_until), document.querySelector("[data-clock]").dataset.clock);
+  const until = clockAt(Date.parse(record.valid_until));
   return [fill(words.setpoint.held, record.priority, until), record.requested_by];
 }
 
@@ -186,9 +187,8 @@ function item(record, list, feed) {
   const row = document.createElement("li"), parts = [];
   row.dataset.setpointId = record.id;
   row.dataset.state = record.state;
-  const zone = document.querySelector("[data-clock]").dataset.clock;
   const part = (name, words_) => { const element = document.createElement("span"); element.className = name; element.textContent = words_; parts.push(element); return element; };
-  const at = part("at", new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(record.received_at)));
+  const at = part("at", clockAt(Date.parse(record.received_at), pageZone, { second: "2-digit" }));
   parts[0] = Object.assign(document.createElement("a"), { className: "at link", href: `/setpoints/${record.id}/`, textContent: at.textContent });
   part("num", record.label || `${digits(record.value, record.unit)} ${unitOf(record.unit)}`);
   parts.push(steps(record));

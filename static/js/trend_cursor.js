@@ -1,17 +1,16 @@
 // The cursor of the trends: one moment through all lanes, its values as a table beside, two marks to measure between.
 import { MISSING, duration, fill, words } from "./quantities.js";
+import { clockAt, pageZone, zoneLabel } from "./time_zones.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = { solid: "", dash: "6 3", dot: "2 3", dashdot: "6 2 2 2", longdash: "10 3" };
 const find = (name) => document.querySelector(`[data-${name}]`);
 
 export class Cursor {
-  constructor({ stage, chart, zone }) {
+  constructor({ stage, chart }) {
     Object.assign(this, { stage, chart, at: null, a: null, b: null, figure: null });
-    const inZone = { timeZone: zone, hourCycle: "h23" };
-    // Europe's own names of its zones stand in British English, others write GMT+1 (as in clock.js).
+    const inZone = { timeZone: pageZone, hourCycle: "h23" };
     const lang = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
-    this.time = new Intl.DateTimeFormat("en-GB", { ...inZone, hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
     this.date = new Intl.DateTimeFormat(lang, { ...inZone, weekday: "short", day: "numeric", month: "short", year: "numeric" });
     this.short = new Intl.DateTimeFormat(lang, { ...inZone, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
     stage.addEventListener("pointermove", (event) => this.point(event));
@@ -94,7 +93,7 @@ export class Cursor {
   tell() {
     // A window that goes on ahead of now has nothing newer than now.
     const at = this.at ?? (this.figure ? Math.min(this.figure.to, this.figure.now) : null);
-    find("at").textContent = at === null ? words.trends.cursor : this.at === null ? words.trends.newest : fill(words.trends.at, this.time.format(at));
+    find("at").textContent = at === null ? words.trends.cursor : this.at === null ? words.trends.newest : fill(words.trends.at, `${clockAt(at, pageZone, { second: "2-digit" })} ${zoneLabel(at)}`);
     const both = this.a !== null && this.b !== null;
     find("measured").textContent = both ? `Δt ${duration(Math.abs(this.b - this.a))}` : at === null ? "" : this.date.format(at);
     find("readings").replaceChildren(...(at === null ? [] : [...this.curves, ...this.foreseen].map((trace) => this.row(trace, at, both))));

@@ -2,6 +2,7 @@
 import { fill, words } from "./quantities.js";
 import { OPTIONS, themed } from "./plotted.js";
 import { Cursor } from "./trend_cursor.js";
+import { pageZone, wallOf } from "./time_zones.js";
 import { offerViews } from "./trend_views.js";
 
 const FOLLOW_MS = 5000;
@@ -14,7 +15,7 @@ const presets = [...form.querySelectorAll("[data-hours]")], shows = [...find("sh
 let span = { hours: "1" }, following = true, drawn = null, waiting = null, pressed = false;
 const past = [];
 const choices = { compare: "", axes: "", ahead: "", known: "", price: "" };
-const cursor = new Cursor({ stage, chart, zone: form.dataset.zone });
+const cursor = new Cursor({ stage, chart });
 
 const chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);
 const isLive = () => following && ("hours" in span || "seconds" in span);
@@ -32,7 +33,7 @@ function query() {
 
 function read(parameters) {
   following = parameters.get("follow") !== "0";
-  if (parameters.get("from") && parameters.get("to")) span = { from: parameters.get("from"), to: parameters.get("to") };
+  if (parameters.get("from") && parameters.get("to")) span = { from: parameters.get("from"), to: parameters.get("to"), ...(parameters.get("zone") && { zone: parameters.get("zone") }) };
   else if (parameters.get("seconds")) span = { seconds: parameters.get("seconds") };
   else span = { hours: parameters.get("hours") ?? "1" };
   for (const name of Object.keys(choices)) choices[name] = parameters.get(name) ?? "";
@@ -91,7 +92,18 @@ async function show({ quietly = false } = {}) {
   stage.classList.remove("is-waiting");
   stage.removeAttribute("aria-busy");
   if (answer.reason) { note.textContent = answer.reason; return; }
+  pin(answer.body);
   await draw(answer.body);
+}
+
+// Typed times become moments as soon as the server has read them: an address means the same on every clock.
+function pin({ from, to }) {
+  if (!("from" in span)) return;
+  span = { from: iso(from), to: iso(to) };
+  fillCustom(from, to);
+  history.replaceState(null, "", `?${query()}`);
+  link.href = `${form.dataset.export}?${query()}`;
+  offerExport();
 }
 
 async function ask(url, signal) {
@@ -159,10 +171,9 @@ function zoomTo(from, to) {
   go(() => { span = { from: iso(from), to: iso(to) }; fillCustom(from, to); });
 }
 
-// The wall clock of the pilot in the two fields, to the second.
+// The page's wall clock in the two fields, to the second; what somebody is writing stays.
 function fillCustom(from, to) {
-  const format = new Intl.DateTimeFormat("sv-SE", { timeZone: form.dataset.zone, dateStyle: "short", timeStyle: "medium" });
-  for (const [name, ms] of [["from", from], ["to", to]]) form.elements[name].value = format.format(ms).replace(" ", "T");
+  for (const [name, ms] of [["from", from], ["to", to]]) if (document.activeElement !== form.elements[name]) form.elements[name].value = wallOf(ms);
 }
 
 function listen() {
@@ -219,7 +230,7 @@ form.addEventListener("click", (event) => {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const data = new FormData(form);
-  go(() => { span = { from: data.get("from"), to: data.get("to") }; });
+  go(() => { span = { from: data.get("from"), to: data.get("to"), zone: pageZone }; });
 });
 // Following keeps the width of what is seen: a window that was zoomed goes on from now.
 followButton.addEventListener("click", () => {
@@ -250,5 +261,4 @@ offerViews(() => query().toString());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show());
 setInterval(() => { if (isLive() && !waiting && !pressed && !document.hidden && chosen().length) show({ quietly: true }); }, FOLLOW_MS);
 read(new URLSearchParams(location.search));
-if (span.from && /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?$/.test(span.from)) for (const name of ["from", "to"]) form.elements[name].value = span[name];
 show();

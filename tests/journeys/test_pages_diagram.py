@@ -50,5 +50,5 @@ def test_a_position_by_hand_is_marked_everywhere_and_the_field_has_the_last_word
     with page.expect_download() as saved:
         page.locator("[data-save=svg]").click()
     drawing = saved.value.path().read_text()
-    assert "Europe/Madrid" in drawing and "state as of" in drawing and "var(" not in drawing
+    assert "Madrid, UTC+" in drawing and "state as of" in drawing and "var(" not in drawing
     assert visitor.faults == []

@@ -35,7 +35,7 @@ def zoom_to_newest(page: Page) -> None:
 def plotted(page: Page) -> dict[datetime, float]:
     """What the curve shows, in W by UTC: the pilot's winter or summer offset is the axis's own."""
     curve: dict[str, Any] = page.evaluate(CURVE)
-    offset_h = 2 if "CEST" in page.locator("[data-chart] .g-xtitle").text_content() else 1  # type: ignore[operator]
+    offset_h = 2 if "UTC+2" in page.locator("[data-chart] .g-xtitle").text_content() else 1  # type: ignore[operator]
     moments = [datetime.fromisoformat(f"{x}+0{offset_h}:00").astimezone(UTC) for x in curve["x"]]
     return {at: 1000 * value for at, value in zip(moments, curve["y"], strict=True) if value is not None}
 

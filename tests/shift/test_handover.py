@@ -152,7 +152,7 @@ def test_the_page_shows_the_shift_and_takes_a_note(plant: Plant, operator: Clien
     plain = operator.get("/handover/", QUERY).content.decode()
     for words in (
         "2026-06-12 06:00 – 2026-06-12 14:00",
-        "Europe/Madrid",
+        "Madrid, UTC+2",
         "Battery temperature: trip limit",
         "I hand this shift over",
     ):

@@ -50,7 +50,7 @@ def frame(client: Client, at: datetime) -> dict[str, Any]:
 
 def test_a_line_says_what_where_how_much_and_leads_to_diagram_and_trend(alarmed: Plant, viewer: Client) -> None:
     text = text_of(viewer, "?pilot=es")
-    for words in ("Battery temperature: trip limit: came", "es-STO01", "91.5 kW, limit 80 kW", "Europe/Madrid"):
+    for words in ("Battery temperature: trip limit: came", "es-STO01", "91.5 kW, limit 80 kW", "Times of Madrid, now UTC+"):
         assert words in text, words
     at = (NOW + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")[:23].replace(":", "%3A")
     assert f"/replay/?pilot=es&amp;at={at}Z&amp;device=es-STO01" in text

@@ -143,7 +143,7 @@ def test_the_curve_is_drawn_against_the_measurement(operator: Client, battery: B
     assert measured["y"] == [-19.5]
     low, high = body["figure"]["layout"]["yaxis"]["range"]
     assert low < -20.0 < 30.0 < high
-    later = schedule_figure(schedule, schedule.end)
+    later = schedule_figure(schedule, MADRID, schedule.end)
     assert (len(body["figure"]["layout"]["shapes"]), later["layout"]["shapes"]) == (1, [])
 
 

@@ -1,0 +1,20 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("pilots", "0025_kiosks"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="user",
+            name="clock",
+            field=models.CharField(
+                choices=[("pilot", "Pilot time"), ("own", "Own time"), ("utc", "UTC")],
+                default="pilot",
+                max_length=8,
+                verbose_name="clock",
+            ),
+        ),
+    ]
