@@ -20,7 +20,7 @@ from pilots.ui.access import signed_in
 from pilots.ui.kiosks import shown_dashboards
 from pilots.ui.quantities import point_name, shown_unit
 from pilots.ui.setpoint_chart import hour_of
-from pilots.ui.time_zones import zone_of
+from pilots.ui.time_zones import zone_label, zone_of
 from pilots.ui.words import page_words
 
 MOST_TILES, MOST_PER_PERSON = 24, 50
@@ -164,12 +164,15 @@ def _tile(place: int, tile: dict[str, str], point: Point | None, user: User) -> 
     """What the template draws; without a point, one that is gone or not the reader's to see."""
     if point is None:
         return {"place": place, "reference": tile["point"], "point": None}
+    zone = zone_of(user, point.device.pilot)
     return {
         "place": place,
         "reference": tile["point"],
         "point": point,
         "pilot": point.device.pilot,
-        "zone": zone_of(user, point.device.pilot).key,
+        # An hour of a pilot, however many pilots stand beside it.
+        "zone": zone.key,
+        "zone_label": zone_label(zone, timezone.now()),
         "label": point_name(point.name),
         "shown": shown_unit(point.unit)[0],
         "key": f"drawn-{place}",

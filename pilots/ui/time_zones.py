@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from pilots.models import Clock, Pilot
+from pilots.models import Clock, Pilot, User
 
 UNIVERSAL = ZoneInfo("UTC")
 
@@ -55,8 +55,8 @@ def page_zone() -> ZoneInfo:
 
 
 def clock_choice(user: Any) -> str:
-    """The person's choice as one word for a cookie; nothing for nobody."""
-    return f"{user.clock}.{user.time_zone.replace('/', '.')}" if user.is_authenticated else ""
+    """The person's choice as one word for a cookie; nothing for nobody and for a machine."""
+    return f"{user.clock}.{user.time_zone.replace('/', '.')}" if isinstance(user, User) else ""
 
 
 def clock_of(request: HttpRequest) -> dict[str, Any]:
