@@ -29,8 +29,8 @@ export function wallOf(ms, zone = pageZone) {
 
 // A field's wall clock as a moment: in an hour that comes twice the first one, NaN in one that is skipped.
 export function momentOf(wall, zone = pageZone) {
+  const given = Date.parse(`${wall}Z`);
+  if (Number.isNaN(given)) return NaN;
   const behind = (ms) => Date.parse(`${wallOf(ms, zone)}Z`) - Math.floor(ms / 1000) * 1000;
-  const given = Date.parse(`${wall}Z`), first = given - behind(given - 43200000);
-  const found = wallOf(first, zone).startsWith(wall) ? first : given - behind(given);
-  return Number.isFinite(found) && wallOf(found, zone).startsWith(wall) ? found : NaN;
+  return [given - behind(given - 43200000), given - behind(given)].find((ms) => wallOf(ms, zone).startsWith(wall)) ?? NaN;
 }
