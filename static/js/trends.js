@@ -57,6 +57,7 @@ function tell() {
 
 // The same choice in the form of exports: a window back from now becomes one of times.
 function offerExport() {
+  if ("zone" in span) return; // typed, and not read yet
   const end = Date.now(), back = 1000 * Number(span.seconds ?? 3600 * (span.hours || 1)), place = find("exports");
   const choice = { points: chosen().join(","), start: span.from ?? iso(end - back), end: span.to ?? iso(end) };
   place.href = `${place.dataset.exports}&${new URLSearchParams(choice)}`;
