@@ -26,12 +26,19 @@ def zone_of(user: Any, pilot: Pilot | None = None) -> ZoneInfo:
 
     Several pilots have no clock in common: with pilot time such a page speaks the person's own zone, without one UTC.
     """
+    return zone_named(_spoken(user, pilot)[0])
+
+
+def _spoken(user: Any, pilot: Pilot | None) -> tuple[str, str]:
+    """A zone's name, and in words whose it is."""
     clock, own = getattr(user, "clock", Clock.PILOT), getattr(user, "time_zone", "")
     if clock == Clock.UTC:
-        return UNIVERSAL
+        return "UTC", "UTC"
     if pilot is not None and (clock == Clock.PILOT or not own):
-        return zone_named(pilot.time_zone)
-    return zone_named(own)
+        return pilot.time_zone, _("Pilot time")
+    if clock == Clock.OWN and own:
+        return own, _("Own time")
+    return own, _("Several pilots, own time") if own else _("Several pilots")
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -56,7 +63,7 @@ def page_zone() -> ZoneInfo:
 
 def clock_choice(user: Any) -> str:
     """The person's choice as one word for a cookie; nothing for nobody and for a machine."""
-    return f"{user.clock}.{user.time_zone.replace('/', '.')}" if isinstance(user, User) else ""
+    return f"{user.clock}.{zone_named(user.time_zone).key.replace('/', '.')}" if isinstance(user, User) else ""
 
 
 def clock_of(request: HttpRequest) -> dict[str, Any]:
@@ -69,7 +76,7 @@ def clock_of(request: HttpRequest) -> dict[str, Any]:
         "key": zone.key,
         "label": zone_label(zone, now),
         "named": zone_now(zone, now),
-        "words": _words(user, pilot),
+        "words": _spoken(user, pilot)[1],
         "choices": [(value, short, words, value == getattr(user, "clock", "")) for value, short, words in _choices()],
         "back": request.get_full_path() if request.method in ("GET", "HEAD") else request.headers.get("Referer", ""),
     }
@@ -81,18 +88,6 @@ def _choices() -> list[tuple[str, str, str]]:
         (Clock.OWN, pgettext("clock", "Own"), _("Own time")),
         (Clock.UTC, "UTC", "UTC"),
     ]
-
-
-def _words(user: Any, pilot: Pilot | None) -> str:
-    """Whose time it is."""
-    clock, own = getattr(user, "clock", Clock.PILOT), getattr(user, "time_zone", "")
-    if clock == Clock.UTC:
-        return "UTC"
-    if pilot is not None and (clock == Clock.PILOT or not own):
-        return _("Pilot time")
-    if clock == Clock.OWN and own:
-        return _("Own time")
-    return _("Several pilots, own time") if own else _("Several pilots")
 
 
 def zone_place(zone: ZoneInfo) -> str:

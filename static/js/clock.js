@@ -5,7 +5,7 @@ const clock = document.querySelector("[data-clock]"), choices = document.querySe
 if (clock) {
   const day = new Intl.DateTimeFormat(document.documentElement.lang, { timeZone: pageZone, weekday: "short", day: "numeric", month: "short", year: "numeric" });
   // Chosen anew in another window: what this one fetches from now on would not be of the clock that it names.
-  const isStill = () => !/(^|; )clock=/.test(document.cookie) || document.cookie.split("; ").includes(`clock=${clock.dataset.choice}`);
+  const isStill = () => !/(^|; )clock=/.test(document.cookie) || document.cookie.split("; ").includes(`clock=${clock.dataset.kept}`);
   const tick = () => {
     if (!isStill()) { location.reload(); return; }
     const now = Date.now();

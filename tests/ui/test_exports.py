@@ -89,6 +89,7 @@ def test_a_file_that_is_not_there_is_told_on_the_page(plant: Plant, viewer: Clie
         ({"points": ""}, "Choose at least one point."),
         ({"points": "es-STO01/nothing"}, "es-STO01/nothing is no point here."),
         ({"start": "soon"}, "Give both times as date and time."),
+        ({"start": "2026-03-29T02:30"}, "There is no 2026-03-29 02:30 in Madrid"),
         ({"end": "2026-06-01T01:00"}, "The end must be after the beginning."),
         ({"zone": "Asia/Tokyo"}, "The zone is the pilot's, Europe/Madrid, or UTC."),
         ({"format": "pdf"}, "pdf is no format."),

@@ -116,7 +116,7 @@ def test_one_click_chooses_and_the_same_page_comes_again(plant: Plant, viewer: C
     assert (answer.status_code, answer["Location"]) == (302, address)
     again = viewer.get(address)
     assert 'value="utc" aria-pressed="true"' in again.content.decode() and "Times of UTC" in again.content.decode()
-    assert answer.cookies["clock"].value == "utc.", "a page that is open elsewhere sees by it that it is of another clock"
+    assert answer.cookies["clock"].value == "utc.UTC", "a page that is open elsewhere sees by it that it is of another clock"
     assert AuditEvent.objects.count() == audited, "a preference, no deed of an operator"
 
 
