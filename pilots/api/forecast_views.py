@@ -18,16 +18,18 @@ from pilots.api.base import ApiView
 from pilots.api.errors import Problem, invalid, not_found
 from pilots.api.forecast_body import ForecastBody, read_forecast
 from pilots.api.idempotency import Answer, answer_in_transaction, key_of
-from pilots.api.plant_views import find_pilot
+from pilots.api.plant_views import find_pilot, visible_points
 from pilots.api.setpoint_views import AuditedView, audit_refusal, find_point
 from pilots.domain.errors import ForecastRefused
 from pilots.domain.forecast import ForecastKind
 from pilots.domain.guards import MAX_CLOCK_SKEW
 from pilots.domain.schedule import RESOLUTIONS
 from pilots.history.forecasts import newest_known, put_forecast
-from pilots.models import Forecast, Scope
+from pilots.models import Forecast, Pilot, Scope
 from pilots.northbound.messages import rfc3339
 
+#: A run has hundreds of values: a page holds fewer of them than of other rows.
+MOST_RUNS = 100
 _WORDS = {seconds: word for word, seconds in RESOLUTIONS.items()}
 
 
@@ -48,11 +50,7 @@ class Forecasts(AuditedView):
     def get(self, request: Request) -> Response:
         """Runs of this client's points and pilots: all, received last first, or what was known at a moment."""
         form = reading.query(request, "pilot", "point", "kind", "issued", "known_at", "from", "to")
-        runs = _chosen(form, self.client(request))
-        if "known_at" in form or form.get("issued") == "latest":
-            known_at = reading.moment(form, "known_at") or timezone.now() + MAX_CLOCK_SKEW
-            return Response({"results": [forecast_record(run) for run in newest_known(runs, known_at)], "next": None})
-        return paging.page_newest_first(request, runs, forecast_record)
+        return paging.page_newest_first(request, _chosen(form, self.client(request)), forecast_record, most=MOST_RUNS)
 
     @extend_schema(
         operation_id="put_forecast",
@@ -138,20 +136,26 @@ def _visible(client: Client) -> QuerySet[Forecast]:
 
 
 def _chosen(form: dict[str, str], client: Client) -> QuerySet[Forecast]:
-    rows = _visible(client)
+    rows, over = _visible(client), _over(form)
+    points, pilots = visible_points(client), Pilot.objects.filter(pk__in=client.devices.order_by().values("pilot"))
     if "pilot" in form:
-        rows = rows.filter(pilot=find_pilot(client, form["pilot"], "pilot"))
+        pilot = find_pilot(client, form["pilot"], "pilot")
+        rows, points, pilots = rows.filter(pilot=pilot), points.filter(device__pilot=pilot), pilots.filter(pk=pilot.pk)
     if "point" in form:
-        rows = rows.filter(point=_point(client, form["point"]))
-    if "kind" in form:
-        rows = rows.filter(kind=reading.one_of(form, "kind", list(ForecastKind), default=""))
-    issued = None if form.get("issued") == "latest" else reading.moment(form, "issued")
-    start, end = reading.moment(form, "from"), reading.moment(form, "to")
-    if issued is not None:
-        rows = rows.filter(issued_at=issued)
-    if start is not None:
-        rows = rows.filter(end__gt=start)
-    return rows if end is None else rows.filter(start__lt=end)
+        point = _point(client, form["point"])
+        rows, points, pilots = rows.filter(point=point), points.filter(pk=point.pk), pilots.none()
+    if "known_at" in form or form.get("issued") == "latest":
+        known_at = reading.moment(form, "known_at") or timezone.now() + MAX_CLOCK_SKEW
+        rows = rows.filter(pk__in=newest_known(points, pilots, known_at, over))
+    return rows.filter(over)
+
+
+def _over(form: dict[str, str]) -> Q:
+    """The kind, the moment of issue and the window that are asked for. Raises Problem 400."""
+    found = Q(kind=reading.one_of(form, "kind", list(ForecastKind), default="")) if "kind" in form else Q()
+    times = {"end__gt": reading.moment(form, "from"), "start__lt": reading.moment(form, "to")}
+    times["issued_at"] = None if form.get("issued") == "latest" else reading.moment(form, "issued")
+    return found & Q(**{name: moment for name, moment in times.items() if moment is not None})
 
 
 def _point(client: Client, reference: str) -> Any:

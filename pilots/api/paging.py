@@ -63,9 +63,11 @@ def page_by_key(request: Request, rows: QuerySet[M], form: Callable[[M], dict[st
     return page(request, map(form, found[:limit]), [found[limit - 1].pk] if more else None)
 
 
-def page_newest_first(request: Request, rows: QuerySet[M], form: Callable[[M], dict[str, Any]]) -> Response:
-    """One page of rows that have `received_at` and a UUID for a key."""
-    limit = limit_of(request)
+def page_newest_first(
+    request: Request, rows: QuerySet[M], form: Callable[[M], dict[str, Any]], *, most: int = MAX_LIMIT
+) -> Response:
+    """One page, of `most` rows at most, of rows that have `received_at` and a UUID for a key."""
+    limit = min(limit_of(request), most)
     after = cursor_of(request, lambda parts: (moment_part(parts[0]), UUID(parts[1])))
     if after is not None:
         rows = rows.filter(Q(received_at__lt=after[0]) | Q(received_at=after[0], pk__lt=after[1]))

@@ -5,18 +5,18 @@ The only writer of their table. What is foreseen goes to no process image, no sa
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import reduce
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from pilots.audit.services import audited, record_event
 from pilots.domain.errors import ForecastRefused
-from pilots.domain.forecast import Run, check_forecast
+from pilots.domain.forecast import ForecastKind, Run, check_forecast
 from pilots.models import Forecast, Pilot, Point
 
 
@@ -48,34 +48,46 @@ def forget_forecasts(issued_before: datetime) -> int:
     return Forecast.objects.filter(issued_at__lt=issued_before).delete()[0]
 
 
-def newest_known(runs: QuerySet[Forecast], known_at: datetime) -> list[Forecast]:
-    """Of each point (or pilot) and kind the run issued last among these, at or before `known_at`."""
-    issued = runs.filter(issued_at__lte=known_at).order_by().values_list("pilot", "point", "kind").annotate(Max("issued_at"))
-    picked = [Q(pilot=pilot, point=point, kind=kind, issued_at=last) for pilot, point, kind, last in issued]
-    if not picked:
-        return []
-    rows = runs.filter(reduce(operator.or_, picked)).order_by("received_at")
-    # Two sources may have issued at the same moment: what came last is shown.
-    return list({(row.pilot_id, row.point_id, row.kind): row for row in rows}.values())
+def newest_known(points: QuerySet[Point], pilots: QuerySet[Pilot], known_at: datetime, over: Q | None = None) -> list[UUID]:
+    """Of each of these points and kinds, and of the price at each of these pilots, the key of the run issued last by then.
+
+    `over` narrows what runs are looked at.
+    """
+    runs = Forecast.objects.filter(over or Q(), issued_at__lte=known_at)
+    kinds = [kind for kind in ForecastKind if kind is not ForecastKind.PRICE]
+    return [*_newest(points, runs, "point", kinds), *_newest(pilots, runs.filter(point=None), "pilot", [ForecastKind.PRICE])]
 
 
 def forecasts_over(points: Iterable[int], start: datetime, end: datetime, known_at: datetime) -> list[Forecast]:
     """What was known at `known_at` of these points (keys) in [start, end)."""
-    return newest_known(Forecast.objects.filter(point__in=points, start__lt=end, end__gt=start), known_at)
+    over = Q(start__lt=end, end__gt=start)
+    return _runs(newest_known(Point.objects.filter(pk__in=points), Pilot.objects.none(), known_at, over))
 
 
 def prices_over(pilot: Pilot, start: datetime, end: datetime, known_at: datetime) -> list[Forecast]:
     """What was known at `known_at` of the price at the pilot in [start, end)."""
-    return newest_known(Forecast.objects.filter(pilot=pilot, point=None, start__lt=end, end__gt=start), known_at)
+    over = Q(start__lt=end, end__gt=start)
+    return _runs(newest_known(Point.objects.none(), Pilot.objects.filter(pk=pilot.pk), known_at, over))
+
+
+def forecasts_ahead(points: Iterable[int], now: datetime) -> list[Forecast]:
+    """The newest run of each point and kind that still has steps to come."""
+    return _runs(newest_known(Point.objects.filter(pk__in=points), Pilot.objects.none(), now, Q(end__gt=now)))
 
 
 def has_prices(pilot: Pilot) -> bool:
     return Forecast.objects.filter(pilot=pilot, point=None).exists()
 
 
-def forecasts_ahead(points: Iterable[int], now: datetime) -> list[Forecast]:
-    """The newest run of each point and kind that still has steps to come."""
-    return newest_known(Forecast.objects.filter(point__in=points, end__gt=now), now)
+def _newest(rows: QuerySet[Any], runs: QuerySet[Forecast], field: str, kinds: Sequence[ForecastKind]) -> list[UUID]:
+    """A seek in the index for each row and kind: how many runs are kept costs nothing."""
+    own = runs.filter(**{field: OuterRef("pk")}).order_by("-issued_at", "-received_at").values("pk")
+    found = rows.order_by().values_list(*(Subquery(own.filter(kind=kind)[:1]) for kind in kinds))
+    return [key for keys in found for key in keys if key is not None]
+
+
+def _runs(keys: Sequence[UUID]) -> list[Forecast]:
+    return list(Forecast.objects.filter(pk__in=keys)) if keys else []
 
 
 def _told_before(made: Forecast) -> Forecast:
