@@ -43,6 +43,8 @@ class User(AbstractUser):
     theme = models.CharField(_("theme"), max_length=8, choices=Theme.choices, blank=True, default=Theme.SYSTEM)
     #: No person but a wall screen (`Kiosk`): it reads a few pages, whatever it is granted.
     is_kiosk = models.BooleanField(default=False, editable=False)
+    #: When the tour of the pages was walked or declined; until then it is offered.
+    tour_ended_at = models.DateTimeField(null=True, editable=False)
 
     def visible_pilots(self) -> models.QuerySet[Pilot]:
         """The pilots where this person may see values; none without a grant."""

@@ -33,8 +33,8 @@ PRIORITY_WORDS = {
     Priority.MEDIUM: gettext_lazy("medium"),
     Priority.LOW: gettext_lazy("low"),
 }
-_FACES = {AlarmState.UNACKNOWLEDGED: "unack", AlarmState.ACKNOWLEDGED: "active", AlarmState.RETURNED: "returned"}
-_HIDDEN_FACES = {
+FACES = {AlarmState.UNACKNOWLEDGED: "unack", AlarmState.ACKNOWLEDGED: "active", AlarmState.RETURNED: "returned"}
+HIDDEN_FACES = {
     Hidden.SHELVED: "shelved",
     Hidden.SUPPRESSED: "suppressed",
     Hidden.MEMBER: "suppressed",
@@ -68,7 +68,7 @@ def rule_row(rule: AlarmRule, now: datetime, *, may_return: bool) -> dict[str, A
     """A rule that is silent and has nothing to tell just now."""
     return {
         "rule": rule,
-        "glyph": glyph(rule.priority, _HIDDEN_FACES[Hidden(rule.hidden)], hidden_words(rule)),
+        "glyph": glyph(rule.priority, HIDDEN_FACES[Hidden(rule.hidden)], hidden_words(rule)),
         "state": hidden_words(rule),
         "since": rule.hidden_at,
         "age": "" if rule.hidden_at is None else age_words(now - rule.hidden_at),
@@ -88,8 +88,8 @@ def glyph(priority: int, its_face: str, words: str) -> dict[str, Any]:
 def face(alarm: Alarm) -> str:
     """The look of design: filled with a ring while new, hollow once returned, dashed while hidden."""
     if alarm.hidden:
-        return _HIDDEN_FACES[Hidden(alarm.hidden)]
-    return _FACES.get(AlarmState(alarm.state), "active" if alarm.closed_at is None else "returned")
+        return HIDDEN_FACES[Hidden(alarm.hidden)]
+    return FACES.get(AlarmState(alarm.state), "active" if alarm.closed_at is None else "returned")
 
 
 def state_words(alarm: Alarm) -> str:

@@ -14,6 +14,8 @@ from pilots.audit.selectors import may_read
 from pilots.control.guards import off_words, switches_off
 from pilots.models import Connection, Pilot, Role, User
 from pilots.ui.alarm_strip import strip_of
+from pilots.ui.handbook import topic_of
+from pilots.ui.help_views import OFFERED_ON, tour_address
 from pilots.ui.switching import approvable_pilots
 from pilots.ui.time_zones import clock_of
 from pilots.ui.training import simulator, training_pilots
@@ -31,6 +33,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "clock": SimpleLazyObject(lambda: clock_of(request)),
         "strip": SimpleLazyObject(lambda: strip_of(user, list(pilots), timezone.now())),
         "switch": SimpleLazyObject(lambda: _switch(user, pilot)),
+        "help_topic": "" if user.is_kiosk else topic_of(_route(request)),
+        "tour": SimpleLazyObject(lambda: _tour(request, user, list(pilots))),
         "simulated": SimpleLazyObject(lambda: _any_simulated(list(pilots))),
         "commissions": SimpleLazyObject(lambda: user.grants.filter(role=Role.ENGINEER).exists() or user.is_superuser),
         "approves": SimpleLazyObject(lambda: approvable_pilots(user).exists()),
@@ -53,6 +57,19 @@ def _switch(user: User, pilot: Pilot | None) -> dict[str, Any]:
         "off_url": reverse(f"{scope}commands_off", args=code),
         "on_url": reverse(f"{scope}commands_on", args=code),
     }
+
+
+def _route(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match is not None else ""
+
+
+def _tour(request: HttpRequest, user: User, pilots: list[Pilot]) -> dict[str, Any] | None:
+    """Offered until it was walked or declined, and begun where the address asks for it."""
+    if user.is_kiosk or not pilots or _route(request) not in OFFERED_ON:
+        return None
+    asked = "tour" in request.GET
+    here = getattr(request, "pilot", None) or pilots[0]
+    return {"start": tour_address(here.code), "now": asked} if asked or user.tour_ended_at is None else None
 
 
 def _any_simulated(pilots: list[Pilot]) -> bool:

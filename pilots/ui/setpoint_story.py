@@ -35,7 +35,12 @@ class Dot:
 def dots(setpoint: Setpoint) -> list[Dot]:
     """The four steps; a cross stands where it stopped."""
     reached = max((ORDER.index(S(event.state)) for event in setpoint.events.all() if event.state in ORDER), default=0)
-    cross = min(reached + 1, 3) if setpoint.state in STOPPED else -1
+    return dots_of(reached, stopped=setpoint.state in STOPPED)
+
+
+def dots_of(reached: int, *, stopped: bool) -> list[Dot]:
+    """The four steps of a set-point that came to the one with this number."""
+    cross = min(reached + 1, 3) if stopped else -1
     last = reached if cross < 0 else cross
     return [Dot(6 + 21 * n, n <= reached and n != cross, n == cross, 0 < n <= last) for n in range(4)]
 

@@ -79,6 +79,10 @@ def draw(topology: Topology) -> str:
     )
 
 
+#: The triangle of a direction, pointing away from the grid.
+FLOW = tag("path", class_="flow", d="M-6-4.5H6L0 6Z")
+
+
 class _Writer:
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
@@ -103,8 +107,7 @@ class _Writer:
             x = line.x1 + 9
         elif not turn:
             y = max(line.y1 + 10, line.y2 - 26) if abs(line.y2 - line.y1) > 30 else y - 4
-        triangle = tag("path", class_="flow", d="M-6-4.5H6L0 6Z")
-        inner = tag("g", triangle, class_="turn")
+        inner = tag("g", FLOW, class_="turn")
         return tag("g", inner, class_="flowing none", data_flow=reference, transform=f"translate({x:g} {y:g}) rotate({turn})")
 
     def device(self, place: Place) -> str:
@@ -117,7 +120,7 @@ class _Writer:
         )
         if count:
             picture += tag("text", str(count), class_="count", y=6.0)
-        picture += _guard_marks(18 if place.role == "head" else 14)
+        picture += guard_marks(18 if place.role == "head" else 14)
         hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
         text = self._head_text(place) if place.role == "head" else self._ladder_text(place)
         button = tag("g", hit + picture, transform=f"translate({place.x:g} {place.y:g})")
@@ -216,7 +219,7 @@ class _Writer:
             if device.id in link.ends:
                 letters.setdefault(link.letter, []).append(link)
         ordered = sorted(letters, key=lambda letter: (letter[0], len(letter)))[:3]
-        return [self._chip(letter, letters[letter], x + 8 + 19 * n, y + 8, "small") for n, letter in enumerate(ordered)]
+        return [chip(letter, letters[letter], x + 8 + 19 * n, y + 8, "small") for n, letter in enumerate(ordered)]
 
     # Communication column
 
@@ -246,7 +249,7 @@ class _Writer:
         chips = ""
         for number, letter in enumerate(sorted({link.letter for link in row.links}, key=lambda each: (each[0], len(each)))):
             same = [link for link in row.links if link.letter == letter]
-            chips += self._chip(letter, same, x - NODE_INDENT, row.y - 19 * number)
+            chips += chip(letter, same, x - NODE_INDENT, row.y - 19 * number)
         return whole + chips
 
     def _letter(self, row: LetterRow) -> str:
@@ -256,23 +259,25 @@ class _Writer:
         carrier = _carrier(row.links, room)
         texts = tag("text", escape(first), class_="name", x=x + 16, y=row.y - 3)
         texts += tag("text", escape(carrier), class_="word", x=x + 16, y=row.y + 11, **_link_word(row.links, carrier))
-        return self._chip(row.letter, row.links, x, row.y) + texts
+        return chip(row.letter, row.links, x, row.y) + texts
 
-    def _chip(self, letter: str, links: Iterable[LinkSpec], x: float, y: float, size: str = "") -> str:
-        half = 8 if size else 9
-        box = tag("rect", x=-half, y=-half, width=2 * half, height=2 * half)
-        name = tag("text", escape(letter.replace("'", "′")), y=4.5, text_anchor="middle")
-        # Longer than the box is wide, so that a link that is down has another outline, not only another colour.
-        reach = half + 3.5
-        inner = half - 1
-        # The arm towards a prime's corner is left out inside the box, so that e and e′ stay told apart.
-        cross = tag("path", class_="cut", d="".join(_stub(x * inner, y * inner, x * reach, y * reach) for x, y in _CORNERS))
-        cross += tag("path", class_="cut inner", d=f"M{-inner} {-inner}L{inner} {inner}M0 0L{-inner} {inner}")
-        title = tag("title", escape(_("Link %(letter)s") % {"letter": letter}))
-        return tag(
-            "g", title + box + cross + name, class_=f"chip unknown {size}".strip(), data_letter=letter,
-            data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
-        )  # fmt: skip
+
+def chip(letter: str, links: Iterable[LinkSpec], x: float, y: float, size: str = "", state: str = "unknown") -> str:
+    """The letter of a link in its box; the state is a class."""
+    half = 8 if size else 9
+    box = tag("rect", x=-half, y=-half, width=2 * half, height=2 * half)
+    name = tag("text", escape(letter.replace("'", "′")), y=4.5, text_anchor="middle")
+    # Longer than the box is wide, so that a link that is down has another outline, not only another colour.
+    reach = half + 3.5
+    inner = half - 1
+    # The arm towards a prime's corner is left out inside the box, so that e and e′ stay told apart.
+    cross = tag("path", class_="cut", d="".join(_stub(x * inner, y * inner, x * reach, y * reach) for x, y in _CORNERS))
+    cross += tag("path", class_="cut inner", d=f"M{-inner} {-inner}L{inner} {inner}M0 0L{-inner} {inner}")
+    title = tag("title", escape(_("Link %(letter)s") % {"letter": letter}))
+    return tag(
+        "g", title + box + cross + name, class_=f"chip {state} {size}".strip(), data_letter=letter,
+        data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
+    )  # fmt: skip
 
 
 def limit_w(device: DeviceSpec) -> float | None:
@@ -307,7 +312,7 @@ def _standing(place: Place) -> dict[str, object]:
     return {} if place.role == "guest" else {"data_section": place.section, "data_parent": place.device.parent}
 
 
-def _guard_marks(reach: float) -> str:
+def guard_marks(reach: float) -> str:
     """Do not operate, and the letter of who holds a point: there always, shown by the classes `tagged` and `held`."""
     tagged = tag("rect", x=-9.0, y=-6.0, width=18.0, height=12.0) + tag("path", d="M-5 0H5")
     held = tag("rect", x=-7.0, y=-7.0, width=14.0, height=14.0) + tag("text", "M", y=4.5, text_anchor="middle")
