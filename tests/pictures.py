@@ -184,6 +184,9 @@ def visitor(scada: Installation, browser: Browser, **window: object) -> Visitor:
     found = Visitor(browser, lambda: scada.url, **window)
     found.page.set_default_timeout(PATIENCE_MS)
     found.sign_in()
+    # The offer of a newcomer's tour is on no picture.
+    if found.page.locator("[data-tour] form button").count():
+        found.page.click("[data-tour] form button")
     return found
 
 

@@ -60,7 +60,7 @@ def tour_steps(_request: HttpRequest) -> JsonResponse:
 @require_POST
 def end_tour(request: HttpRequest) -> HttpResponse:
     """It is offered no more; /help/ starts it again."""
-    User.objects.filter(pk=request.user.pk).update(tour_ended_at=timezone.now())
+    User.objects.filter(pk=cast(User, request.user).pk).update(tour_ended_at=timezone.now())
     return HttpResponseRedirect(reverse("overview"))
 
 

@@ -24,7 +24,7 @@ FIELD_PAGES = [
     "/pilots/bg/commissioning/",
     *(f"/pilots/es/commissioning/{part}/" for part in ("table", "alarms", "scl", "tests")),
     *("/handover/?pilot=es", "/dashboards/", "/kiosks/"),
-    "/training/",
+    *("/training/", "/help/"),
 ]
 #: Controls that a screen reader could only call "edit" or "button".
 NAMELESS = """() => [...document.querySelectorAll("main :is(input:not([type=hidden]), select, button, a)")].filter((each) =>

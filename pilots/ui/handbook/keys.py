@@ -38,7 +38,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key(("Escape",), _("in the search: empties it and goes back to the diagram")),
         Key(("+", "="), _("zooms in")),
         Key(("-",), _("zooms out")),
-        Key(("0",), _("shows the whole size again")),
+        Key(("0",), _("goes back to 100 %")),
     ),
     "pilot": (
         Key(("ArrowUp",), _("walks towards the grid")),

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from pilots.domain.alarm import Priority
+from pilots.domain.alarm import AlarmState, Hidden, Priority
 from pilots.domain.setpoint import SetpointState
 from pilots.domain.topology import DeviceKind
 from pilots.models import Role, User
@@ -112,17 +112,19 @@ def alarm_marks(_reader: User) -> list[Row]:
     priorities = [
         Row(_glyph(each, "active"), str(PRIORITY_WORDS[each]), _("priority %(n)s") % {"n": each.value}) for each in Priority
     ]
-    names, faces = {**STATE_WORDS, **HIDDEN_WORDS}, {**FACES, **HIDDEN_FACES}
-    states = [
-        Row(_glyph(Priority.HIGH, faces.get(state, "active")), str(names[state]), meaning)
-        for state, meaning in alarm_meanings().items()
-    ]
+    states = [_alarm_state(state, meaning) for state, meaning in alarm_meanings().items()]
     return [*priorities, *states]
 
 
+def _alarm_state(state: AlarmState | Hidden, meaning: str) -> Row:
+    if isinstance(state, Hidden):
+        return Row(_glyph(Priority.HIGH, HIDDEN_FACES[state]), str(HIDDEN_WORDS[state]), meaning)
+    return Row(_glyph(Priority.HIGH, FACES.get(state, "active")), str(STATE_WORDS[state]), meaning)
+
+
 def setpoint_states(_reader: User) -> list[Row]:
-    names, meanings = setpoint_state_words(), setpoint_meanings()
-    return [Row(_dots(state), names[state].split(",")[0].split(".")[0], meanings[state]) for state in SetpointState]
+    names, meanings = setpoint_state_words() | {SetpointState.UNKNOWN: _("unknown")}, setpoint_meanings()
+    return [Row(_dots(state), names[state].split(",")[0], meanings[state]) for state in SetpointState]
 
 
 def roles(reader: User) -> list[Row]:

@@ -177,7 +177,7 @@ REFERENCE = (
         body=(_("Each role is granted for one pilot or for all. What you may not do is not offered, or says who may."),),
     ),
     Topic(
-        key="words",
+        key="glossary",
         title=_("Words"),
         figure="words",
         body=(_("The word on a page is the word in the API and in the files."),),
