@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from pilots.domain.alarm import AlarmKind, AlarmState, Hidden, Priority
 from pilots.models import Alarm, AlarmRule
@@ -16,7 +16,7 @@ from pilots.ui.quantities import shown_number
 
 STATE_WORDS = {
     AlarmState.UNACKNOWLEDGED: gettext_lazy("new"),
-    AlarmState.ACKNOWLEDGED: gettext_lazy("seen"),
+    AlarmState.ACKNOWLEDGED: pgettext_lazy("state of an alarm", "seen"),
     AlarmState.RETURNED: gettext_lazy("returned, new"),
     AlarmState.LATCHED: gettext_lazy("returned, waits for reset"),
     AlarmState.NORMAL: gettext_lazy("ended"),
@@ -30,7 +30,7 @@ HIDDEN_WORDS = {
 PRIORITY_WORDS = {
     Priority.CRITICAL: gettext_lazy("critical"),
     Priority.HIGH: gettext_lazy("high"),
-    Priority.MEDIUM: gettext_lazy("medium"),
+    Priority.MEDIUM: pgettext_lazy("priority of an alarm", "medium"),
     Priority.LOW: gettext_lazy("low"),
 }
 FACES = {AlarmState.UNACKNOWLEDGED: "unack", AlarmState.ACKNOWLEDGED: "active", AlarmState.RETURNED: "returned"}
