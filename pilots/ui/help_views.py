@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from pilots.models import User
+from pilots.models import Role, User
 from pilots.ui.access import signed_in
 from pilots.ui.handbook import SECTIONS, TOPICS, tour
 from pilots.ui.handbook.keys import KEYS, WHERE, rows
@@ -26,7 +26,8 @@ OFFERED_ON = ("overview", "pilot")
 @require_safe
 def help_page(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
-    sections = [(title, [_told(topic, user) for topic in topics]) for title, topics in SECTIONS]
+    own = _own_roles(user)
+    sections = [(title, [_told(topic, user, own) for topic in topics]) for title, topics in SECTIONS]
     pilot = user.visible_pilots().first()
     start = tour_address(pilot.code) if pilot is not None else ""
     return render(request, "pilots/help/handbook.html", {"page": "help", "sections": sections, "start": start})
@@ -38,7 +39,8 @@ def help_topic(request: HttpRequest, topic: str) -> HttpResponse:
     """The panel's inside."""
     if topic not in TOPICS:
         raise Http404
-    return render(request, "pilots/help/panel.html", {"topic": _told(TOPICS[topic], cast(User, request.user))})
+    user = cast(User, request.user)
+    return render(request, "pilots/help/panel.html", {"told": _told(TOPICS[topic], user, _own_roles(user))})
 
 
 @signed_in
@@ -68,13 +70,18 @@ def tour_address(code: str) -> str:
     return f"{reverse('pilot', args=[code])}?tour"
 
 
-def _told(topic: Topic, reader: User) -> dict[str, Any]:
+def _own_roles(user: User) -> set[str]:
+    """Roles that this person has at some pilot."""
+    return set(Role) if user.is_superuser else set(user.grants.values_list("role", flat=True))
+
+
+def _told(topic: Topic, reader: User, own: set[str]) -> dict[str, Any]:
     """What the page and the panel show of a topic to this person."""
     figure = FIGURES.get(topic.figure)
     return {
         "topic": topic,
         "roles": ", ".join(str(role.label) for role in topic.roles),
-        "may": reader.is_superuser or reader.grants.filter(role__in=topic.roles).exists() if topic.roles else True,
+        "may": bool(own.intersection(topic.roles)),
         "keys": [{"where": WHERE[script], "rows": rows(script)} for script in _scripts(topic)],
         "figure": figure(reader) if figure is not None else [],
     }

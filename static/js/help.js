@@ -6,12 +6,12 @@ const strip = document.querySelector("[data-alarmstrip]") ?? document.querySelec
 const edge = (element) => Math.max(0, element?.getBoundingClientRect().bottom ?? 0);
 export const isTyping = (target) => Boolean(target.closest?.("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]"));
 
-// Where panel and tour may begin: under the strip, and on a phone under the band of a lost server too.
-export function below() {
-  const lost = document.querySelector("[data-lost]"), narrow = matchMedia("(max-width: 640px)").matches;
+// Where panel and tour may begin: under the strip, and what lies over the page under the band of a lost server too.
+export function below(over = matchMedia("(max-width: 1180px)").matches) {
+  const lost = document.querySelector("[data-lost]");
   // The strip stays while they are there, so the band sticks under it.
   if (lost) lost.style.top = document.body.matches(".helped, .touring") ? `${strip.offsetHeight}px` : "";
-  const least = Math.max(edge(strip), narrow && lost && !lost.hidden ? edge(lost) : 0);
+  const least = Math.max(edge(strip), over && lost && !lost.hidden ? edge(lost) : 0);
   if (panel) panel.style.top = `${least}px`;
   return least;
 }

@@ -72,7 +72,7 @@ function draw() {
 // Under what it points at, else above, never over the strip; on a phone the sheet stands at the foot.
 function stand() {
   if (!card) return;
-  const least = below(), box = target(steps[at])?.getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = card;
+  const least = below(true), box = target(steps[at])?.getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = card;
   const under = (box?.bottom ?? 0) + GAP, over = (box?.top ?? 0) - height - GAP;
   const top = under + height <= innerHeight ? under : over >= least ? over : innerHeight - height - GAP;
   card.style.left = `${Math.max(GAP, Math.min(box?.left ?? GAP, innerWidth - width - GAP))}px`;
@@ -112,4 +112,7 @@ document.addEventListener("keydown", (event) => {
   event.stopImmediatePropagation();
 }, true);
 for (const name of ["scroll", "resize"]) addEventListener(name, stand);
+// An alarm makes the strip taller, a lost server brings its band: the card makes room.
+new ResizeObserver(stand).observe(document.querySelector("[data-alarmstrip]"));
+document.addEventListener("liveness", stand);
 if (offer.hasAttribute("data-now")) begin();

@@ -324,6 +324,20 @@ PAGES = (
         ),
     ),
     Topic(
+        key="configuration",
+        title=_("Configuration"),
+        routes=("admin:index",),
+        roles=(Role.ENGINEER, Role.SECADM, Role.RBACMNT),
+        body=(
+            _(
+                "Pilots, connections, devices, points, links and alarm rules, people and their roles. What is changed shows "
+                "on open pages within seconds. Tables are looked at before they are taken in, and each object has its "
+                "history with a way back."
+            ),
+            _("The page opens for accounts that an administrator let into the configuration."),
+        ),
+    ),
+    Topic(
         key="preferences",
         title=_("Preferences"),
         routes=("preferences", "account_change_password"),
