@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("pilots", "0025_kiosks"),
+        ("pilots", "0027_clock"),
     ]
 
     operations = [
