@@ -70,7 +70,7 @@ def words() -> list[tuple[str, str]]:
         (_("Ceiling"), _("a set-point that limits: less is no error")),
         (_("Fallback plan"), _("the values that devices go to when the platform is silent, a link is down or values are old")),
         (_("Faceplate"), _("the pane that opens for a device")),
-        (_("State of charge"), _("what a battery holds, in % of its usable capacity")),
+        (_("State of charge"), _("what a battery holds, in per cent of its usable capacity")),
         (_("Consumption"), _("counts positive at every device, generation negative; words tell the direction")),
         (_("D7.1"), _("the specification that names the devices, links and use cases of the pilots")),
         (_("SGAM"), _("Smart Grid Architecture Model: domains, zones and layers of a smart grid")),
