@@ -18,12 +18,12 @@ DRAWN_TO_MS = """() => { const traces = document.querySelector("[data-chart]").d
 
 def test_a_forecast_is_drawn_ahead_of_now_and_named_on_the_faceplate(scada: Installation, visitor: Visitor) -> None:
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    run = {"kind": "load", "device": "es-STO01", "point": "active_power", "unit": "W", "resolution": "PT30M"}
+    run = {"kind": "load", "device": "es-AN01", "point": "active_power", "unit": "W", "resolution": "PT30M"}
     run |= {"issued_at": stamp(now), "start": stamp(now), "values": [21_000.0] * 7 + [42_000.0], "issuer": "load model"}
     assert scada.api.send("POST", "forecasts", json=run).status_code == 201
 
-    page = visitor.go("/pilots/es/trends/?points=es-STO01/active_power&hours=1")
-    page.locator(f"{LEGEND}:has-text('es-STO01 active power, forecast, issued ')").wait_for()
+    page = visitor.go("/pilots/es/trends/?points=es-AN01/active_power&hours=1")
+    page.locator(f"{LEGEND}:has-text('es-AN01 active power, forecast, issued ')").wait_for()
     page.click("[data-choice=ahead] button[value='6']")
     page.wait_for_function(f"() => ({DRAWN_TO_MS})() === 42")
     assert "ahead=6" in page.url
@@ -32,7 +32,7 @@ def test_a_forecast_is_drawn_ahead_of_now_and_named_on_the_faceplate(scada: Inst
     page.locator("[data-shows] input[value=forecasts]").uncheck()
     page.wait_for_function(f"() => ({DRAWN_TO_MS})() === undefined")
 
-    page = visitor.open_faceplate("es", "es-STO01")
+    page = visitor.open_faceplate("es", "es-AN01")
     said = page.locator(".foreseen li:has-text('load model')")
     assert "Active power, forecast: 21.0 kW from" in said.inner_text()
     following = (now + timedelta(minutes=30)).minute

@@ -49,7 +49,11 @@ def values(_reader: User) -> list[Row]:
         Row(_value("part"), _("a sum"), _("with parts missing: how many stands beside it")),
         Row(_value(mark="S"), _("substituted"), _("given by hand: who, why and until when stand on the faceplate")),
         Row(_value(mark="E"), _("estimated")),
-        Row(_value(mark="F"), _("forecast")),
+        Row(
+            _value(mark="F"),
+            _("forecast"),
+            _("what is expected, not measured: the next value, and when and by whom it was issued"),
+        ),
     ]
 
 

@@ -61,6 +61,10 @@ PAGES = (
                 "strip below says where. Alarms and set-points are marked on top."
             ),
             _(
+                "Look ahead of now shows forecasts and schedules before their time. A forecast is a dashed line named above the "
+                "chart with when it was issued; draw the one that was known a day before, and see what it was worth."
+            ),
+            _(
                 "Compare with yesterday or last week, set the marks A and B to measure between, save the view under a name, "
                 "or take it along as PNG or CSV."
             ),
