@@ -68,6 +68,12 @@ def test_every_topic_of_a_page_belongs_to_a_route_and_opens(boss: Client) -> Non
     assert boss.get("/help/cheese/").status_code == 404
 
 
+def test_the_configuration_leads_to_its_topic(boss: Client) -> None:
+    answer = boss.get("/admin/")
+    assert answer.status_code == 200
+    assert 'href="/help/#configuration"' in answer.content.decode()
+
+
 def listened(script: str) -> set[str]:
     """The keys that a script asks for."""
     code = (ROOT / "static" / "js" / f"{script}.js").read_text()
