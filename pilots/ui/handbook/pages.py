@@ -61,8 +61,9 @@ PAGES = (
                 "strip below says where. Alarms and set-points are marked on top."
             ),
             _(
-                "Look ahead of now shows forecasts and schedules before their time. A forecast is a dashed line named above the "
-                "chart with when it was issued; draw the one that was known a day before, and see what it was worth."
+                "Forecasts are dashed lines with their bounds as a band, and above the chart stands when each was issued. "
+                "Look ahead of now lets the window go on. A forecast is never a measurement: no command, guard or alarm "
+                "rests on it."
             ),
             _(
                 "Compare with yesterday or last week, set the marks A and B to measure between, save the view under a name, "
@@ -347,8 +348,8 @@ PAGES = (
         routes=("preferences", "account_change_password"),
         body=(
             _(
-                "Language, your own time zone, light or dark, password. They are yours alone and hold wherever you log in. "
-                "Without a zone of your own a pilot's pages have the pilot's time."
+                "Language, whose clock pages speak, your own time zone, light or dark, password. They are yours alone and "
+                "hold wherever you log in."
             ),
         ),
     ),

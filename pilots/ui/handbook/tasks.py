@@ -127,13 +127,27 @@ READING = (
         ),
     ),
     Topic(
+        key="clock",
+        title=_("Whose time"),
+        body=(
+            _(
+                "Pilot, Own or UTC, chosen at the clock of every page. Pilot time is that of the pilot whose page it is; "
+                "pages of several pilots speak your own zone, or UTC without one."
+            ),
+            _(
+                "The clock says in words which it is, and every axis and table says its zone. Times that you type are of the "
+                "zone beside the field."
+            ),
+        ),
+    ),
+    Topic(
         key="values",
         title=_("Values and their marks"),
         figure="values",
         body=(
             _(
-                "A value says itself what it is worth, by shape and mark and not by colour "
-                "alone. SIM at the top: some values come from simulated devices."
+                "A value says itself what it is worth, by shape and mark and not by colour alone. SIM at the top: some "
+                "values come from simulated devices."
             ),
         ),
     ),
