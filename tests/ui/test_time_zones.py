@@ -12,7 +12,7 @@ import pytest
 from django.http import QueryDict
 from django.test import Client
 from django.urls import URLPattern, reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from pilots.alarms.occurrences import Coming, turn
 from pilots.catalogue.point_tests import start_list
@@ -174,7 +174,7 @@ def test_a_form_means_the_clock_it_was_filled_by(plant: Plant) -> None:
     ],
 )
 def test_what_no_clock_shows_is_said(query: str, words: str) -> None:
-    with timezone.override(MADRID), pytest.raises(BadFilter, match=re.escape(words)):
+    with translation.override("en"), timezone.override(MADRID), pytest.raises(BadFilter, match=re.escape(words)):
         window(QueryDict(query))
 
 
