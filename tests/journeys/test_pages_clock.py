@@ -24,7 +24,7 @@ HELPERS = """async () => {
 
 def choose(page: Page, words: str) -> None:
     with page.expect_navigation():
-        page.get_by_role("button", name=words, exact=True).press("Enter")
+        page.locator(f"[data-clocks] [title='{words}']").press("Enter")
     page.locator(f"[data-clocks] [aria-pressed=true][title='{words}']").wait_for()
 
 
