@@ -115,7 +115,7 @@ def _layout(axis: TrendAxis) -> dict[str, Any]:
         # Where clocks change, Plotly's own words for a position would be an hour off.
         "hovermode": "closest" if axis.changes else "x unified",
         "showlegend": False,
-        "margin": {"l": 56, "r": LEAST_MARGIN, "t": 12, "b": 48},
+        "margin": {"l": 56, "r": LEAST_MARGIN, "t": 12, "b": 64},
         "annotations": [],
         "autosize": True,
     }

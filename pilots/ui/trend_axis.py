@@ -43,7 +43,13 @@ class TrendAxis:
     def layout(self) -> dict[str, Any]:
         """What Plotly needs for the axis."""
         span = [self.position(moment) for moment in (self.start, self.end)]
-        axis: dict[str, Any] = {"range": span, "type": "date", "anchor": "free", "position": 0, "title": {"text": self._title()}}
+        axis: dict[str, Any] = {
+            "range": span,
+            "type": "date",
+            "anchor": "free",
+            "position": 0,
+            "title": {"text": self._title(), "standoff": 4},
+        }
         if self.changes:
             ticks = list(self._ticks())
             axis |= {"tickmode": "array", "tickvals": [self.position(tick) for tick in ticks]}

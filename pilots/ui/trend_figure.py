@@ -348,7 +348,7 @@ def _layout(axis: TrendAxis) -> dict[str, Any]:
         "hovermode": False,
         "dragmode": "zoom",
         "showlegend": False,
-        "margin": {"l": 56, "r": LEAST_MARGIN, "t": 12, "b": 48},
+        "margin": {"l": 56, "r": LEAST_MARGIN, "t": 12, "b": 64},
         "annotations": [],
         "autosize": True,
     }
