@@ -122,8 +122,10 @@ class Installation:
         from daphne.server import Server
 
         from invade_scada.asgi import application
+        from pilots.live.sockets import write_at_once
 
         ingest()
+        write_at_once()
         endpoint = f"tcp:port={self.port}:interface={settings.WEB_HOST.replace(':', chr(92) + ':')}"
         server = Server(application, endpoints=[endpoint], signal_handlers=False, server_name="INVADE SCADA")
         threading.Thread(target=self._stop_server, args=[server], name="stopper", daemon=True).start()
