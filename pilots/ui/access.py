@@ -41,7 +41,8 @@ FOREIGN: dict[str, Access] = {"admin": Access(Door.STAFF)}
 KIOSK_READS = frozenset(
     {
         *("kiosk", "kiosk_told", "open_kiosk"),
-        *("overview", "totals", "overview_map", "pilot", "diagram_table", "alarm_marks", "pilot_alarm_strip", "alarm_strip"),
+        *("overview", "totals", "overview_map", "pilot", "diagram_table", "diagram_ladder"),
+        *("alarm_marks", "pilot_alarm_strip", "alarm_strip"),
         *("alarms", "alarm_rows", "dashboard", "trends", "trends_data"),
     }
 )

@@ -111,18 +111,10 @@ class _Writer:
         return tag("g", inner, class_="flowing none", data_flow=reference, transform=f"translate({x:g} {y:g}) rotate({turn})")
 
     def device(self, place: Place) -> str:
-        device = place.device
-        scale = "" if place.role == "head" else " scale(.75)"
-        count = device.nameplate.get("households")
-        # A house that stands for many carries their number where one has its door.
-        picture = tag(
-            "g", symbol(device.kind, device.name), class_="sym many" if count else "sym", transform=scale.strip() or None
-        )
-        if count:
-            picture += tag("text", str(count), class_="count", y=6.0)
-        picture += guard_marks(18 if place.role == "head" else 14)
+        device, is_head = place.device, place.role == "head"
+        picture = picture_of(device, "" if is_head else "scale(.75)") + guard_marks(18 if is_head else 14)
         hit = tag("rect", class_="hit", x=-18.0, y=-18.0, width=36.0, height=36.0)
-        text = self._head_text(place) if place.role == "head" else self._ladder_text(place)
+        text = self._head_text(place) if is_head else self._ladder_text(place)
         button = tag("g", hit + picture, transform=f"translate({place.x:g} {place.y:g})")
         return tag("g", button + text, class_=self._device_class(place), **self._button(device), **_standing(place))
 
@@ -214,12 +206,8 @@ class _Writer:
 
     def _chips(self, device: DeviceSpec, x: float, y: float) -> list[str]:
         """Letters of the links that end at the device, at most three."""
-        letters: dict[str, list[LinkSpec]] = {}
-        for link in self.topology.links:
-            if device.id in link.ends:
-                letters.setdefault(link.letter, []).append(link)
-        ordered = sorted(letters, key=lambda letter: (letter[0], len(letter)))[:3]
-        return [chip(letter, letters[letter], x + 8 + 19 * n, y + 8, "small") for n, letter in enumerate(ordered)]
+        shown = list(self.topology.links_at(device.id).items())[:3]
+        return [chip(letter, links, x + 8 + 19 * n, y + 8, "small") for n, (letter, links) in enumerate(shown)]
 
     # Communication column
 
@@ -232,7 +220,7 @@ class _Writer:
         x = NODE_X + NODE_INDENT * (row.depth - 1)
         reach = x + NODE_INDENT - 15 if isinstance(row, NodeRow) else x
         path = f"M{x:g} {row.parent_y:g}V{row.y:g}H{reach:g}"
-        return tag("path", class_="wire unknown", d=path, data_links=_link_keys(row.links))
+        return tag("path", class_="wire unknown", d=path, data_links=link_keys(row.links))
 
     def _node(self, row: NodeRow) -> str:
         x = NODE_X + NODE_INDENT * row.depth
@@ -255,11 +243,18 @@ class _Writer:
     def _letter(self, row: LetterRow) -> str:
         x = NODE_X + NODE_INDENT * max(row.depth - 1, 0)
         room = 244 - x - 16
-        first = fit(_ends(row.ends), room)
+        first = fit(ends_words(row.ends), room)
         carrier = _carrier(row.links, room)
         texts = tag("text", escape(first), class_="name", x=x + 16, y=row.y - 3)
         texts += tag("text", escape(carrier), class_="word", x=x + 16, y=row.y + 11, **_link_word(row.links, carrier))
         return chip(row.letter, row.links, x, row.y) + texts
+
+
+def picture_of(device: DeviceSpec, transform: str = "") -> str:
+    """The symbol; a house that stands for many carries their number where one has its door."""
+    count = device.nameplate.get("households")
+    drawn = tag("g", symbol(device.kind, device.name), class_="sym many" if count else "sym", transform=transform or None)
+    return drawn + (tag("text", str(count), class_="count", y=6.0) if count else "")
 
 
 def chip(letter: str, links: Iterable[LinkSpec], x: float, y: float, size: str = "", state: str = "unknown") -> str:
@@ -276,7 +271,7 @@ def chip(letter: str, links: Iterable[LinkSpec], x: float, y: float, size: str =
     title = tag("title", escape(_("Link %(letter)s") % {"letter": letter}))
     return tag(
         "g", title + box + cross + name, class_=f"chip {state} {size}".strip(), data_letter=letter,
-        data_links=_link_keys(links), transform=f"translate({x:g} {y:g})",
+        data_links=link_keys(links), transform=f"translate({x:g} {y:g})",
     )  # fmt: skip
 
 
@@ -329,13 +324,13 @@ def _stub(x1: float, y1: float, x2: float, y2: float) -> str:
     return f"M{x1} {y1}L{x2} {y2}"
 
 
-def _link_keys(links: Iterable[LinkSpec]) -> str:
+def link_keys(links: Iterable[LinkSpec]) -> str:
     """The edges as live frames name them: `letter|end|end`, separated by blanks."""
     return " ".join(f"{link.letter}|{link.ends[0]}|{link.ends[1]}" for link in links)
 
 
 def _link_word(links: Iterable[LinkSpec], words: str) -> dict[str, object]:
-    keys = _link_keys(links)
+    keys = link_keys(links)
     return {"data_link_word": keys, "data_text": words} if keys else {}
 
 
@@ -346,7 +341,8 @@ def _carrier(links: Iterable[LinkSpec], room: float) -> str:
     return both if fit(both, room) == both else fit(first.protocol.split(",")[0], room)
 
 
-def _ends(ends: tuple[str, ...]) -> str:
+def ends_words(ends: tuple[str, ...]) -> str:
+    """The first end, and how many more there are."""
     if len(ends) <= 1:
         return "".join(ends)
     return f"{ends[0]} +{len(ends) - 1}"

@@ -34,6 +34,10 @@ class Topology:
         """Devices whose next device towards the grid is this one, in drawing order; of "" the roots."""
         return self._children.get(device_id, [])
 
+    def links_at(self, device_id: str) -> dict[str, list[LinkSpec]]:
+        """The links that end at the device by their letters."""
+        return by_letter([link for link in self.links if device_id in link.ends])
+
     def measuring(self, device: DeviceSpec, point: str) -> str:
         """Reference `device/point` of what shows `point` for this device: its own, else its meter's; "" without either."""
         for carrier in (device.id, device.measured_by):
@@ -107,6 +111,12 @@ def _first_measured(topology: Topology, device: DeviceSpec) -> Iterable[str]:
     for child in topology.children(device.id):
         found += [each for each in _first_measured(topology, child) if each not in found]
     return found
+
+
+def by_letter(links: Sequence[LinkSpec]) -> dict[str, list[LinkSpec]]:
+    """The links of each letter, a prime after its plain letter."""
+    ordered = sorted({link.letter for link in links}, key=lambda letter: (letter[0], len(letter)))
+    return {letter: [link for link in links if link.letter == letter] for letter in ordered}
 
 
 class Letter(str):

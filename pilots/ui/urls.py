@@ -43,6 +43,7 @@ from pilots.ui import (
 pilot_patterns = [
     path("", views.pilot_page, name="pilot"),
     path("table/", diagram_views.diagram_table, name="diagram_table"),
+    path("ladder/", diagram_views.diagram_ladder, name="diagram_ladder"),
     path("faceplate/<str:device>/", views.faceplate, name="faceplate"),
     path("trends/", trend_views.trends_page, name="trends"),
     path("trends/data", trend_views.trends_data, name="trends_data"),

@@ -24,12 +24,14 @@ function mark(device, [priority, state]) {
   return group;
 }
 
+let latest = {};
 async function ask() {
   const answer = await fetch(picture.dataset.alarmMarks, { headers: { Accept: "application/json" } }).catch(() => null);
   if (answer?.ok) show(await answer.json());
 }
 
 function show(worst) {
+  latest = worst;
   for (const device of picture.querySelectorAll(".device")) {
     const own = worst[device.dataset.device], key = own ? own.join(" ") : "";
     if ((device.dataset.inAlarm ?? "") === key) continue;
@@ -39,6 +41,7 @@ function show(worst) {
   }
 }
 
+document.addEventListener("view", () => show(latest));
 // A replay tells the marks of its moment; the marks of now have no place there.
 if (picture.dataset.alarmMarks) { for (const news of ["alarms", "redrawn"]) document.addEventListener(news, ask); ask(); }
 else document.addEventListener("alarmsthen", (event) => show(event.detail));

@@ -68,7 +68,7 @@ function up(event) { pointers.delete(event.pointerId); span = 0; }
 // Search: by id, name or kind; Enter goes on to the next one found.
 const field = document.querySelector("[data-find]"), told = document.querySelector("[data-found]");
 let at = -1;
-const labels = () => [...document.querySelectorAll(".device")];
+const labels = () => [...paper.querySelectorAll(".device")];
 function listDevices() {
   document.getElementById("found").replaceChildren(...labels().map((device) => new Option(device.dataset.label, device.dataset.device)));
 }
@@ -85,29 +85,46 @@ function tell() {
   told.textContent = !field.value.trim() ? "" : found.length ? fill(told.dataset.some, Math.max(at, 0) + 1, found.length, found[Math.max(at, 0)]?.dataset.device ?? "") : told.dataset.none;
 }
 
-function goOn() {
+async function goOn() {
   const found = matches();
   if (!found.length) { tell(); return; }
   at = (at + 1) % found.length;
   tell();
-  if (!document.querySelector("[data-table]").hidden) tableShown(false);
-  found[at].focus();
-  found[at].scrollIntoView({ block: "center", inline: "center" });
+  if (wished === "table") await view(ground());
+  const place = deviceIn(views[wished], found[at].dataset.device) ?? found[at];
+  place.focus();
+  place.scrollIntoView({ block: "center", inline: "center" });
 }
 
-// Table
-async function tableShown(wanted) {
-  const table = document.querySelector("[data-table]"), button = document.querySelector("[data-tabled]");
-  if (wanted && !table.firstElementChild) {
-    const answer = await fetch(table.dataset.table, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (!answer?.ok || answer.redirected) { location.reload(); return; }
-    table.innerHTML = await answer.text();
+// What stands in the frame: the picture, or the same devices as a table; on a phone, unasked, as a ladder.
+const narrow = matchMedia("(max-width: 640px)"), ground = () => (narrow.matches ? "ladder" : "picture");
+const views = Object.fromEntries([...picture.querySelectorAll("[data-view]")].map((part) => [part.dataset.view, part]));
+let wished = "picture";
+async function view(name) {
+  const part = views[wished = name];
+  if (part.dataset.part && !part.firstElementChild) {
+    const answer = await fetch(part.dataset.part, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (answer?.redirected) { location.reload(); return; }
+    const rows = answer?.ok ? await answer.text() : "";
+    if (wished !== name) return;
+    if (!rows) { view("picture"); return; }
+    part.innerHTML = rows;
   }
-  table.hidden = !wanted;
-  scroller.hidden = wanted;
-  button.setAttribute("aria-pressed", String(wanted));
-  document.dispatchEvent(new CustomEvent("table"));
+  for (const each of Object.values(views)) each.hidden = each !== part;
+  picture.dataset.shown = name;
+  for (const button of picture.querySelectorAll("[data-show]")) button.setAttribute("aria-pressed", String(button.dataset.show === name));
+  document.dispatchEvent(new CustomEvent("view"));
 }
+
+// The rows of a new configuration; who stood on one stands there again.
+async function renewRows() {
+  const focused = document.activeElement?.closest(".ladder .device")?.dataset.device;
+  for (const part of Object.values(views)) if (part.dataset.part) part.replaceChildren();
+  await view(wished);
+  if (focused) deviceIn(views[wished], focused)?.focus();
+}
+
+const deviceIn = (part, id) => part.querySelector(`.device[data-device="${CSS.escape(id)}"]`);
 
 function layer(button) {
   const shown = button.getAttribute("aria-pressed") !== "true";
@@ -130,7 +147,7 @@ function printed() {
 
 if (paper) {
   listDevices();
-  document.addEventListener("redrawn", () => { listDevices(); document.querySelector("[data-table]").replaceChildren(); if (scroller.hidden) tableShown(true); });
+  document.addEventListener("redrawn", () => { listDevices(); renewRows(); });
   document.addEventListener("keydown", keys);
   scroller.addEventListener("wheel", wheel, { passive: false });
   scroller.addEventListener("pointerdown", down);
@@ -138,7 +155,7 @@ if (paper) {
   field.addEventListener("input", () => { at = -1; tell(); });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter") { event.preventDefault(); goOn(); }
-    if (event.key === "Escape") { field.value = ""; tell(); scroller.focus(); }
+    if (event.key === "Escape") { field.value = ""; tell(); views[wished].focus(); }
   });
   picture.addEventListener("click", ({ target }) => {
     const button = target.closest(".tools button");
@@ -147,8 +164,10 @@ if (paper) {
     else if (button.dataset.layer) layer(button);
     else if (button.dataset.save) savePicture(button.dataset.save);
     else if (button.hasAttribute("data-print")) print();
-    else if (button.hasAttribute("data-tabled")) tableShown(button.getAttribute("aria-pressed") !== "true");
+    else if (button.dataset.show) view(button.dataset.show === wished ? ground() : button.dataset.show);
   });
   addEventListener("beforeprint", printed);
-  if (new URLSearchParams(location.search).get("view") === "table") tableShown(true);
+  narrow.addEventListener("change", () => { if (wished !== "table") view(ground()); });
+  const first = new URLSearchParams(location.search).get("view") === "table" ? "table" : ground();
+  if (first !== wished) view(first);
 }

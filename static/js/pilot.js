@@ -43,7 +43,8 @@ function showSwitches() {
     const word = known ? words.position[value] ?? words.positionUnknown : value === null ? words.positionUnknown : fill(words.lastKnown, words.position[value]);
     const point = element.dataset.position ? feed.read(element.dataset.position) : null, mark = point && source(point.q) === SUBSTITUTED ? " [S]" : "";
     text(element.querySelector("[data-word-position]"), word + mark);
-    element.setAttribute("aria-label", `${element.dataset.label}, ${word}`);
+    // A row of the ladder is named by what stands in it.
+    if (element.dataset.label) element.setAttribute("aria-label", `${element.dataset.label}, ${word}`);
   }
 }
 
@@ -181,10 +182,12 @@ function show() {
 }
 
 let shown = "";
+const seen = (id) => [...document.querySelectorAll(`.device[data-device="${CSS.escape(id)}"]`)].find((each) => each.checkVisibility());
+const press = () => document.querySelectorAll(".device").forEach((each) => each.setAttribute("aria-pressed", String(each.dataset.device === shown)));
 const address = (id) => `${work.dataset.faceplates}${encodeURIComponent(id)}/`;
 async function open(id) {
   shown = id;
-  for (const button of document.querySelectorAll(".device")) button.setAttribute("aria-pressed", String(button.dataset.device === id));
+  press();
   const answer = await fetch(address(id), { headers: { Accept: "text/html" } }).catch(() => null);
   if (shown !== id) return;
   if (answer?.redirected) { location.reload(); return; }
@@ -206,16 +209,16 @@ function note(sentence) {
 }
 
 function close() {
-  const button = document.querySelector(`.device[data-device="${CSS.escape(shown)}"]`);
+  const button = shown ? seen(shown) : null;
   shown = "";
-  document.querySelectorAll(".device").forEach((each) => each.setAttribute("aria-pressed", "false"));
+  press();
   inside.replaceChildren();
   button?.focus();
 }
 
 // The next device along the conductors: towards the grid, away from it, beside it; else the nearest in that direction.
 function neighbour(from, key) {
-  const all = [...document.querySelectorAll(".device")], { device, parent } = from.dataset;
+  const all = [...from.closest("[data-view], .scroller").querySelectorAll(".device")], { device, parent } = from.dataset;
   const beside = all.filter((other) => other.dataset.parent === parent && parent), place = beside.indexOf(from);
   const along = parent === undefined ? null
     : key === "ArrowUp" ? all.find((other) => other.dataset.device === parent)
@@ -226,11 +229,10 @@ function neighbour(from, key) {
 
 function nearest(all, from, key) {
   const axis = key === "ArrowLeft" || key === "ArrowRight" ? ["x", "y"] : ["y", "x"], sign = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
-  const mine = from.querySelector(".hit").getBoundingClientRect();
+  const place = (each) => (each.querySelector(".hit") ?? each).getBoundingClientRect(), mine = place(from);
   let best = null, least = Infinity;
   for (const other of all) {
-    const there = other.querySelector(".hit").getBoundingClientRect();
-    const along = (there[axis[0]] - mine[axis[0]]) * sign, across = Math.abs(there[axis[1]] - mine[axis[1]]);
+    const there = place(other), along = (there[axis[0]] - mine[axis[0]]) * sign, across = Math.abs(there[axis[1]] - mine[axis[1]]);
     if (other !== from && along > 4 && along + 3 * across < least) { least = along + 3 * across; best = other; }
   }
   return best;
@@ -240,7 +242,7 @@ document.querySelector(".picture").addEventListener("click", (event) => {
   const chosen = event.target.closest(".device")?.dataset.device ?? event.target.closest("[data-open]")?.dataset.open;
   if (chosen) open(chosen);
 });
-document.querySelector(".scroller")?.addEventListener("keydown", (event) => {
+document.querySelector(".picture").addEventListener("keydown", (event) => {
   const device = event.target.closest(".device");
   if (!device) return;
   if (event.key === "Enter" || event.key === " ") {
@@ -270,12 +272,12 @@ async function redraw() {
   const focused = document.activeElement?.closest(".device")?.dataset.device;
   paper.replaceChildren(...fresh.children);
   document.dispatchEvent(new CustomEvent("redrawn"));
-  if (focused) document.querySelector(`.device[data-device="${CSS.escape(focused)}"]`)?.focus();
-  document.querySelector(`.device[data-device="${CSS.escape(shown)}"]`)?.setAttribute("aria-pressed", "true");
+  if (focused) seen(focused)?.focus();
+  press();
   show();
 }
 
-document.addEventListener("table", show);
+document.addEventListener("view", () => { press(); show(); });
 document.addEventListener("stamp", ({ detail }) => Object.assign(detail, { now: feed.now(), live: feed.live, heard: feed.now() - (performance.now() - feed.heard) }));
 feed.addEventListener("change", (event) => { if (event.detail.whole) redraw(); });
 feed.addEventListener("change", (event) => { dirty = true; if (event.detail.guards) showGuards(); if (shown && (event.detail.guards || event.detail.setpoints.some(({ device }) => device === shown))) renew(); if (event.detail.whole || event.detail.setpoints.length) show(); });

@@ -40,9 +40,9 @@ def test_a_position_by_hand_is_marked_everywhere_and_the_field_has_the_last_word
     assert page.locator(f"{DEVICE} [data-word-position]").text_content() == "open [S]"
     page.locator("[data-guarded=substitution]", has_text="seen on site").wait_for()
     assert quality(scada) == (1.0, "substituted", False)
-    page.locator("[data-tabled]").click()
+    page.locator("[data-show=table]").click()
     page.locator(".tabled tr", has_text="es-SW03").locator(".mark", has_text="S").wait_for()
-    page.locator("[data-tabled]").click()
+    page.locator("[data-show=table]").click()
     page.locator("[data-guarded=substitution] summary").click()
     page.locator("[data-guarded=substitution] form button").click()
     page.locator(f"{DEVICE}.closed").wait_for()

@@ -31,7 +31,7 @@ STEPS = (
         _("How long ago the server was heard. When it is lost the page is hatched, says NOT LIVE and disables every control."),
     ),
     Step(
-        ".picture .scroller",
+        ".picture :is(.scroller, .ladder)",
         _("Diagram"),
         _(
             "Energised is solid, no supply dashed, unknown dotted. A value in a "
