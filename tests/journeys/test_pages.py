@@ -162,6 +162,10 @@ def test_without_its_simulators_a_page_shows_old_values_and_recovers(scada: Inst
     scada.children["simulators"].kill()
     # Three poll periods of the meters (5 s) are the issue's own limit.
     page.wait_for_selector(".diagram .v.is-old", timeout=20_000, state="attached")
+    page.set_viewport_size(PHONE)
+    # The window became a phone's: the ladder says the same of the same value.
+    page.locator(".ladder .said:has(.v.is-old) .word.age", has_text="◷").first.wait_for()
+    page.set_viewport_size(DESKTOP)
     scada.start_simulators()
     page.wait_for_function("() => document.querySelectorAll('.diagram .v.is-old').length === 0", timeout=60_000)
     assert visitor.faults == []
