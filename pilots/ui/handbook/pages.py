@@ -45,8 +45,8 @@ PAGES = (
                 "alarms, links and documents. Table shows the devices as rows, live."
             ),
             _(
-                "On a phone the devices stand as a ladder: one row each from the grid outwards, what hangs behind it below or one "
-                "step further in, the letters of its links at the right. A tap opens the faceplate. Diagram shows the "
+                "On a phone the devices stand as a ladder: one row each from the grid outwards, what hangs behind it below or "
+                "one step further in, the letters of its links at the right. A tap opens the faceplate. Diagram shows the "
                 "picture, pressed once more the ladder."
             ),
         ),
