@@ -68,13 +68,13 @@ def new_sample(point: int, *, source_time: datetime, received_time: datetime, va
     return NewSample(point, source_us, (microseconds(received_time) - source_us) // 1000, value, quality)
 
 
-def record_samples(samples: Sequence[NewSample]) -> None:
-    """The history holds these samples."""
+def record_samples(samples: Sequence[NewSample], *, may_repeat: bool = True) -> None:
+    """The history holds these samples; without `may_repeat` nobody looks whether one of their instants stands there already."""
     rows = np.array([tuple(sample) for sample in samples], dtype="i8, i8, i8, f8, i8")
     point, source_us, received_ms, value, quality = (rows[name] for name in rows.dtype.names or ())
     texts = np.empty(rows.size, dtype=object)
     measurements = Measurements(value, quality, source_us, source_us + received_ms * 1000, texts)
-    history.record_samples(point, measurements, now=datetime.now(UTC))
+    history.record_samples(point, measurements, now=datetime.now(UTC), may_repeat=np.full(rows.size, may_repeat))
 
 
 def queue_messages(pilot: Pilot, *values: float, now: datetime) -> None:

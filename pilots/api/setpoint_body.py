@@ -73,13 +73,18 @@ def read_setpoint(body: Any) -> SetpointBody:
 
 def check_against_point(body: SetpointBody, point: Point) -> None:
     """The body can be meant for this point. Raises Problem 400 or 422, naming the field."""
-    if body.unit != point.unit:
-        expected = point.unit or "an empty string, the point has no unit"
-        raise Problem(422, "wrong_unit", f"The unit of {point.name} is {expected}.", field="unit")
+    check_unit(body.unit, point)
     if body.kind is not None and body.kind != point.kind:
         raise invalid("kind", f"{point.name} is a {point.kind}.")
     if point.kind == "command" and body.on_expiry != "release":
         raise invalid("on_expiry", "A command is not held: on_expiry does not apply to it.")
+
+
+def check_unit(unit: str, point: Point) -> None:
+    """Raises Problem 422 when the unit is not the point's."""
+    if unit != point.unit:
+        expected = point.unit or "an empty string, the point has no unit"
+        raise Problem(422, "wrong_unit", f"The unit of {point.name} is {expected}.", field="unit")
 
 
 def fallback_value(form: dict[str, Any]) -> float | None:

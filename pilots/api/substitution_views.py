@@ -18,6 +18,7 @@ from pilots.api.errors import Problem, missing, not_found
 from pilots.api.idempotency import Answer, answer_in_transaction, key_of
 from pilots.api.paging import page_by_key
 from pilots.api.plant_views import find_device, find_pilot
+from pilots.api.setpoint_body import check_unit
 from pilots.api.setpoint_views import AuditedView, audit_refusal, find_point
 from pilots.control import substitutions
 from pilots.control.substitutions import SubstitutionRefused
@@ -112,9 +113,7 @@ def _check_unit(form: dict[str, Any], point: Point) -> None:
     unit = reading.text(form, "unit", longest=16, default="")
     if point.unit and not unit:
         raise missing("unit")
-    if unit != point.unit:
-        expected = point.unit or "an empty string, the point has no unit"
-        raise Problem(422, "wrong_unit", f"The unit of {point.name} is {expected}.", field="unit")
+    check_unit(unit, point)
 
 
 def _done(deed: Callable[[], T]) -> T:

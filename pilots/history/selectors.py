@@ -67,7 +67,7 @@ def read_samples(
     """At most `limit` samples of [start, end) ordered by (source time, point), those after the cursor `after`."""
     if not points:
         return []
-    where = f"point IN ({marks([point.pk for point in points])}) AND source_time >= %s AND source_time < %s"
+    where = f"point IN ({marks(points)}) AND source_time >= %s AND source_time < %s"
     arguments: list[datetime | int] = [*(point.pk for point in points), stored(microseconds(start)), stored(microseconds(end))]
     if after is not None:
         where += " AND (source_time, point) > (%s, %s)"

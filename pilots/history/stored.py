@@ -21,7 +21,7 @@ _ROLLUP = {"point": "int", "start": "moment"} | dict.fromkeys((*VALUES, "good_s"
 _ROLLUP |= {"samples": "int", "quality": "small"}
 
 
-def marks(points: Sequence[int]) -> str:
+def marks(points: Sequence[object]) -> str:
     """Placeholders for an IN list."""
     return ", ".join(["%s"] * len(points))
 

@@ -1,7 +1,7 @@
 """Browser websockets that write at once: an open page's frame costs one system call. [operation]
 
-Twisted keeps what is written until its loop has said that the socket takes it: three system calls more and a turn of the loop,
-which is a third of what a crowd of pages costs. A live socket takes a frame nearly always.
+Twisted keeps what is written until its loop has said that the socket takes it: two changes of what the loop watches and a turn
+of it, which was a third of what a crowd of pages cost. A live socket takes a frame nearly always.
 """
 
 from __future__ import annotations

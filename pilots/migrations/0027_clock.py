@@ -7,6 +7,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="user",
+            name="time_zone",
+            field=models.CharField(blank=True, help_text="Own time", max_length=64, verbose_name="time zone"),
+        ),
         migrations.AddField(
             model_name="user",
             name="clock",

@@ -38,7 +38,7 @@ class User(AbstractUser):
     """A person. Rights come from role grants, not from flags; `is_superuser` is for the first installation only."""
 
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
-    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, help_text=_("empty: the pilot's"))
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, help_text=_("Own time"))
     clock = models.CharField(_("clock"), max_length=8, choices=Clock.choices, default=Clock.PILOT)
     theme = models.CharField(_("theme"), max_length=8, choices=Theme.choices, blank=True, default=Theme.SYSTEM)
     #: No person but a wall screen (`Kiosk`): it reads a few pages, whatever it is granted.

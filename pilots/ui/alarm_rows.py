@@ -33,6 +33,8 @@ PRIORITY_WORDS = {
     Priority.MEDIUM: pgettext_lazy("priority of an alarm", "medium"),
     Priority.LOW: gettext_lazy("low"),
 }
+#: What an age is told in, by its length in s; static/js/alarm_strip.js goes on by the same.
+AGES = {86400: gettext_lazy("%s d"), 3600: gettext_lazy("%s h"), 60: gettext_lazy("%s min"), 1: gettext_lazy("%s s")}
 FACES = {AlarmState.UNACKNOWLEDGED: "unack", AlarmState.ACKNOWLEDGED: "active", AlarmState.RETURNED: "returned"}
 HIDDEN_FACES = {
     Hidden.SHELVED: "shelved",
@@ -51,6 +53,7 @@ def alarm_row(alarm: Alarm, now: datetime, *, may_answer: bool, may_return: bool
         "glyph": glyph(alarm.priority, face(alarm), state_words(alarm)),
         "state": state_words(alarm),
         "age": age_words(now - alarm.raised_at),
+        "age_s": max(0, int((now - alarm.raised_at).total_seconds())),
         "subject": subject_words(alarm.subject, alarm.pilot.name),
         "what": _(alarm.what),
         "value": "" if alarm.value is None else shown_number(alarm.value, alarm.unit),
@@ -125,10 +128,8 @@ def subject_words(subject: str, pilot: str) -> dict[str, str]:
 def age_words(age: timedelta) -> str:
     """Short, as a table can hold it."""
     seconds = max(0, int(age.total_seconds()))
-    for size, word in ((86400, _("%s d")), (3600, _("%s h")), (60, _("%s min"))):
-        if seconds >= size:
-            return word % (seconds // size)
-    return _("%s s") % seconds
+    size = next((size for size in AGES if seconds >= size), 1)
+    return str(AGES[size]) % (seconds // size)
 
 
 def timeline(alarm: Alarm) -> list[tuple[datetime, str, str]]:

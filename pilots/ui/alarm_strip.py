@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from pilots.alarms.selectors import ANNOUNCED, OPEN, WAITING, Tally, counts, seen_at, urgent_first
 from pilots.domain.alarm import AlarmState
 from pilots.models import Alarm, Pilot, Role, User
-from pilots.ui.alarm_rows import PRIORITY_WORDS, alarm_row, glyph
+from pilots.ui.alarm_rows import AGES, PRIORITY_WORDS, alarm_row, glyph
 
 
 def strip_of(user: User, pilots: Iterable[Pilot], now: datetime) -> dict[str, Any]:
@@ -20,6 +20,7 @@ def strip_of(user: User, pilots: Iterable[Pilot], now: datetime) -> dict[str, An
     tallies = [tally for tally in counts(alarms) if tally.all]
     waiting = sum(tally.new for tally in tallies)
     told = {"counts": [_tally(tally) for tally in tallies], "waiting": waiting, "sounds": "", "first": None, "last": None}
+    told["ages"] = "|".join(map(str, AGES.values()))
     if waiting:
         return told | _most_urgent(user, urgent_first(alarms.filter(ANNOUNCED, WAITING)), now)
     if not tallies:

@@ -16,7 +16,7 @@ from pilots.ui.comm_column import LetterRow, NodeRow, Row, column_height, column
 from pilots.ui.layout import Conductor, Place, arrange
 from pilots.ui.quantities import shown_number
 from pilots.ui.single_line_symbols import symbol
-from pilots.ui.topology import Topology
+from pilots.ui.topology import Letter, Topology, by_letter
 from pilots.ui.words import KIND_NAMES, direction_role
 
 K = DeviceKind
@@ -235,8 +235,7 @@ class _Writer:
         whole = tag("g", button + texts, class_="device node", **self._button(device))
         # Two letters may join the same two nodes (Bulgaria's b and b'): both chips stand on the wire.
         chips = ""
-        for number, letter in enumerate(sorted({link.letter for link in row.links}, key=lambda each: (each[0], len(each)))):
-            same = [link for link in row.links if link.letter == letter]
+        for number, (letter, same) in enumerate(by_letter(row.links).items()):
             chips += chip(letter, same, x - NODE_INDENT, row.y - 19 * number)
         return whole + chips
 
@@ -261,7 +260,7 @@ def chip(letter: str, links: Iterable[LinkSpec], x: float, y: float, size: str =
     """The letter of a link in its box; the state is a class."""
     half = 8 if size else 9
     box = tag("rect", x=-half, y=-half, width=2 * half, height=2 * half)
-    name = tag("text", escape(letter.replace("'", "′")), y=4.5, text_anchor="middle")
+    name = tag("text", escape(Letter(letter).shown), y=4.5, text_anchor="middle")
     # Longer than the box is wide, so that a link that is down has another outline, not only another colour.
     reach = half + 3.5
     inner = half - 1

@@ -70,18 +70,22 @@ def forecasts_beside(
 def prices_beside(pilot: Pilot, window: Window, *, known_at: datetime, zone: ZoneInfo) -> Iterator[Beside]:
     """The price of energy at the pilot as it was foreseen at `known_at`."""
     for forecast in prices_over(pilot, window.start, window.end, known_at):
-        at = date_format(forecast.issued_at.astimezone(zone), "j M H:i")
+        at = _issued(forecast, zone)
         line = _steps_of(forecast.run, _("price forecast, issued %(at)s") % {"at": at}, 1, window)
         yield replace(line, tone=PRICE_TONE, unit=forecast.unit)
 
 
 def _forecast(forecast: Forecast, point: Point, window: Window, zone: ZoneInfo) -> Beside:
-    run, at = forecast.run, date_format(forecast.issued_at.astimezone(zone), "j M H:i")
+    run, at = forecast.run, _issued(forecast, zone)
     capacity = run.kind is ForecastKind.CAPACITY
     words = _("%(device)s capacity forecast, issued %(at)s") if capacity else _("%(curve)s, forecast, issued %(at)s")
     words %= {"device": point.device.code, "curve": curve_name(point), "at": at}
     line = _steps_of(run, words, shown_unit(point.unit)[1], window)
     return replace(line, tone=CAPACITY_TONE, dash="longdash") if capacity else line
+
+
+def _issued(forecast: Forecast, zone: ZoneInfo) -> str:
+    return date_format(forecast.issued_at.astimezone(zone), "j M H:i")
 
 
 def _steps_of(run: Run, name: str, factor: float, window: Window) -> Beside:

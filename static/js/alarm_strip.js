@@ -40,6 +40,15 @@ function take(html) {
   sound();
 }
 
+// Between two answers ages go on, as the server says them (alarm_rows.age_words).
+const AGES_S = [86400, 3600, 60, 1], born = new WeakMap();
+function age(element) {
+  if (!born.has(element)) born.set(element, performance.now() - 1000 * Number(element.dataset.aged));
+  const s = Math.floor((performance.now() - born.get(element)) / 1000), place = AGES_S.findIndex((size) => Math.max(s, 1) >= size);
+  const words = inside.querySelector("[data-ages]").dataset.ages.split("|")[place].replace("%s", Math.floor(s / AGES_S[place]));
+  if (element.textContent !== words) element.textContent = words;
+}
+
 function tell(words) {
   said.hidden = !words;
   if (said.textContent !== words) said.textContent = words;
@@ -52,6 +61,7 @@ function watch() {
   const muted = urgency() && soundsHere && audio?.state !== "running";
   tell(lost ? strip.dataset.unheard : muted ? strip.dataset.muted : "");
   if (dirty) ask();
+  document.querySelectorAll("[data-aged]").forEach(age);
   sound();
 }
 

@@ -116,7 +116,6 @@ function showState() {
   text(document.querySelector("[data-state-words]"), !feed.live ? "" : all ? fill(words.stateLine, good, all, duration(newest), duration(oldest)) : words.never);
 }
 
-
 // Tags and holders on the diagram, and the band that says commands are off.
 const HOLDERS = { operator: "M", platform: "I", schedule: "S", control_centre: "C" };
 function showGuards() {

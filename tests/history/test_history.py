@@ -18,6 +18,7 @@ from pilots.domain.moments import microseconds
 from pilots.domain.quality import GOOD, INVALID, Flag, Quality, Validity
 from pilots.history.selectors import aggregate, read_samples, series, stream_samples
 from pilots.history.services import ensure_partitions, forget_samples
+from pilots.history.trends import read_trend
 from pilots.models import Point
 from tests.builders import NewSample, make_device, make_pilot, make_point, new_sample, record_samples
 
@@ -184,6 +185,23 @@ def test_forgotten_samples_are_gone_and_younger_ones_stay(point: Point) -> None:
     forget_samples(datetime(2026, 3, 2, tzinfo=UTC))
     rows = read_samples([point], days[0] - timedelta(days=1), days[-1] + timedelta(days=1), limit=10)
     assert [row.source_time for row in rows] == days[1:]
+
+
+@pytest.mark.parametrize("received_s", [(1, 9), (9, 1)])
+def test_of_samples_of_one_instant_the_last_received_counts_whatever_order_they_stand_in(
+    point: Point, received_s: tuple[int, int]
+) -> None:
+    """PostgreSQL keeps both where nobody looked for the first; SQLite has room for one, the last that was written."""
+    keep(point, (-60, 1.0), (120, 3.0))
+    for came_s in received_s:
+        came = at(60 + came_s)
+        again = new_sample(point.pk, source_time=at(60), received_time=came, value=float(came_s), quality=0)
+        record_samples([again], may_repeat=False)
+    kept = read_samples([point], at(0), at(100), limit=10)
+    last = 9.0 if connection.vendor == "postgresql" else float(received_s[1])
+    assert len(kept) == (2 if connection.vendor == "postgresql" else 1)
+    assert series(point, at(0), at(100)).values == [last]
+    assert read_trend(point, at(0), at(100), step_s=0).values.tolist() == [1.0, last]
 
 
 def test_days_have_partitions_that_go_as_a_whole(point: Point) -> None:

@@ -52,6 +52,12 @@ def test_an_alarm_is_raised_heard_acknowledged_returns_and_ends(
     before = page.evaluate("Number(document.querySelector('[data-alarmstrip]').dataset.played)")
     page.wait_for_function("(n) => Number(document.querySelector('[data-alarmstrip]').dataset.played) > n", arg=before)
     assert page.locator("[data-strip-inside] .tally").count() > 0
+    # The same words, not fetched anew, get older by themselves.
+    page.wait_for_function(
+        """() => { const age = document.querySelector("[data-strip-inside] [data-aged]");
+      return age && age.textContent !== (age.before ??= age.textContent); }""",
+        timeout=90_000,
+    )  # of some minutes it changes once in one
     row(page, "unacknowledged").locator("a.open").click()
     page.locator("[data-alarm-detail] h3:has-text('What to do')").wait_for()
     page.fill("#alarm-comment", "electrician called")
