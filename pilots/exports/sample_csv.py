@@ -43,8 +43,8 @@ def csv_lines(points: Iterable[Point], pages: Iterable[Samples], zone: ZoneInfo)
 def local_times(us: np.ndarray, zone: ZoneInfo) -> list[str]:
     """Microseconds since 1970 UTC as ISO 8601 in milliseconds, with the zone's offset of that moment.
 
-    >>> local_times(np.array([1774746000_000_000 - 1, 1774746000_000_000]), ZoneInfo("Europe/Madrid"))
-    ['2026-03-29T01:59:59.999+01:00', '2026-03-29T03:00:00.000+02:00']
+    >>> local_times(np.array([1774746000_000_000 - 1, *[1774746000_000_000] * 2]), ZoneInfo("Europe/Madrid"))
+    ['2026-03-29T01:59:59.999+01:00', '2026-03-29T03:00:00.000+02:00', '2026-03-29T03:00:00.000+02:00']
     """
     instants, repeats = _runs(us)  # devices are read together
     quarters, of_quarter = _runs(instants // QUARTER_US)

@@ -77,4 +77,7 @@ def test_a_state_is_given_by_its_number_and_told_with_its_word(desk: Api, plant:
 
 def test_it_takes_the_scope_and_the_reach(plant: Plant) -> None:
     problem(api("read", "ingest", name="reader").post("/substitutions", by_hand()), 403, "not_authorised")
-    problem(api("control", name="dutch", pilots=[plant.nl]).post("/substitutions", by_hand()), 404, "unknown_device")
+    dutch = api("control", "read", name="dutch", pilots=[plant.nl])
+    problem(dutch.post("/substitutions", by_hand()), 404, "unknown_device")
+    assert api("control", name="desk").post("/substitutions", by_hand(value=1_000)).status_code == 201
+    assert dutch.get("/substitutions").json()["results"] == []

@@ -29,6 +29,18 @@ def test_every_device_of_the_picture_has_one_row_in_its_section(code: str) -> No
 
 
 @pytest.mark.parametrize("code", CODES)
+def test_what_hangs_on_a_row_is_drawn_in_the_section_it_stands_in(code: str) -> None:
+    """Behind an open switch that is another one."""
+    topology = built_in(code)
+    climbed = {rung.device.id: rung for rung in rungs(topology)}
+    for device, rung in climbed.items():
+        behind = {climbed[child.id].section for child in topology.children(device)}
+        assert behind == ({rung.beyond} if rung.beyond else set()), device
+        rails = {climbed[child.id].rails[-1].section for child in topology.children(device)[1:]}
+        assert rails <= behind, device
+
+
+@pytest.mark.parametrize("code", CODES)
 def test_a_rail_goes_on_until_its_last_row(code: str) -> None:
     above: tuple[str, ...] = ()
     for rung in rungs(built_in(code)):
