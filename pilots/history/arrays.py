@@ -98,7 +98,7 @@ def read_columns(rows: str, parameters: Sequence[object], kinds: Mapping[str, st
 
 
 def _packed_columns(rows: str, parameters: Sequence[object], kinds: Mapping[str, str]) -> Sequence[bytes | None]:
-    sent = ", ".join(f"string_agg({_SENT[kind][0].format(name)}, ''::bytea)" for name, kind in kinds.items())
+    sent = ", ".join(f"string_agg({_SENT[kind][0].format(name)}, NULL)" for name, kind in kinds.items())
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         # An aggregate has a row of nothing too.

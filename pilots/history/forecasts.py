@@ -60,8 +60,10 @@ def newest_known(points: QuerySet[Point], pilots: QuerySet[Pilot], known_at: dat
 
 def forecasts_over(points: Iterable[int], start: datetime, end: datetime, known_at: datetime) -> list[Forecast]:
     """What was known at `known_at` of these points (keys) in [start, end)."""
-    over = Q(start__lt=end, end__gt=start)
-    return _runs(newest_known(Point.objects.filter(pk__in=points), Pilot.objects.none(), known_at, over))
+    keys, over = list(points), Q(start__lt=end, end__gt=start)
+    if not Forecast.objects.filter(over, point__in=keys).exists():  # few points have any, and this is the cheaper question
+        return []
+    return _runs(newest_known(Point.objects.filter(pk__in=keys), Pilot.objects.none(), known_at, over))
 
 
 def prices_over(pilot: Pilot, start: datetime, end: datetime, known_at: datetime) -> list[Forecast]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from django.db import connection
 
+from pilots.domain.columns import Bools
 from pilots.domain.moments import moment_of
 from pilots.domain.rollup import HELD, ROLLUP, VALUES, Rows
 from pilots.history.arrays import read_columns
@@ -31,10 +32,12 @@ def stored(us: int) -> datetime | int:
     return moment_of(us) if connection.vendor == "postgresql" else us
 
 
-def sample_columns(points: Sequence[int], start: int, end: int, *, most: int = 0) -> Columns:
+def sample_columns(points: Sequence[int], start: int, end: int, *, received: bool = True, most: int = 0) -> Columns:
     """Samples of [start, end) in no order, named as the table's columns; with `most`, any so many of them."""
     rows = f"FROM sample WHERE point IN ({marks(points)}) AND source_time >= %s AND source_time < %s"
-    kinds = _SAMPLE if len(points) == 1 else _SAMPLE | {"point": "int"}
+    kinds = {name: kind for name, kind in _SAMPLE.items() if received or name != "received_ms"}
+    if len(points) > 1:
+        kinds["point"] = "int"
     if most:
         rows = f"FROM (SELECT {', '.join(kinds)} {rows} LIMIT {most}) AS found"
     columns = read_columns(rows, [*points, stored(start), stored(end)], kinds)
@@ -46,12 +49,18 @@ def samples_of(points: Sequence[int], start: int, end: int) -> Rows:
 
     `points` are in order.
     """
-    before, within = _in_order(_newest(points, start)), _in_order(sample_columns(points, start, end))
-    samples = np.insert(within, np.searchsorted(within["point"], before["point"]), before)
-    newest = np.ones(len(samples), dtype=bool)
-    newest[:-1] = (np.diff(samples["point"]) != 0) | (np.diff(samples["time"]) != 0)
-    kept: Rows = samples[newest]
-    return kept
+    before, within = _in_order(_newest(points, start)), _in_order(sample_columns(points, start, end, received=False))
+    if _repeated(within).any():  # seldom, and only then it matters when each was received
+        within = _in_order(sample_columns(points, start, end))
+        within = within[~np.append(_repeated(within), False)]
+    found: Rows = np.insert(within, np.searchsorted(within["point"], before["point"]), before)
+    return found
+
+
+def _repeated(samples: Rows) -> Bools:
+    """Of each but the last, whether the next one is of its point and instant."""
+    repeated: Bools = (np.diff(samples["time"]) == 0) & (np.diff(samples["point"]) == 0)
+    return repeated
 
 
 def _newest(points: Sequence[int], before: int) -> Columns:
@@ -65,8 +74,8 @@ def _newest(points: Sequence[int], before: int) -> Columns:
 
 
 def _in_order(columns: Columns) -> Rows:
-    """By point and time, the last received of an instant last."""
-    order = np.lexsort((columns["received_ms"], columns["source_time"], columns["point"]))
+    """By point and time, and where it is known when each was received the last of an instant last."""
+    order = np.lexsort([columns[name] for name in ("received_ms", "source_time", "point") if name in columns])
     samples = np.empty(len(order), dtype=HELD)
     for name, column in zip(HELD.names or (), ("point", "source_time", "value", "quality"), strict=True):
         samples[name] = columns[column][order]

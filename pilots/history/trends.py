@@ -63,9 +63,12 @@ def level_for(start: datetime, end: datetime, curves: int, kept_since: datetime)
 
 def chosen_level(points: Sequence[Point], start: datetime, end: datetime, kept_since: datetime) -> int:
     """`level_for` these points; where nothing old was rolled up, the samples are all there is, and they are read."""
-    if start < kept_since and not has_rollups([point.pk for point in points], microseconds(start), microseconds(end)):
-        kept_since = start
-    return level_for(start, end, len(points), kept_since)
+    wished = level_for(start, end, len(points), start)
+    # What is coarser is kept for ever.
+    at_stake = start < kept_since and wished <= MINUTE
+    if at_stake and has_rollups([point.pk for point in points], microseconds(start), microseconds(end)):
+        return level_for(start, end, len(points), kept_since)
+    return wished
 
 
 def read_trend(point: Point, start: datetime, end: datetime, *, step_s: int, most: int = 2_000) -> Trend:
@@ -96,6 +99,8 @@ def _with_gaps(samples: Rows, ends: Ints, end: int) -> Rows:
     """With a sample of nothing wherever one may no longer be believed before the next came: nobody marked it old."""
     following = np.append(samples["time"][1:], end)
     lapsed = np.flatnonzero(ends < following)
+    if not lapsed.size:
+        return samples
     gaps = np.empty(lapsed.size, dtype=HELD)
     gaps["point"], gaps["time"], gaps["value"] = samples["point"][lapsed], ends[lapsed], np.nan
     gaps["quality"] = Validity.INVALID

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -46,10 +46,10 @@ def wished_points(points: Sequence[Point]) -> dict[int, Point]:
     chosen = {(point.device_id, point.name): point for point in points}
     rows = Point.objects.filter(device__in={point.device_id for point in points}, kind__in=["setpoint", "command"])
     found = {}
-    for wish in rows:
-        shown_by = chosen.get((wish.device_id, wish.name)) or chosen.get((wish.device_id, wish.feedback))
+    for key, device, name, feedback in rows.values_list("pk", "device", "name", "feedback"):
+        shown_by = chosen.get((device, name)) or chosen.get((device, feedback))
         if shown_by is not None:
-            found[wish.pk] = shown_by
+            found[key] = shown_by
     return found
 
 
@@ -57,7 +57,7 @@ def alarm_marks(pilot: Pilot, points: Sequence[Point], window: Window) -> list[M
     """Alarms raised in the window at the devices of the points, oldest first; those of a flood by their cause alone."""
     devices = {point.device_id for point in points}
     rows = Alarm.objects.filter(pilot=pilot, device__in=devices, raised_at__gte=window.start, raised_at__lt=window.end)
-    newest = rows.exclude(hidden="member").order_by("-raised_at")[:MOST]
+    newest = rows.exclude(hidden="member").only("subject", "what", "priority", "raised_at").order_by("-raised_at")[:MOST]
     return [_alarm_mark(alarm, pilot) for alarm in reversed(newest)]
 
 
@@ -67,8 +67,10 @@ def _alarm_mark(alarm: Alarm, pilot: Pilot) -> Mark:
     return Mark(alarm.raised_at, words, href, SHAPES[alarm.priority], tone, str(alarm.priority))
 
 
-def setpoint_marks(wished: Iterable[int], window: Window) -> list[Mark]:
+def setpoint_marks(wished: Collection[int], window: Window) -> list[Mark]:
     """Set-points asked for in the window, oldest first."""
+    if not wished:
+        return []
     rows = Setpoint.objects.filter(point__in=wished, received_at__gte=window.start, received_at__lt=window.end)
     newest = rows.select_related("point__device").order_by("-received_at")[:MOST]
     return [_setpoint_mark(setpoint) for setpoint in reversed(newest)]
@@ -101,8 +103,10 @@ def mark_trace(marks: Sequence[Mark], tone: str, height: float, axis: TrendAxis,
     }
 
 
-def schedules_over(wished: Iterable[int], window: Window) -> list[Schedule]:
+def schedules_over(wished: Collection[int], window: Window) -> list[Schedule]:
     """Schedules of these points in force in the window, oldest first, the newest of those that overlap."""
+    if not wished:
+        return []
     rows = Schedule.objects.filter(point__in=wished, start__lt=window.end, end__gt=window.start, state__in=_DRAWN_SCHEDULES)
     return list(rows.order_by("start")[:20])
 

@@ -20,6 +20,7 @@ from pilots.domain.quality import GOOD, INVALID, Flag, Quality, Validity
 from pilots.domain.rollup import HOUR, LEVELS, MINUTE, QUARTER, SIX_HOURS, Rows
 from pilots.history.rollups import forget_rollups, roll_up, rolled_until
 from pilots.history.stored import read_rollups
+from pilots.history.trends import chosen_level
 from pilots.models import Point
 from tests.builders import make_device, make_pilot, make_point, new_sample, record_samples
 
@@ -184,3 +185,13 @@ def test_who_comes_while_another_rolls_up_does_nothing(point: Point, monkeypatch
 
 def test_nothing_kept_is_nothing_to_do(point: Point) -> None:
     assert (roll(), rolled_until(), len(rows_of(point, HOUR))) == (0, None, 0)
+
+
+def test_a_window_whose_samples_are_gone_is_drawn_from_what_is_kept_for_ever(point: Point) -> None:
+    keep(point, (0, 1.0), (1800, 2.0))
+    roll()
+    hour, days = (at(600), at(4200)), (at(-200_000), at(3600))  # the hour begins inside its six hours
+    for window, kept in ((hour, 0), (days, MINUTE)):
+        assert chosen_level([point], *window, kept_since=window[0]) == kept
+        assert chosen_level([point], *window, kept_since=at(86_400)) == QUARTER
+    assert chosen_level([point], at(-7200), at(-3600), kept_since=at(86_400)) == 0  # nothing old was rolled up
