@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from pilots.alarms.first_out import find_leaders
 from pilots.audit.services import record_event
@@ -87,7 +88,7 @@ def _raise(comings: Sequence[Coming], rules: Mapping[int, AlarmRule], now: datet
     find_leaders(new)
     Alarm.objects.bulk_create(new, ignore_conflicts=True)
     columns = ["state", "hidden", "cause", "raised_at", "returned_at", "closed_at", "value", "detail", "times"]
-    Alarm.objects.bulk_update(again, [*columns, "recent_times", "recent_since", "changed_at"])
+    _update(again, [*columns, "recent_times", "recent_since", "changed_at"])
     raised = [*_stored(new), *again]
     record(of_alarm(each, "raised", pilot=rules[each.rule_id or 0].pilot.code, at=each.raised_at) for each in raised)
 
@@ -102,8 +103,16 @@ def _return(goings: Sequence[Going], rules: Mapping[int, AlarmRule], now: dateti
         )
         alarm.returned_at, alarm.changed_at = moments[rule.pk], now
         alarm.closed_at = now if alarm.state == AlarmState.NORMAL else None
-    Alarm.objects.bulk_update(gone, ["state", "returned_at", "closed_at", "changed_at"])
+    _update(gone, ["state", "returned_at", "closed_at", "changed_at"])
     record(of_alarm(each, "returned", pilot=rules[each.rule_id or 0].pilot.code, at=each.returned_at or now) for each in gone)
+
+
+def _update(alarms: Sequence[Alarm], columns: Sequence[str]) -> None:
+    """One is told sooner by a statement of its own."""
+    if len(alarms) == 1:
+        alarms[0].save(update_fields=columns)
+    else:
+        Alarm.objects.bulk_update(alarms, columns)
 
 
 def _stored(new: Sequence[Alarm]) -> list[Alarm]:
@@ -114,9 +123,10 @@ def _stored(new: Sequence[Alarm]) -> list[Alarm]:
 
 def _latest_of(rules: set[int], now: datetime) -> dict[int, Alarm]:
     """By rule: the open occurrence, else the one that ended a moment ago."""
-    own = Alarm.objects.filter(rule__in=rules)
-    ended = own.filter(closed_at__isnull=False, returned_at__gt=now - REPEAT).order_by("returned_at")
-    return {alarm.rule_id or 0: alarm for alarm in [*ended, *own.filter(closed_at=None)]}
+    own = Alarm.objects.filter(Q(closed_at=None) | Q(returned_at__gt=now - REPEAT), rule__in=rules)
+    # An open one last, so that it counts.
+    known = sorted(own, key=lambda alarm: (alarm.closed_at is None, alarm.returned_at or now))
+    return {alarm.rule_id or 0: alarm for alarm in known}
 
 
 def _is_active(alarm: Alarm) -> bool:

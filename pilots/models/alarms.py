@@ -101,7 +101,9 @@ def locked_rules(keys: Iterable[int | None]) -> dict[int, AlarmRule]:
 
     In the order of their keys, and rules before alarms, so that of two who want the same neither waits for the other.
     """
+    own = [field.name for field in AlarmRule._meta.concrete_fields]
     rows = AlarmRule.objects.filter(pk__in={key for key in keys if key is not None}).select_related("pilot", "point")
+    rows = rows.only(*own, "pilot__code", "point__unit")
     # Not for update of the key: an alarm that refers to its rule need not wait.
     return {rule.pk: rule for rule in rows.order_by("pk").select_for_update(of=("self",), no_key=True)}
 

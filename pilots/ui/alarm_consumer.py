@@ -6,6 +6,8 @@ At most four times a second, whatever flood there is; a beat when nothing change
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -20,7 +22,8 @@ from pilots.live.hub import hub
 from pilots.ui.consumers import NOT_LOGGED_IN
 from pilots.ui.doorkeeper import Look, doorkeeper, look, visitor_of
 
-REST_S = 0.25
+#: So many news go out as they come, the next when the first of them is a second old.
+A_SECOND = 4
 
 
 class AlarmConsumer(AsyncWebsocketConsumer):
@@ -73,11 +76,13 @@ class AlarmConsumer(AsyncWebsocketConsumer):
         self.news.set()
 
     async def _send_for_ever(self) -> None:
+        told: deque[float] = deque([0.0] * A_SECOND, maxlen=A_SECOND)
         while not self.refused:
             changed, self.changed = self.changed, False
             await self._say("news" if changed else "beat")
             if changed:
-                await asyncio.sleep(REST_S)
+                told.append(time.monotonic())
+                await asyncio.sleep(told[0] + 1.0 - time.monotonic())
             await self.news.wait()
             self.news.clear()
         await self.close(NOT_LOGGED_IN)

@@ -29,6 +29,7 @@ async function ask() {
   if (!answer?.ok) { dirty = true; return; }
   take(await answer.text());
   document.dispatchEvent(new CustomEvent("alarms"));
+  ask();  // what came meanwhile
 }
 
 // Ages change all the time: only news replaces what is read out, and the focus stays where it was.

@@ -43,7 +43,7 @@ class Write(NamedTuple):
 def main() -> None:
     with peer("modbus") as (port, process):
         arrivals = _arrivals(process)
-        batteries = _make_batteries(plant.make_meters(POLLED, connections=LINKS, port=port, points=POINTS), port)
+        batteries = make_batteries(plant.make_meters(POLLED, connections=LINKS, port=port, points=POINTS), port)
         rounds, sustained = [], []
         with plant.product(role="field"):
             _wait_for_feedback(batteries)
@@ -60,9 +60,9 @@ def main() -> None:
     report("control.sustained_write_ms", f"{unit}, {RATE} set-points/s", bare, waits, Goal("value", "<=", 500))
 
 
-def _make_batteries(pilot: Pilot, port: int) -> list[Point]:
+def make_batteries(pilot: Pilot, port: int, batteries: int = BATTERIES) -> list[Point]:
     """Set-points of batteries on lines of their own, whose registers show what was written."""
-    return [_make_battery(pilot, port, number) for number in range(BATTERIES)]
+    return [_make_battery(pilot, port, number) for number in range(batteries)]
 
 
 def _make_battery(pilot: Pilot, port: int, number: int) -> Point:

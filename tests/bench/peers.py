@@ -19,6 +19,8 @@ HEADER = struct.Struct(">HHHBB")
 STAMP_MODULUS = 16_000_000
 #: Below: floats that change by themselves. From here on: registers that keep what was written.
 MEMORY_FROM = 1000
+#: Here two floats of a unit: the stamp, and a level that turns between 0 and 100, each second that of another of so many units.
+LEVELS_FROM, LEVELS = 900, 40
 
 
 def stamp() -> float:
@@ -48,12 +50,14 @@ class ModbusGateway(asyncio.Protocol):
             if len(self.buffer) < 6 + length:
                 return
             body, self.buffer = self.buffer[8 : 6 + length], self.buffer[6 + length :]
-            pdu = self.write(function, body) if function in (6, 16) else self.read(body)
+            pdu = self.write(function, body) if function in (6, 16) else self.read(unit, body)
             self.transport.write(HEADER.pack(transaction, 0, len(pdu) + 2, unit, function) + pdu)
 
-    def read(self, body: bytes) -> bytes:
+    def read(self, unit: int, body: bytes) -> bytes:
         start, count = struct.unpack(">HH", body)
-        if start >= MEMORY_FROM:
+        if start == LEVELS_FROM:
+            raw = struct.pack(">2f", stamp(), 100 * ((int(time.monotonic()) - unit) // LEVELS % 2))
+        elif start >= MEMORY_FROM:
             raw = b"".join(self.memory.get(start + index, 0).to_bytes(2, "big") for index in range(count))
         else:
             ModbusGateway.answers += 1
