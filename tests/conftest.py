@@ -13,6 +13,7 @@ from pytest_django import DjangoDbBlocker
 
 import pilots.acquisition.ingest as ingest_module
 import pilots.live.hub as hub_module
+import pilots.ui.topology as topology_module
 from pilots.acquisition.ingest import Ingest
 from pilots.control.heartbeat import NOTES
 from pilots.models import Connection, Device, Pilot, Point
@@ -35,6 +36,7 @@ class Battery:
 def _fresh_hub() -> Iterator[None]:
     hub_module._hub = None
     NOTES.forget()
+    topology_module._topology_at.cache_clear()
     yield
     if hub_module._hub is not None:
         hub_module._hub.close()

@@ -3,8 +3,7 @@
 `put` queues; one writer thread per process normalises and flushes, all values as columns: ONE transaction for latest values,
 samples, alarms, set-point feedback and outbox. Only after its commit are the acknowledgements released, so a protocol that
 acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the CALLRESULT; REST: the 2xx).
-Pages see values a window ahead of it (preview.py). Alarms that a value turns and set-points that it proves are committed at
-once, each time ahead of the value.
+Pages see values a window ahead of it (preview.py); alarms that a value turns and set-points that it proves are committed ahead.
 """
 
 from __future__ import annotations
@@ -195,9 +194,8 @@ class Ingest:
 
     def _window_left_s(self, last_flush: float) -> float:
         """How long more may be gathered."""
-        if self._stopping or self._queued >= FLUSH_BOUND:
-            return 0.0
-        return last_flush + WINDOW_S - time.monotonic()
+        ends = self._stopping or self._queued >= FLUSH_BOUND
+        return 0.0 if ends else last_flush + WINDOW_S - time.monotonic()
 
     def _show_ahead(self) -> None:
         """Pages see what has come since the last look, before it is stored."""
@@ -224,11 +222,11 @@ class Ingest:
         with transaction.atomic():
             turned = self._judged(lambda: self.alarms.turn_ahead(*seen, now=now)) or Judged()
             setpoints = check_feedback(news, now=now)
-        self.alarms.keep(turned)
-        self._no_longer_pending(setpoints, news)
+        self._keep(turned, setpoints, news)
         hub(settings.REDIS_URL).publish(setpoints)
 
-    def _no_longer_pending(self, proved: Sequence[Change], rows: Rows) -> None:
+    def _keep(self, turned: Judged, proved: Sequence[Change], rows: Rows) -> None:
+        self.alarms.keep(turned)
         if proved:
             self._pending = self._pending.difference(rows)
 
@@ -372,14 +370,13 @@ class Ingest:
     def _release(self, entries: list[Entry], batch: Batch) -> None:
         """After the commit: memory follows, senders hear that it is stored, browsers see it."""
         self.image.update(batch, time.monotonic())
-        self.alarms.keep(batch.alarms)
+        self._keep(batch.alarms, batch.setpoints, batch.latest)
         self.counters.flushes += 1
         self.counters.readings += sum(entry.size for entry in entries) - batch.unknown
         self.counters.unknown += batch.unknown
         self.counters.samples += len(batch.samples)
         self.counters.late += batch.late
         self.counters.repeated += batch.repeated
-        self._no_longer_pending(batch.setpoints, batch.latest)
         for entry in entries:
             entry.done.set_result(None)
         self.clocks.watch(entries)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core import signing
+from django.db.models import QuerySet
 
 from pilots.control.circumstances import circumstances
 from pilots.domain.errors import SetpointRejected
@@ -154,9 +155,18 @@ def standing(points: Sequence[Point], *, requested_by: str, now: datetime) -> tu
 
 def groupable(pilot: Pilot) -> list[Point]:
     """Every set-point of the pilot that may be asked for a share."""
-    rows = Point.objects.filter(device__pilot=pilot, device__kind__in=KINDS, name__in=POINTS, kind=PointKind.SETPOINT, unit="W")
-    able = rows.exclude(capability=None).select_related("device__pilot", "device__connection", "device__measured_by")
+    able = _able(pilot).select_related("device__pilot", "device__connection", "device__measured_by")
     return list(able.order_by("name", "device__position", "device__code"))
+
+
+def may_share(pilot: Pilot) -> bool:
+    """Whether there are enough of them for a group."""
+    return _able(pilot).count() >= LEAST_MEMBERS
+
+
+def _able(pilot: Pilot) -> QuerySet[Point]:
+    rows = Point.objects.filter(device__pilot=pilot, device__kind__in=KINDS, name__in=POINTS, kind=PointKind.SETPOINT, unit="W")
+    return rows.exclude(capability=None)
 
 
 def signed_plan(wish: GroupWish, plan: Plan) -> str:

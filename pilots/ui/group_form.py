@@ -11,10 +11,9 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from pilots.control.group_plans import GroupWish, Part, groupable, standing
+from pilots.control.group_plans import GroupWish, Part, groupable, may_share, standing
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.setpoint import Issuer, RejectCode
-from pilots.domain.sharing import LEAST_MEMBERS
 from pilots.models import Pilot, Point, Role, User
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 
@@ -113,7 +112,7 @@ def is_directed(points: Sequence[Point]) -> bool:
 
 def group_pilots(user: User, pilots: Iterable[Pilot]) -> list[Pilot]:
     """Those of the pilots where this person may send one target to several devices."""
-    return [pilot for pilot in pilots if user.has_role(Role.OPERATOR, pilot) and len(groupable(pilot)) >= LEAST_MEMBERS]
+    return [pilot for pilot in pilots if user.has_role(Role.OPERATOR, pilot) and may_share(pilot)]
 
 
 def _points(pilot: Pilot, form: QueryDict) -> list[Point]:

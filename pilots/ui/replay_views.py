@@ -31,7 +31,7 @@ from pilots.ui.alarm_rows import STATE_WORDS, subject_words
 from pilots.ui.faceplates import value_rows
 from pilots.ui.filters import BadFilter, moment_of_form
 from pilots.ui.journal_rows import alarm_glyph, milliseconds_after, rows_of
-from pilots.ui.single_line import draw
+from pilots.ui.single_line import drawing_of
 from pilots.ui.single_line_symbols import symbol
 from pilots.ui.time_zones import page_zone, speak_for
 from pilots.ui.topology import topology_of
@@ -66,7 +66,7 @@ def replay_page(request: HttpRequest) -> HttpResponse:
         "at_ms": milliseconds(min(at, now)),
         "now_ms": milliseconds(now),
         "refusal": refusal,
-        "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
+        "drawing": drawing_of(topology),
         "switch": None,  # no switch of anything stands on a page of the past
         "words": page_words() | replay_words(),
     }

@@ -7,8 +7,11 @@ placeholders that look unknown until the live frames fill them (static/js/live.j
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from html import escape
 
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from pilots.domain.topology import DeviceKind, DeviceSpec, LinkSpec
@@ -54,6 +57,16 @@ def tag(name: str, content: str = "", **attributes: object) -> str:
             text = f"{value:g}" if isinstance(value, float) else str(value)
             parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(text)}"')
     return f"<{' '.join(parts)}>{content}</{name}>"
+
+
+def drawing_of(topology: Topology) -> SafeString:
+    """`draw` in the reader's language, drawn once; "" where nothing is to be seen."""
+    return _picture(topology, get_language()) if topology.devices else SafeString()
+
+
+@lru_cache(maxsize=64)
+def _picture(topology: Topology, _language: str) -> SafeString:
+    return mark_safe(draw(topology))  # noqa: S308  every text is escaped by `tag`
 
 
 def draw(topology: Topology) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from pilots.domain.topology import DeviceKind, DeviceSpec, LinkRole, LinkSpec
 from pilots.models import Device, Link, Pilot, Point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Topology:
-    """`points` gives each device's points with their units, by device id."""
+    """`points` gives each device's points with their units, by device id. Each is itself alone, so that its picture is kept."""
 
     code: str
     devices: tuple[DeviceSpec, ...]
@@ -58,13 +58,18 @@ class Topology:
 
 
 def topology_of(pilot: Pilot) -> Topology:
-    """The topology as it stands in the database; four queries."""
+    """The topology as it stands in the database: four queries, and none until its configuration changes."""
+    return _topology_at(pilot.pk, pilot.code, pilot.revision)
+
+
+@lru_cache(maxsize=32)
+def _topology_at(pilot: int, code: str, _revision: int) -> Topology:
     devices = list(Device.objects.filter(pilot=pilot).select_related("parent", "measured_by", "connection"))
     points: dict[str, dict[str, str]] = {}
-    for code, name, unit in Point.objects.filter(device__pilot=pilot).values_list("device__code", "name", "unit"):
-        points.setdefault(code, {})[name] = unit
+    for device, name, unit in Point.objects.filter(device__pilot=pilot).values_list("device__code", "name", "unit"):
+        points.setdefault(device, {})[name] = unit
     links = Link.objects.filter(pilot=pilot).select_related("end_a", "end_b", "connection").order_by("letter", "id")
-    return Topology(pilot.code, tuple(map(_device, devices)), tuple(_link(link) for link in links), points)
+    return Topology(code, tuple(map(_device, devices)), tuple(_link(link) for link in links), points)
 
 
 def _device(row: Device) -> DeviceSpec:

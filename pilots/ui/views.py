@@ -8,7 +8,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.safestring import mark_safe
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
@@ -19,7 +18,7 @@ from pilots.ui.balance import balance_lines, has_room
 from pilots.ui.faceplates import faceplate_context
 from pilots.ui.group_form import group_pilots
 from pilots.ui.pilot_map import map_of
-from pilots.ui.single_line import draw
+from pilots.ui.single_line import drawing_of
 from pilots.ui.topology import Letter, Topology, infeed_references, letters, topology_of
 from pilots.ui.totals import totals_of
 from pilots.ui.words import page_words
@@ -92,7 +91,7 @@ def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
     context = {
         "page": "pilot",
         "pilot": pilot,
-        "drawing": mark_safe(draw(topology)) if topology.devices else "",  # noqa: S308  every text is escaped by `tag`
+        "drawing": drawing_of(topology),
         "balance": balance_lines(topology) if has_room(topology) else [],
         "first_device": "" if cast(User, request.user).is_kiosk else _first_device(topology),
         "may_group": pilot in group_pilots(cast(User, request.user), [pilot]),

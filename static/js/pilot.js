@@ -285,4 +285,9 @@ setInterval(() => { if (dirty) show(); }, 250);
 setInterval(() => { show(); coverLost([feed]); }, 1000);
 // A link that names a device opens it everywhere; unasked the first one opens where it stands beside the diagram.
 const asked = new URLSearchParams(location.search).get("device"), beside = matchMedia("(min-width: 1181px)").matches;
-if (asked || (beside && face.dataset.first)) open(asked || face.dataset.first);
+const opening = asked || (beside && face.dataset.first);
+if (opening) {
+  // Values on the picture come first; without any it opens all the same.
+  const openOnce = () => { clearTimeout(patience); if (!shown) open(opening); }, patience = setTimeout(openOnce, 1500);
+  feed.addEventListener("change", openOnce, { once: true });
+}

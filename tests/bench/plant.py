@@ -104,10 +104,10 @@ def cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def product(role: str = "all", **environment: str) -> Iterator[Product]:
+def product(role: str = "all", *options: str, **environment: str) -> Iterator[Product]:
     """`manage.py run_scada` on this part's database and data folder; what serves pages answers on its port."""
     log = Path(settings.DATA_DIR) / "product.log"
-    command = [sys.executable, "manage.py", "run_scada", "--role", role]
+    command = [sys.executable, "manage.py", "run_scada", "--role", role, *options]
     variables = os.environ | {"INVADE_PORT": str(free_port()), "INVADE_ADMIN_PASSWORD": "not used by the bench"} | environment
     with open(log, "wb") as file:
         process = subprocess.Popen(command, env=variables, stdout=file, stderr=file)

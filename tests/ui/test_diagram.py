@@ -39,7 +39,7 @@ def test_it_is_shown_to_who_may_see_the_pilot(plant: Plant) -> None:
     assert client_of(Role.VIEWER, "vic", pilot=plant.pilot).get("/pilots/es/table/").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/pilots/es/", "/pilots/es/table/", "/static/js/pilot.js", "/static/css/app.css"])
+@pytest.mark.parametrize("path", ["/pilots/es/", "/pilots/es/table/"])
 def test_what_a_page_is_made_of_travels_compressed(viewer: Client, plant: Plant, path: str) -> None:
     answer = viewer.get(path, headers={"Accept-Encoding": "gzip"})
     assert answer["Content-Encoding"] == "gzip"

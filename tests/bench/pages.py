@@ -1,0 +1,86 @@
+"""What an operator waits for: a pilot's page from the server, its weight on the wire, its first live value in Chromium. [bench]
+
+The demonstration runs beside it with its five pilots and their simulators, on the same two cores.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+from playwright.sync_api import Browser, BrowserContext
+
+from tests.bench import plant
+from tests.bench.figures import Goal, note, quantile, report
+from tests.journeys.browser import DESKTOP, IS_LIVE, chromium
+
+CODES = ("bg", "es", "nl", "no", "de")
+ROUNDS, ASKED = 3, 25
+SETTLED_S = 15.0
+
+
+def main() -> None:
+    cookie = plant.session_cookie()
+    plant.close_connections()
+    with plant.product("all", "--demo") as product:
+        time.sleep(SETTLED_S)
+        note("pages: from the server")
+        rendered = [_rendered(product.origin, cookie) for _ in range(ROUNDS)]
+        note("pages: in Chromium")
+        with chromium() as browser:
+            opened = [_slowest(browser, product.origin, cookie) for _ in range(ROUNDS)]
+    bare = "a page without content"
+    report("page.render_ms", "ms p95, the slowest pilot's page", bare, rendered, Goal("value", "<=", 100))
+    sizes = [(size / 1024, page / 1024) for _, size, page in opened]
+    report("page.wire_kib", "KiB, everything the largest pilot's page loads", "its HTML alone", sizes, Goal("value", "<=", 150))
+    loaded = [(usable, plain) for (usable, plain), *_ in opened]
+    report("page.usable_ms", "ms to live values, nothing cached", "its HTML is read", loaded, Goal("value", "<=", 1000))
+
+
+def _rendered(origin: str, cookie: str) -> tuple[float, float]:
+    with httpx.Client(base_url=origin, headers={"Cookie": cookie}, trust_env=False, timeout=30) as client:
+        waits = {path: _p95(client, path) for path in (*(f"/pilots/{code}/" for code in CODES), "/healthz")}
+    bare = waits.pop("/healthz")
+    return max(waits.values()), bare
+
+
+def _p95(client: httpx.Client, path: str) -> float:
+    waits = []
+    for _ in range(ASKED):
+        started = time.perf_counter()
+        client.get(path).raise_for_status()
+        waits.append(1000 * (time.perf_counter() - started))
+        time.sleep(0.02)
+    return quantile(waits, 0.95)
+
+
+def _slowest(browser: Browser, origin: str, cookie: str) -> tuple[tuple[float, float], float, float]:
+    """Of the pilots' pages the slowest (ms to live values, ms to its HTML), and the bytes of the largest and of its HTML."""
+    found = [_open(browser, f"{origin}/pilots/{code}/", cookie) for code in CODES]
+    _, size, page = max(found, key=lambda each: each[1])
+    return max(found)[0], size, page
+
+
+def _open(browser: Browser, url: str, cookie: str) -> tuple[tuple[float, float], float, float]:
+    context = browser.new_context(viewport=DESKTOP)
+    try:
+        name, _, value = cookie.partition("=")
+        context.add_cookies([{"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}])
+        return _measured(context, url)
+    finally:
+        context.close()
+
+
+def _measured(context: BrowserContext, url: str) -> tuple[tuple[float, float], float, float]:
+    page = context.new_page()
+    wire = context.new_cdp_session(page)
+    sizes: list[float] = []
+    wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    wire.send("Network.enable")
+    page.goto(url, wait_until="commit")
+    page.wait_for_function(IS_LIVE, polling="raf")
+    usable: float = page.evaluate("performance.now()")
+    page.wait_for_timeout(1000)  # what is loaded late counts too
+    timing: dict[str, Any] = page.evaluate("performance.getEntriesByType('navigation')[0].toJSON()")
+    return (usable, timing["responseEnd"]), sum(sizes), timing["transferSize"]
