@@ -103,6 +103,12 @@ class Scene:
     def rule(self, **rules: Any) -> None:
         rule(self.wire.device, self.wire.point, **rules)
 
+    def standing(self) -> str:
+        """Where its newest set-point is, for whoever waits in vain."""
+        newest = Setpoint.objects.filter(point__device__code=self.wire.device).order_by("received_at").last()
+        events = [] if newest is None else newest.events.values_list("state", "at", "reason")
+        return f"link {self.ground.hears(self.wire.connection, self.wire.device)}, {[*events]}"
+
     def ended(self, number: str, *states: str) -> Look:
         """The record once it is in one of the states."""
 
@@ -245,7 +251,7 @@ def side_by_side(scenes: Mapping[str, Scene], *, patience_s: float = 90.0) -> di
                 if found:
                     waits[name] = (walks[name].send(found), time.monotonic() + patience_s)
                 elif time.monotonic() > end:
-                    told[name] = f"{scenes[name].case}: nothing within {patience_s:g} s"
+                    told[name] = f"{scenes[name].case}: nothing within {patience_s:g} s, {scenes[name].standing()}"
             except StopIteration as over:
                 told[name] = over.value
             except AssertionError as error:

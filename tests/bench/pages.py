@@ -5,18 +5,22 @@ The demonstration runs beside it with its five pilots and their simulators, on t
 
 from __future__ import annotations
 
+import os
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 from playwright.sync_api import Browser, BrowserContext
 
+from pilots.domain.alarm import AlarmState
+from pilots.models import Alarm, Device
 from tests.bench import plant
 from tests.bench.figures import Goal, note, quantile, report
 from tests.journeys.browser import DESKTOP, IS_LIVE, chromium
 
 CODES = ("bg", "es", "nl", "no", "de")
-ROUNDS, ASKED = 3, 25
+ROUNDS, ASKED, ALARMS = 3, 25, 5_000
 SETTLED_S = 15.0
 
 
@@ -30,10 +34,15 @@ def main() -> None:
         note("pages: in Chromium")
         with chromium() as browser:
             opened = [_slowest(browser, product.origin, cookie) for _ in range(ROUNDS)]
+    note("pages: five thousand alarms")
+    _make_alarms()
+    with plant.product("web", REDIS_URL=os.environ["TEST_REDIS_URL"]) as product:
+        alarms = [_alarms_page(product.origin, cookie) for _ in range(ROUNDS)]
     bare = "a page without content"
     report("page.render_ms", "ms p95, the slowest pilot's page", bare, rendered, Goal("value", "<=", 100))
     sizes = [(size / 1024, page / 1024) for _, size, page in opened]
     report("page.wire_kib", "KiB, everything the largest pilot's page loads", "its HTML alone", sizes, Goal("value", "<=", 150))
+    report("page.alarms_ms", f"ms p95, the alarm page with {ALARMS:,} open", bare, alarms, Goal("value", "<=", 1000))
     loaded = [(usable, plain) for (usable, plain), *_ in opened]
     report("page.usable_ms", "ms to live values, nothing cached", "its HTML is read", loaded, Goal("value", "<=", 1000))
 
@@ -43,6 +52,24 @@ def _rendered(origin: str, cookie: str) -> tuple[float, float]:
         waits = {path: _p95(client, path) for path in (*(f"/pilots/{code}/" for code in CODES), "/healthz")}
     bare = waits.pop("/healthz")
     return max(waits.values()), bare
+
+
+def _make_alarms() -> None:
+    """So many within ten seconds, which nobody has seen."""
+    device, now = Device.objects.select_related("pilot").filter(pilot__code="es").first(), datetime.now(UTC)
+    assert device is not None
+    form = {"pilot": device.pilot, "device": device, "kind": "high", "priority": 3, "what": "High", "changed_at": now}
+    form |= {"state": AlarmState.UNACKNOWLEDGED, "value": 1.0, "unit": "W"}
+    moments = [now - timedelta(seconds=10 * number / ALARMS) for number in range(ALARMS)]
+    Alarm.objects.bulk_create(
+        Alarm(subject=f"{device.code}/p{number}", raised_at=at, recent_since=at, **form) for number, at in enumerate(moments)
+    )
+    plant.close_connections()
+
+
+def _alarms_page(origin: str, cookie: str) -> tuple[float, float]:
+    with httpx.Client(base_url=origin, headers={"Cookie": cookie}, trust_env=False, timeout=30) as client:
+        return _p95(client, "/alarms/"), _p95(client, "/healthz")
 
 
 def _p95(client: httpx.Client, path: str) -> float:
