@@ -3,7 +3,7 @@
 `put` queues; one writer thread per process normalises and flushes, all values as columns: ONE transaction for latest values,
 samples, alarms, set-point feedback and outbox. Only after its commit are the acknowledgements released, so a protocol that
 acknowledges after `put` loses nothing to a crash (IEC 60870-5-104 5.1: the S-frame; OCPP: the CALLRESULT; REST: the 2xx).
-Pages see values a window ahead of it (preview.py); alarms that a value turns and set-points that it proves are committed ahead.
+Pages see values a window ahead of it (preview.py), alarms and set-points as they are committed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.moments import microseconds
 from pilots.domain.quality import Flag, Validity
 from pilots.history.services import record_samples
-from pilots.live.frames import Change
 from pilots.live.hub import hub
 from pilots.northbound.outbox import enqueue_measurements
 
@@ -47,7 +46,8 @@ log = logging.getLogger(__name__)
 
 #: Flushed at once when idle, else gathered this long: one commit serves many readings.
 WINDOW_S = 0.1
-#: While it is gathered pages see what has come so often, and alarms and set-points follow it.
+#: Pages see what has come so often; what moves an alarm or proves a set-point is flushed after so long. Not at once: with many
+#: under way, a flush for each would leave no time for anything else.
 SHOWN_S = 0.015
 QUEUE_BOUND = 200_000
 FLUSH_BOUND = 50_000
@@ -70,6 +70,7 @@ class Ingest:
         self._looked_at = 0
         self._wake = threading.Condition()
         self._stopping = False
+        self._urgent = False
         self._pending: frozenset[int] = frozenset()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -134,8 +135,9 @@ class Ingest:
                 raise IngestFull("The database does not take values just now: the queue is full.")
             self._queue.append(entry)
             self._queued += entry.size
+            self._urgent = self._urgent or entry.urgent
             # The writer waits for the first, for an urgent one and for a full batch: waking it for each costs more than the put.
-            if len(self._queue) == 1 or entry.urgent or self._queued >= FLUSH_BOUND:
+            if len(self._queue) == 1 or self._urgent or self._queued >= FLUSH_BOUND:
                 self._wake.notify_all()
         return entry.done
 
@@ -182,6 +184,7 @@ class Ingest:
                 size += taken[-1].size
             self._queued -= size
             self._looked_at = max(0, self._looked_at - len(taken))
+            self._urgent = any(entry.urgent for entry in self._queue)
         return taken
 
     def _await_one(self) -> bool:
@@ -194,11 +197,12 @@ class Ingest:
 
     def _window_left_s(self, last_flush: float) -> float:
         """How long more may be gathered."""
-        ends = self._stopping or self._queued >= FLUSH_BOUND
-        return 0.0 if ends else last_flush + WINDOW_S - time.monotonic()
+        if self._stopping or self._queued >= FLUSH_BOUND:
+            return 0.0
+        return last_flush + (SHOWN_S if self._urgent else WINDOW_S) - time.monotonic()
 
     def _show_ahead(self) -> None:
-        """Pages see what has come since the last look, before it is stored."""
+        """Pages see what has come since the last look, before it is stored; what moves an alarm is no longer left waiting."""
         with self._wake:
             entries = list(islice(self._queue, self._looked_at, None))
             self._looked_at = len(self._queue)
@@ -208,27 +212,11 @@ class Ingest:
         try:
             arrived = gather(entries, points)
             news = self.preview.news(arrived.take(~held_back(arrived, self.image)), self.image.latest)
+            if self.alarms.would_turn(points.ids, news.slots, news.measurements, self.image.latest.value):
+                self._urgent = True
             hub(settings.REDIS_URL).publish(self.supply.told(news))
-            self._decide_ahead(news)
         except Exception:  # the flush meets it again and says what it is
             log.exception("values were not shown ahead")
-
-    def _decide_ahead(self, news: Rows) -> None:
-        """Alarms that these values turn and set-points that they prove do not wait for the flush, which takes the values."""
-        seen = news.points.ids, news.slots, news.measurements, self.image.latest.value
-        if not self.alarms.would_turn(*seen) and not any(key in news for key in self._pending):
-            return
-        now = datetime.now(UTC)
-        with transaction.atomic():
-            turned = self._judged(lambda: self.alarms.turn_ahead(*seen, now=now)) or Judged()
-            setpoints = check_feedback(news, now=now)
-        self._keep(turned, setpoints, news)
-        hub(settings.REDIS_URL).publish(setpoints)
-
-    def _keep(self, turned: Judged, proved: Sequence[Change], rows: Rows) -> None:
-        self.alarms.keep(turned)
-        if proved:
-            self._pending = self._pending.difference(rows)
 
     def _rest_s(self) -> float | None:
         """Until an alarm's delay runs out; None when none runs."""
@@ -370,13 +358,15 @@ class Ingest:
     def _release(self, entries: list[Entry], batch: Batch) -> None:
         """After the commit: memory follows, senders hear that it is stored, browsers see it."""
         self.image.update(batch, time.monotonic())
-        self._keep(batch.alarms, batch.setpoints, batch.latest)
+        self.alarms.keep(batch.alarms)
         self.counters.flushes += 1
         self.counters.readings += sum(entry.size for entry in entries) - batch.unknown
         self.counters.unknown += batch.unknown
         self.counters.samples += len(batch.samples)
         self.counters.late += batch.late
         self.counters.repeated += batch.repeated
+        if batch.setpoints:
+            self._pending = self._pending.difference(batch.latest)
         for entry in entries:
             entry.done.set_result(None)
         self.clocks.watch(entries)

@@ -70,32 +70,25 @@ class LimitWatch:
 
     def evaluate(self, slots: Ints, values: Measurements, latest: Floats, *, now: datetime) -> Judged:
         """Alarms that these values raise or end are in the table; `latest` are all points' newest values before them."""
-        return self._evaluated(slots, values, latest, now)[0]
+        rows, mine, limit = self._looked_up(slots, values, latest)
+        if not rows.size:
+            return Judged()
+        after = judge(self._rules.take(rows), self._conditions.take(rows), mine, limit)
+        turned = np.flatnonzero(after.active != self._conditions.active[rows])
+        if turned.size:
+            at = mine.received_us
+            self._turn(rows[turned], after.active[turned], at[turned], mine.value[turned], limit[turned], now)
+        return Judged(rows, after)
 
     def would_turn(self, ids: Ints, slots: Ints, values: Measurements, latest: Floats) -> bool:
         """Whether these values of the points that are followed raise or end an alarm; nothing is noted."""
-        return ids is self._ids and self._evaluated(slots, values, latest, None)[1].size > 0
-
-    def turn_ahead(self, ids: Ints, slots: Ints, values: Measurements, latest: Floats, *, now: datetime) -> Judged:
-        """The same alarms are in the table ahead of the flush that `evaluate`s these values; of other conditions nothing is kept:
-        a delay must not see a value twice.
-        """
         if ids is not self._ids:
-            return Judged()
-        judged, turned = self._evaluated(slots, values, latest, now)
-        return Judged(judged.rows[turned], judged.conditions.take(turned))
-
-    def _evaluated(self, slots: Ints, values: Measurements, latest: Floats, now: datetime | None) -> tuple[Judged, Ints]:
-        """How the conditions stand after these values, and which of them turned: in the table as of `now`, if there is one."""
+            return False
         rows, mine, limit = self._looked_up(slots, values, latest)
         if not rows.size:
-            return Judged(), _NONE
+            return False
         after = judge(self._rules.take(rows), self._conditions.take(rows), mine, limit)
-        turned = np.flatnonzero(after.active != self._conditions.active[rows])
-        if turned.size and now is not None:
-            at = mine.received_us
-            self._turn(rows[turned], after.active[turned], at[turned], mine.value[turned], limit[turned], now)
-        return Judged(rows, after), turned
+        return bool((after.active != self._conditions.active[rows]).any())
 
     def _looked_up(self, slots: Ints, values: Measurements, latest: Floats) -> tuple[Ints, Measurements, Floats]:
         """The rules of these points, and for each its value and limit."""

@@ -20,7 +20,7 @@ def test_a_phone_shows_the_pilot_as_a_ladder(scada: Installation, chrome: Browse
     battery = ladder.locator('[data-device="es-STO01"]')
     battery.wait_for()
     assert not picture.is_visible()
-    page.wait_for_function(f"{ROWS} !== ''")
+    page.wait_for_function(f"() => {ROWS} !== ''")
     before = page.evaluate(ROWS)
     page.wait_for_function(f"(before) => {ROWS} !== before", arg=before)
     expect(ladder.get_by_role("button", name="es-SW01 Switch, Line switch 1 energised closed")).to_be_visible()
