@@ -87,7 +87,7 @@ def _raise(comings: Sequence[Coming], rules: Mapping[int, AlarmRule], now: datet
     new = [_occurrence(rules[coming.rule], coming, now) for coming in chosen if coming.rule not in known]
     find_leaders(new)
     Alarm.objects.bulk_create(new, ignore_conflicts=True)
-    columns = ["state", "hidden", "cause", "raised_at", "returned_at", "closed_at", "value", "detail", "times"]
+    columns = ["state", "hidden", "cause_id", "raised_at", "returned_at", "closed_at", "value", "detail", "times"]
     _update(again, [*columns, "recent_times", "recent_since", "changed_at"])
     raised = [*_stored(new), *again]
     record(of_alarm(each, "raised", pilot=rules[each.rule_id or 0].pilot.code, at=each.raised_at) for each in raised)
@@ -108,9 +108,9 @@ def _return(goings: Sequence[Going], rules: Mapping[int, AlarmRule], now: dateti
 
 
 def _update(alarms: Sequence[Alarm], columns: Sequence[str]) -> None:
-    """One is told sooner by a statement of its own."""
+    """One is told sooner by a plain statement."""
     if len(alarms) == 1:
-        alarms[0].save(update_fields=columns)
+        Alarm.objects.filter(pk=alarms[0].pk).update(**{name: getattr(alarms[0], name) for name in columns})
     else:
         Alarm.objects.bulk_update(alarms, columns)
 

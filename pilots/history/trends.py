@@ -64,7 +64,7 @@ def level_for(start: datetime, end: datetime, curves: int, kept_since: datetime)
 def chosen_level(points: Sequence[Point], start: datetime, end: datetime, kept_since: datetime) -> int:
     """`level_for` these points; where nothing old was rolled up, the samples are all there is, and they are read."""
     wished = level_for(start, end, len(points), start)
-    # What is coarser is kept for ever.
+    # What is coarser does not go with the samples.
     at_stake = start < kept_since and wished <= MINUTE
     if at_stake and has_rollups([point.pk for point in points], microseconds(start), microseconds(end)):
         return level_for(start, end, len(points), kept_since)

@@ -33,5 +33,5 @@ def _imports(scripts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _imported(path: str) -> Iterator[str]:
     file = finders.find(path)
-    for name in _IMPORT.findall(Path(file).read_text()) if isinstance(file, str) else ():
+    for name in _IMPORT.findall(Path(file).read_text(encoding="utf-8")) if isinstance(file, str) else ():
         yield str(Path(path).with_name(name))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.http import parse_etags
 from whitenoise.media_types import MediaTypes
 
 Message = MutableMapping[str, Any]
@@ -27,7 +28,7 @@ _TYPES = MediaTypes()
 @dataclass(frozen=True, slots=True)
 class _File:
     headers: Headers
-    etag: bytes
+    etag: str
     plain: bytes
     compressed: bytes
 
@@ -45,7 +46,7 @@ class StaticFiles:
             await self.app(scope, receive, send)
             return
         asked = dict(scope["headers"])
-        if asked.get(b"if-none-match") == file.etag:
+        if file.etag in parse_etags(asked.get(b"if-none-match", b"").decode("latin-1")):
             await send({"type": "http.response.start", "status": 304, "headers": file.headers})
             await send({"type": "http.response.body"})
             return
@@ -65,7 +66,7 @@ def _read(folder: Path) -> Iterator[tuple[str, _File]]:
 def _file(path: Path) -> _File:
     """Nothing secret stands in them, so that compression gives nothing away (BREACH)."""
     body = path.read_bytes()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'.encode()
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'  # of the same file, compressed or not
     kind = _TYPES.get_type(path.name)
     headers = {
         "content-type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
@@ -73,6 +74,7 @@ def _file(path: Path) -> _File:
         "vary": "Accept-Encoding",
         "x-content-type-options": "nosniff",
         "access-control-allow-origin": "*",
+        "etag": etag,
     }
     told = [(name.encode(), value.encode()) for name, value in headers.items()]
-    return _File([*told, (b"etag", etag)], etag, body, gzip.compress(body, 9, mtime=0))
+    return _File(told, etag, body, gzip.compress(body, 9, mtime=0))

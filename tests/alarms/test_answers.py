@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pilots.alarms import services
+from pilots.alarms import occurrences, services
 from pilots.alarms.occurrences import Coming, Going, turn
 from pilots.alarms.selectors import counts, seen_at, urgent_first
 from pilots.alarms.services import AlarmRefused
@@ -63,6 +63,25 @@ def test_one_that_returned_unseen_stays_until_it_is_acknowledged(rule: AlarmRule
     acknowledge(alarm, at=after(2))
     alarm.refresh_from_db()
     assert alarm.closed_at == after(2)
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_what_comes_again_is_the_same_occurrence_with_what_is_new_of_it(alarm: Alarm, battery: Battery, many: int) -> None:
+    """One is written by a statement of its own, more by one for all."""
+    rules = [make_rule(make_point(battery.device, f"p{number}")) for number in range(many)]
+    come(*rules)
+    go(*rules, at=after(1))
+    turn([Coming(each.pk, after(2), value=9.0, detail="again", cause=alarm.pk) for each in rules], [], now=after(2.5))
+    rows = Alarm.objects.filter(rule__in=rules)
+    told = rows.values_list("times", "raised_at", "returned_at", "changed_at", "value", "detail", "cause", "hidden", "state")
+    assert list(told) == [(2, after(2), None, after(2.5), 9.0, "again", alarm.pk, "member", "unacknowledged")] * many
+
+
+def test_an_alarm_that_went_with_its_device_meanwhile_is_no_fault(rule: AlarmRule, alarm: Alarm) -> None:
+    loaded = Alarm.objects.get()
+    Alarm.objects.all().delete()
+    occurrences._update([loaded], ["state"])
+    assert not Alarm.objects.exists()
 
 
 def test_many_are_acknowledged_at_once_with_an_event_each(battery: Battery) -> None:

@@ -135,7 +135,7 @@ def chain() -> None:
         with peer("chain", YARDSTICKS, str(port), plant.database_url(), str(DEVICES), str(LINKS)) as (raw_port, process):
             raw = asyncio.run(_windows(process.pid, f"ws://127.0.0.1:{raw_port}/"))
     text = max((text for window in ours for text in window.texts), key=len)
-    echoes = [asyncio.run(_echo_p95(text)) for _ in range(ROUNDS)]
+    echoes = [asyncio.run(echo_p95(text)) for _ in range(ROUNDS)]
     costs = [(mine.cost, limit.cost) for mine, limit in zip(ours, raw, strict=True)]
     report("field.chain_cpu_per_1000_points_s", "% of a core", "bare asyncio, struct, COPY, websockets", costs)
     ages = [(quantile(window.ages_ms, 0.95), echo) for window, echo in zip(ours, echoes, strict=True)]
@@ -213,7 +213,8 @@ async def _acknowledge(page: ClientConnection, text: str) -> None:
         await page.send(json.dumps({"type": "seen", "n": body["n"]}))
 
 
-async def _echo_p95(text: str) -> float:
+async def echo_p95(text: str) -> float:
+    """ms p95 of a text there and back by a bare websocket."""
     with peer("echo", YARDSTICKS) as (port, _):
         async with connect(f"ws://127.0.0.1:{port}/", compression=None, max_size=None) as socket:
             trips = []

@@ -187,7 +187,7 @@ def test_nothing_kept_is_nothing_to_do(point: Point) -> None:
     assert (roll(), rolled_until(), len(rows_of(point, HOUR))) == (0, None, 0)
 
 
-def test_a_window_whose_samples_are_gone_is_drawn_from_what_is_kept_for_ever(point: Point) -> None:
+def test_a_window_whose_samples_are_gone_is_drawn_from_what_is_kept_longer(point: Point) -> None:
     keep(point, (0, 1.0), (1800, 2.0))
     roll()
     hour, days = (at(600), at(4200)), (at(-200_000), at(3600))  # the hour begins inside its six hours

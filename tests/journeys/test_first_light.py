@@ -125,4 +125,4 @@ def test_the_endpoints_for_supervisors_answer_on_loopback(scada: Installation) -
 
 
 def test_the_platform_receives_what_is_measured(scada: Installation) -> None:
-    scada.until(lambda: {entry["pilot"] for entry in scada.ledger("platform")} == set(CODES), 60, "all pilots at the platform")
+    scada.until(lambda: {entry["pilot"] for entry in scada.ledger("platform")} == set(CODES), 20, "all pilots at the platform")

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from pilots.alarms.occurrences import tell
 from pilots.models import Pilot, RoleGrant, User
-from pilots.routing import websocket_urlpatterns
 from pilots.ui import doorkeeper
 from pilots.ui.consumers import NOT_LOGGED_IN
-from tests.builders import make_pilot, make_user
+from tests.builders import make_pilot
+from tests.live.conftest import opened
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,27 +30,9 @@ def _no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doorkeeper, "LOOK_S", 60.0)
 
 
-@pytest.fixture
-async def pilot(transactional_db: None) -> Pilot:
-    return await sync_to_async(make_pilot)()
-
-
-@pytest.fixture
-async def ana(pilot: Pilot) -> User:
-    return await sync_to_async(make_user)(pilot=pilot)
-
-
-@asynccontextmanager
-async def strip(user: Any) -> AsyncIterator[WebsocketCommunicator]:
+def strip(user: Any) -> AbstractAsyncContextManager[WebsocketCommunicator]:
     """An open page, whatever it shows."""
-    socket = WebsocketCommunicator(URLRouter(websocket_urlpatterns), "/ws/alarms/")
-    socket.scope |= {"user": user, "session": None}
-    connected, _ = await socket.connect(timeout=10)
-    assert connected
-    try:
-        yield socket
-    finally:
-        await socket.disconnect()
+    return opened("/ws/alarms/", user)
 
 
 async def heard(socket: WebsocketCommunicator) -> str:

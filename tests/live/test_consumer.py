@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -25,35 +23,17 @@ from pilots.control.guards import switch_commands_off
 from pilots.live.frames import Change
 from pilots.live.hub import hub
 from pilots.models import Kiosk, Pilot, RoleGrant, User
-from pilots.routing import websocket_urlpatterns
 from pilots.ui import consumers, doorkeeper
 from pilots.ui.kiosks import make_kiosk, revoke_kiosk
 from tests.builders import make_device, make_latest, make_pilot, make_point, make_user
+from tests.live.conftest import opened
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-async def pilot(transactional_db: None) -> Pilot:
-    return await sync_to_async(make_pilot)()
-
-
-@pytest.fixture
-async def ana(pilot: Pilot) -> User:
-    return await sync_to_async(make_user)(pilot=pilot)
-
-
-@asynccontextmanager
-async def page(user: Any, code: str = "es", session: Any = None) -> AsyncIterator[WebsocketCommunicator]:
+def page(user: Any, code: str = "es", session: Any = None) -> AbstractAsyncContextManager[WebsocketCommunicator]:
     """An open page of a pilot."""
-    socket = WebsocketCommunicator(URLRouter(websocket_urlpatterns), f"/ws/pilots/{code}/")
-    socket.scope |= {"user": user, "session": session}
-    connected, _ = await socket.connect(timeout=10)
-    assert connected
-    try:
-        yield socket
-    finally:
-        await socket.disconnect()
+    return opened(f"/ws/pilots/{code}/", user, session)
 
 
 async def received(socket: WebsocketCommunicator) -> dict[str, Any]:

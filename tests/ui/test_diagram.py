@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
+from django.utils.translation import override
 
-from pilots.models import Role
-from pilots.ui.single_line import draw
+from pilots.catalogue.services import note_change
+from pilots.models import Pilot, Role
+from pilots.ui.single_line import draw, drawing_of
+from pilots.ui.topology import Topology, topology_of
 from tests.builders import make_device, make_point
 from tests.ui.conftest import Plant, client_of
 from tests.ui.test_layout import built_in
@@ -34,6 +37,26 @@ def test_the_table_tells_what_the_picture_tells(viewer: Client, plant: Plant) ->
     assert 'data-link-state="a|es-SCADA|es-STO01"' in html
 
 
+def test_a_picture_is_drawn_once_a_configuration_and_language(plant: Plant) -> None:
+    topology = topology_of(plant.pilot)
+    assert topology_of(Pilot.objects.get(pk=plant.pilot.pk)) is topology
+    picture = drawing_of(topology)
+    assert drawing_of(topology) is picture
+    with override("de"):
+        german = drawing_of(topology)
+    assert german != picture
+    assert drawing_of(topology) is picture
+    make_device(plant.pilot, "es-NEW01", kind="meter")
+    note_change(plant.pilot)
+    changed = topology_of(Pilot.objects.get(pk=plant.pilot.pk))
+    assert "es-NEW01" not in picture
+    assert "es-NEW01" in drawing_of(changed)
+
+
+def test_a_pilot_of_nothing_has_no_picture(plant: Plant) -> None:
+    assert drawing_of(Topology("zz", ())) == ""
+
+
 def test_it_is_shown_to_who_may_see_the_pilot(plant: Plant) -> None:
     assert client_of(None, "nobody").get("/pilots/es/table/").status_code == 404
     assert client_of(Role.VIEWER, "vic", pilot=plant.pilot).get("/pilots/es/table/").status_code == 200
@@ -43,9 +66,7 @@ def test_it_is_shown_to_who_may_see_the_pilot(plant: Plant) -> None:
 def test_what_a_page_is_made_of_travels_compressed(viewer: Client, plant: Plant, path: str) -> None:
     answer = viewer.get(path, headers={"Accept-Encoding": "gzip"})
     assert answer["Content-Encoding"] == "gzip"
-    # Pages leave whole, files in pieces.
-    body = b"".join(answer.streaming_content) if answer.streaming else answer.content  # type: ignore[attr-defined]
-    assert gzip.decompress(body)
+    assert gzip.decompress(answer.content)
 
 
 def test_the_largest_picture_with_every_style_and_script_keeps_the_budget() -> None:

@@ -11,6 +11,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.template import Context, Template
 
+from invade_scada.asgi import application
 from pilots.ui.static_files import StaticFiles
 
 SCRIPT = Path(settings.BASE_DIR, "static", "js", "pilot.js").read_bytes()
@@ -21,11 +22,11 @@ async def elsewhere(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-async def asked(path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body."""
+async def asked(path: str, method: str = "GET", *, of: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body; of our files alone unless it is `of` another application."""
     told = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": told}
-    talk = ApplicationCommunicator(StaticFiles(elsewhere, settings.STATICFILES_DIRS), scope)
+    talk = ApplicationCommunicator(of or StaticFiles(elsewhere, settings.STATICFILES_DIRS), scope)
     start, body = await talk.receive_output(5), await talk.receive_output(5)
     found = {name.decode(): value.decode() for name, value in start["headers"]}
     return start["status"], found, body.get("body", b"")
@@ -54,7 +55,14 @@ async def test_who_has_it_is_told_so() -> None:
     etag = (await asked("/static/js/pilot.js"))[1]["etag"]
     status, headers, body = await asked("/static/js/pilot.js", if_none_match=etag)
     assert (status, headers["etag"], body) == (304, etag, b"")
+    assert (await asked("/static/js/pilot.js", if_none_match=f'"another", {etag}'))[0] == 304
     assert (await asked("/static/js/pilot.js", if_none_match='"another"'))[0] == 200
+
+
+async def test_the_application_answers_with_them() -> None:
+    _, headers, body = await asked("/static/css/app.css", of=application, accept_encoding="gzip")
+    assert headers["content-encoding"] == "gzip"
+    assert gzip.decompress(body) == Path(settings.BASE_DIR, "static", "css", "app.css").read_bytes()
 
 
 async def test_its_head_has_no_body() -> None:
