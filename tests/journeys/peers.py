@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import httpx
@@ -116,7 +116,15 @@ def ocpp_socket(port: int, identity: str, key: str) -> ClientConnection:
 
 
 class Sender:
-    """Sends one message after the other in a thread; one that is not answered is sent again until it is."""
+    """Sends one message after the other in a thread; one that is not answered is sent again until it is.
+
+    Values go on from sender to sender of a kind: what differs less than the point's deadband from the last one kept is no sample.
+    """
+
+    numbers: ClassVar[Iterator[int]]
+
+    def __init_subclass__(cls) -> None:
+        cls.numbers = itertools.count()
 
     def __init__(self) -> None:
         self.acknowledged: list[Json] = []
@@ -133,7 +141,7 @@ class Sender:
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        for number in itertools.count():
+        for number in self.numbers:
             value = {"t": stamp(datetime.now(UTC)), "value": float(100 + 37 * number % 900)}
             while not self._stopping.is_set() and not self.deliver(value):
                 self._stopping.wait(0.3)
