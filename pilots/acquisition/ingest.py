@@ -46,9 +46,9 @@ log = logging.getLogger(__name__)
 
 #: Flushed at once when idle, else gathered this long: one commit serves many readings.
 WINDOW_S = 0.1
-#: Pages see what has come so often; what moves an alarm or proves a set-point is flushed after so long. Not at once: with many
-#: under way, a flush for each would leave no time for anything else.
-SHOWN_S = 0.015
+#: Looked for so often: what moves an alarm or proves a set-point is flushed at once, though not sooner than so long after the
+#: last flush began, for a flush for each of many would leave no time for anything else.
+LOOK_S = 0.005
 QUEUE_BOUND = 200_000
 FLUSH_BOUND = 50_000
 
@@ -173,10 +173,12 @@ class Ingest:
     def _take(self, last_flush: float) -> list[Entry]:
         if not self._await_one():
             return []
-        while (left_s := self._window_left_s(last_flush)) > 0:
-            self._show_ahead()
+        while self._window_left_s(last_flush) > 0:
+            self._look_ahead()
             with self._wake:
-                self._wake.wait(min(left_s, SHOWN_S))
+                # Asked again under the lock: who put something urgent meanwhile has waked nobody.
+                self._wake.wait(max(0.0, min(LOOK_S, self._window_left_s(last_flush))))
+        self.preview.forget_waiting()
         taken, size = [], 0
         with self._wake:
             while self._queue and size < FLUSH_BOUND:
@@ -199,22 +201,26 @@ class Ingest:
         """How long more may be gathered."""
         if self._stopping or self._queued >= FLUSH_BOUND:
             return 0.0
-        return last_flush + (SHOWN_S if self._urgent else WINDOW_S) - time.monotonic()
+        return last_flush + (LOOK_S if self._urgent else WINDOW_S) - time.monotonic()
 
-    def _show_ahead(self) -> None:
-        """Pages see what has come since the last look, before it is stored; what moves an alarm is no longer left waiting."""
+    def _look_ahead(self) -> None:
+        """What moves an alarm is no longer left waiting; pages see what has come before it is stored."""
         with self._wake:
             entries = list(islice(self._queue, self._looked_at, None))
             self._looked_at = len(self._queue)
-        points = self.directory.table
-        if not entries or self.image.points is not points:
+        points, latest = self.directory.table, self.image.latest
+        if self.image.points is not points:
             return
         try:
-            arrived = gather(entries, points)
-            news = self.preview.news(arrived.take(~held_back(arrived, self.image)), self.image.latest)
-            if self.alarms.would_turn(points.ids, news.slots, news.measurements, self.image.latest.value):
-                self._urgent = True
-            hub(settings.REDIS_URL).publish(self.supply.told(news))
+            if entries:
+                arrived = gather(entries, points)
+                arrived = arrived.take(~held_back(arrived, self.image))
+                newer = arrived.take(arrived.measurements.source_us >= latest.source_us[arrived.slots])
+                if self.alarms.would_turn(points.ids, newer.slots, newer.measurements, latest.value):
+                    self._urgent = True
+                self.preview.add(newer)
+            if (news := self.preview.due_news(latest)) is not None:
+                hub(settings.REDIS_URL).publish(self.supply.told(news))
         except Exception:  # the flush meets it again and says what it is
             log.exception("values were not shown ahead")
 

@@ -6,11 +6,16 @@ too, and say that they do.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from pilots.acquisition.batch import Rows
 from pilots.acquisition.directory import PointTable
 from pilots.domain.columns import Measurements, same
+
+#: Pages see what has come so often.
+SHOWN_S = 0.015
 
 
 class Preview:
@@ -19,6 +24,24 @@ class Preview:
     def __init__(self) -> None:
         self._points: PointTable | None = None
         self._shown = Measurements.none_yet(0)
+        self._waiting: Rows | None = None
+        self._shown_s = -np.inf
+
+    def add(self, arrived: Rows) -> None:
+        """These wait to be shown."""
+        self._follow(arrived.points)
+        self._waiting = arrived if self._waiting is None else self._waiting.joined(arrived)
+
+    def forget_waiting(self) -> None:
+        """They are about to be stored, and shown then."""
+        self._waiting = None
+
+    def due_news(self, stored: Measurements) -> Rows | None:
+        """What is to be shown now of what waits, which counts as shown; None when nothing waits or the last look was just now."""
+        if not self._waiting or time.monotonic() - self._shown_s < SHOWN_S:
+            return None
+        waiting, self._waiting, self._shown_s = self._waiting, None, time.monotonic()
+        return self.news(waiting, stored)
 
     def news(self, arrived: Rows, stored: Measurements) -> Rows:
         """Of what arrived, the newest of each point that is not older than what is stored or shown; it counts as shown now."""
@@ -39,4 +62,4 @@ class Preview:
 
     def _follow(self, points: PointTable) -> None:
         if points is not self._points:
-            self._points, self._shown = points, Measurements.none_yet(len(points.entries))
+            self._points, self._shown, self._waiting = points, Measurements.none_yet(len(points.entries)), None

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q
-
+from pilots.alarms.statements import known_around, parents_of
 from pilots.domain.alarm import FIRST_OUT_WITHIN
-from pilots.models import Alarm, Device
+from pilots.models import Alarm
 
 
 def find_leaders(new: Sequence[Alarm]) -> None:
@@ -22,11 +21,12 @@ def find_leaders(new: Sequence[Alarm]) -> None:
         for alarm in new:
             alarm.first_out = True
         return
-    first = _First(_parents_of({alarm.pilot_id for alarm in new}))
-    busy = set()
-    for known in _before(new, devices):
+    pilots = {alarm.pilot_id for alarm in new}
+    before = known_around(pilots, devices, new[0].raised_at - FIRST_OUT_WITHIN, new[-1].raised_at)
+    first = _First(parents_of(pilots) if before or len(new) > 1 else {})
+    busy = {known.device_id for known in before}
+    for known in before:
         first.note(known)
-        busy.add(known.device_id)
     for alarm in new:
         if alarm.cause_id is None:
             alarm.led_by_id = first.of(alarm)
@@ -67,15 +67,3 @@ class _First:
             chain.append(above)
             above = self._parents.get(above)
         return chain
-
-
-def _parents_of(pilots: set[int]) -> dict[int, int | None]:
-    return dict(Device.objects.filter(pilot__in=pilots).values_list("pk", "parent_id"))
-
-
-def _before(new: Sequence[Alarm], devices: set[int]) -> list[Alarm]:
-    """The open alarms of the same devices, and what their pilots told of a moment ago."""
-    recent = Q(pilot__in={alarm.pilot_id for alarm in new}, cause=None, device__isnull=False)
-    recent &= Q(raised_at__gte=new[0].raised_at - FIRST_OUT_WITHIN, raised_at__lte=new[-1].raised_at)
-    rows = Alarm.objects.filter(recent | Q(device__in=devices, closed_at=None))
-    return list(rows.only("pk", "device_id", "cause_id", "led_by_id", "raised_at").order_by("raised_at"))

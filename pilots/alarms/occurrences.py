@@ -13,9 +13,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 
 from pilots.alarms.first_out import find_leaders
+from pilots.alarms.statements import open_of
 from pilots.audit.services import record_event
 from pilots.domain.alarm import CHATTER_SHELF, CHATTER_TIMES, REPEAT, AlarmEvent, AlarmState, Chatter, Hidden, next_alarm_state
 from pilots.journal.services import of_alarm, record
@@ -86,16 +86,17 @@ def _raise(comings: Sequence[Coming], rules: Mapping[int, AlarmRule], now: datet
     ]
     new = [_occurrence(rules[coming.rule], coming, now) for coming in chosen if coming.rule not in known]
     find_leaders(new)
-    Alarm.objects.bulk_create(new, ignore_conflicts=True)
+    # No other process raises the same: the rules are locked.
+    Alarm.objects.bulk_create(new)
     columns = ["state", "hidden", "cause_id", "raised_at", "returned_at", "closed_at", "value", "detail", "times"]
     _update(again, [*columns, "recent_times", "recent_since", "changed_at"])
-    raised = [*_stored(new), *again]
+    raised = [*new, *again]
     record(of_alarm(each, "raised", pilot=rules[each.rule_id or 0].pilot.code, at=each.raised_at) for each in raised)
 
 
 def _return(goings: Sequence[Going], rules: Mapping[int, AlarmRule], now: datetime) -> None:
     moments = {going.rule: going.at for going in goings}
-    gone = [alarm for alarm in Alarm.objects.filter(rule__in=list(moments), closed_at=None) if _is_active(alarm)]
+    gone = [alarm for alarm in open_of(moments) if _is_active(alarm)]
     for alarm in gone:
         rule = rules[alarm.rule_id or 0]
         alarm.state = next_alarm_state(
@@ -115,17 +116,12 @@ def _update(alarms: Sequence[Alarm], columns: Sequence[str]) -> None:
         Alarm.objects.bulk_update(alarms, columns)
 
 
-def _stored(new: Sequence[Alarm]) -> list[Alarm]:
-    """Those that no other process was faster with."""
-    kept = set(Alarm.objects.filter(pk__in=[alarm.pk for alarm in new]).values_list("pk", flat=True)) if new else set()
-    return [alarm for alarm in new if alarm.pk in kept]
-
-
 def _latest_of(rules: set[int], now: datetime) -> dict[int, Alarm]:
     """By rule: the open occurrence, else the one that ended a moment ago."""
-    own = Alarm.objects.filter(Q(closed_at=None) | Q(returned_at__gt=now - REPEAT), rule__in=rules)
     # An open one last, so that it counts.
-    known = sorted(own, key=lambda alarm: (alarm.closed_at is None, alarm.returned_at or now))
+    known = sorted(
+        open_of(rules, returned_after=now - REPEAT), key=lambda alarm: (alarm.closed_at is None, alarm.returned_at or now)
+    )
     return {alarm.rule_id or 0: alarm for alarm in known}
 
 

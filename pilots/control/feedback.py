@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Subquery
 from django.db.models.functions import Coalesce
 
-from pilots.control.statements import awaited
+from pilots.control.statements import awaited, by_key, points_by_key
 from pilots.control.transitions import changes, move
 from pilots.domain.errors import AuditUnavailable
 from pilots.domain.measurement import Measurement
@@ -38,8 +38,8 @@ def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[
     if not measured:
         return []
     proved = []
-    waiting = Setpoint.objects.in_bulk(measured)
-    points = _with_devices({*measured.values(), *(setpoint.point_id for setpoint in waiting.values())})
+    waiting = by_key(measured)
+    points = points_by_key({*measured.values(), *(setpoint.point_id for setpoint in waiting.values())})
     for key, setpoint in waiting.items():
         setpoint.point, feedback = points[setpoint.point_id], points[measured[key]]
         measurement = latest[feedback.pk]
@@ -94,10 +94,6 @@ def measured_before(point: Point) -> float | None:
     """The feedback's value before the set-point, for the operator's comparison; None when there is none."""
     shown = LatestValue.objects.filter(point__device=point.device_id, point__name=point.feedback or point.name)
     return shown.values_list("value", flat=True).first()
-
-
-def _with_devices(keys: set[int]) -> dict[int, Point]:
-    return Point.objects.select_related("device__pilot").in_bulk(keys)
 
 
 def _executed(setpoint: Setpoint, feedback: Point, value: float | None, now: datetime, *, published: bool) -> bool:

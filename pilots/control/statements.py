@@ -14,11 +14,15 @@ from uuid import UUID
 from django.db import connection
 
 from pilots.control import age
-from pilots.models import Point, Setpoint, SetpointEvent
+from pilots.models import Device, Pilot, Point, Setpoint, SetpointEvent
 from pilots.models.leases import HeldLease
+from pilots.models.raw import adapted, places
 
 _OPEN = """SELECT * FROM pilots_setpoint WHERE point_id = %s AND released_at IS NULL
 AND state IN ('received', 'validated', 'dispatched', 'unknown', 'executed') ORDER BY received_at DESC"""
+_POINTS = """SELECT point.*, device.code AS device_code, device.pilot_id AS device_pilot, pilot.code AS pilot_code
+FROM pilots_point AS point JOIN pilots_device AS device ON device.id = point.device_id
+JOIN pilots_pilot AS pilot ON pilot.id = device.pilot_id WHERE point.id IN ({})"""
 _DUE = """SELECT setpoint.* FROM pilots_setpoint AS setpoint JOIN pilots_point AS point ON point.id = setpoint.point_id
 JOIN pilots_device AS device ON device.id = point.device_id
 WHERE setpoint.state = 'validated' AND setpoint.claimed_at IS NULL AND setpoint.valid_from <= %s
@@ -52,13 +56,31 @@ def open_of(point: int) -> list[Setpoint]:
     return list(Setpoint.objects.raw(_OPEN, [point]))
 
 
+def by_key(keys: Collection[UUID]) -> dict[UUID, Setpoint]:
+    """The set-points with these keys, without their points."""
+    sql = f"SELECT * FROM pilots_setpoint WHERE id IN ({places(keys)})"
+    return {setpoint.pk: setpoint for setpoint in Setpoint.objects.raw(sql, [_key(key) for key in keys])}
+
+
+def points_by_key(keys: Collection[int]) -> dict[int, Point]:
+    """The points with these keys; of their devices and pilots the code is read, the rest when it is asked for."""
+    points, alias = {point.pk: point for point in Point.objects.raw(_POINTS.format(places(keys)), list(keys))}, connection.alias
+    for point in points.values():
+        told = vars(point)
+        # In the order of the table's columns.
+        columns = [point.device_id, told["device_pilot"], told["device_code"]]
+        point.device = Device.from_db(alias, ["id", "pilot_id", "code"], columns)
+        point.device.pilot = Pilot.from_db(alias, ["id", "code"], [told["device_pilot"], told["pilot_code"]])
+    return points
+
+
 def due_for(connections: Sequence[int], now: datetime) -> list[Setpoint]:
     """Validated, unclaimed set-points whose time has come, for devices on these connections, oldest first.
 
     Without their points: a claim reads those anew.
     """
-    sql = _DUE.format(_places(connections))
-    return list(Setpoint.objects.raw(sql, [_moment(now), *connections])) if connections else []
+    sql = _DUE.format(places(connections))
+    return list(Setpoint.objects.raw(sql, [adapted(now), *connections])) if connections else []
 
 
 def as_they_are(setpoints: Collection[Setpoint]) -> list[tuple[Setpoint, list[SetpointEvent]]]:
@@ -66,10 +88,10 @@ def as_they_are(setpoints: Collection[Setpoint]) -> list[tuple[Setpoint, list[Se
     points = {setpoint.pk: setpoint.point for setpoint in setpoints}
     if not points:
         return []
-    keys, places = [_key(key) for key in points], _places(points)
-    fresh = list(Setpoint.objects.raw(f"SELECT * FROM pilots_setpoint WHERE id IN ({places})", keys))
+    keys, where = [_key(key) for key in points], places(points)
+    fresh = list(by_key(points).values())
     events = list(
-        SetpointEvent.objects.raw(f"SELECT * FROM pilots_setpointevent WHERE setpoint_id IN ({places}) ORDER BY id", keys)
+        SetpointEvent.objects.raw(f"SELECT * FROM pilots_setpointevent WHERE setpoint_id IN ({where}) ORDER BY id", keys)
     )
     for setpoint in fresh:
         setpoint.point = points[setpoint.pk]
@@ -94,7 +116,7 @@ def guards_there(point: Point) -> tuple[bool, bool, bool, bool]:
 def is_measured_since(point: Point, moment: datetime) -> bool:
     """Whether the point, or what is declared to show it, was heard after the moment."""
     with connection.cursor() as cursor:
-        cursor.execute(_MEASURED, [point.device_id, point.name, point.feedback, _moment(moment)])
+        cursor.execute(_MEASURED, [point.device_id, point.name, point.feedback, adapted(moment)])
         return cursor.fetchone() is not None
 
 
@@ -125,7 +147,7 @@ def claim_row(setpoint: Setpoint, lease: HeldLease, now: datetime, *, gives_back
 def _values(setpoint: Setpoint, lease: HeldLease, now: datetime) -> dict[str, Any]:
     return {
         "id": _key(setpoint.pk),
-        "now": _moment(now),
+        "now": adapted(now),
         "boot": age.boot(),
         "since_boot_s": age.since_boot_s(),
         "resource": lease.resource,
@@ -134,13 +156,5 @@ def _values(setpoint: Setpoint, lease: HeldLease, now: datetime) -> dict[str, An
     }
 
 
-def _places(values: Collection[object]) -> str:
-    return ", ".join(["%s"] * len(values))
-
-
 def _key(key: Any) -> Any:
     return Setpoint._meta.pk.get_db_prep_value(key, connection)
-
-
-def _moment(moment: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(moment)
