@@ -24,6 +24,14 @@ def test_a_phone_shows_the_pilot_as_a_ladder(scada: Installation, chrome: Browse
     before = page.evaluate(ROWS)
     page.wait_for_function(f"(before) => {ROWS} !== before", arg=before)
     expect(ladder.get_by_role("button", name="es-SW01 Switch, Line switch 1 energised closed")).to_be_visible()
+    # The pages stand at the thumb; what is rarely wanted comes with More.
+    nav, log_out = page.locator(".mainnav"), page.get_by_role("button", name="Log out")
+    box = nav.bounding_box()
+    assert box is not None and round(box["y"] + box["height"]) == PHONE["height"]
+    expect(log_out).to_be_hidden()
+    page.locator(".morenav summary").tap()
+    expect(log_out).to_be_visible()
+    page.locator(".morenav summary").tap()
     battery.tap()
     page.locator("[data-face-inside] h2", has_text="es-STO01").wait_for()
     expect(battery).to_have_attribute("aria-pressed", "true")
