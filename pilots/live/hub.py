@@ -32,6 +32,8 @@ CHANNEL = "invade.live.{db}"
 #: A crowd of pages gets fewer frames of values: each page beyond a few takes so long between two of a pilot, five hundred a tenth
 #: of a second.
 FEW, PAGE_S = 20, 0.0002
+#: Redis was away: so long nobody waits for it again, least of all the writer of values.
+AWAY_S = 1.0
 _FIELDS = [field.name for field in fields(Change)]
 #: Called with (frame number, encoded frame, whether numbers before it were lost), from any thread or in its loop; must not block.
 Listener = Callable[[int, str, bool], None]
@@ -172,7 +174,8 @@ class RedisHub(Hub):
         self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, health_check_interval=10)
         self._channel = channel_of(url)
         self._publisher = secrets.token_hex(4)
-        self._sent = 0
+        self._sending = threading.Lock()
+        self._sent, self._away_until_s = 0, -math.inf
         self._heard: dict[str, int] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="live-hub", daemon=True)
@@ -192,14 +195,18 @@ class RedisHub(Hub):
         self._redis.close()
 
     def _send(self, body: dict[str, Any]) -> None:
-        with self._lock:
+        # Numbered and sent by one thread at a time: a number that overtakes another is a gap, and a snapshot for every page.
+        with self._sending:
             self._sent += 1
+            if time.monotonic() < self._away_until_s:
+                return
             body |= {"publisher": self._publisher, "k": self._sent}
-        try:
-            self._redis.publish(self._channel, orjson.dumps(body, default=str))
-        except redis.RedisError as error:
-            # The database has it; pages fetch what they missed when the numbers go on.
-            log.warning("live channel: %s", error)
+            try:
+                self._redis.publish(self._channel, orjson.dumps(body, default=str))
+            except redis.RedisError as error:
+                # The database has it; pages fetch what they missed when the numbers go on.
+                self._away_until_s = time.monotonic() + AWAY_S
+                log.warning("live channel: %s", error)
 
     def _listen(self) -> None:
         while not self._stopping.is_set():

@@ -148,15 +148,17 @@ async def _watch(page: ClientConnection, pages: Pages) -> None:
         if now - said > 1.0:
             said = now
             await page.send(json.dumps({"type": "seen", "n": body["n"]}))
-        values = {row[0]: row[1] for row in body.get("points", ())}
+        if body["type"] != "frame":  # a snapshot tells what is stored, which may be older than what was shown
+            continue
+        values = {row[0]: row[1] for row in body["points"]}
         for reference, level in values.items():
             if reference.endswith("/level") and pages.levels.get(reference, level) != level:
                 pages.turned.append(now - age_ms(values[reference.replace("level", "stamp")]) / 1000)
             if reference.endswith("/level"):
                 pages.levels[reference] = level
-        pages.measured_ms |= {row[0]: row[4] for row in body.get("points", ())}
-        for row in body.get("setpoints", ()):
-            if body["type"] == "frame" and (row["id"], row["state"]) not in pages.states:
+        pages.measured_ms |= {row[0]: row[4] for row in body["points"]}
+        for row in body["setpoints"]:
+            if (row["id"], row["state"]) not in pages.states:
                 pages.states.add((row["id"], row["state"]))
                 _note_state(row, pages)
 

@@ -166,6 +166,36 @@ if "TEST_REDIS_URL" in os.environ:
         assert spain[-1][2] is True
         assert netherlands[-1][2] is True
 
+    def test_threads_that_publish_at_once_overtake_nobody(pair: tuple[RedisHub, RedisHub]) -> None:
+        heard = listening(pair[1])
+        threads = [threading.Thread(target=lambda: pair[0].publish([change()] * 200)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        until(lambda: len(heard) >= 1200)
+        assert not any(gap for _, _, gap in heard)
+
+    def test_after_a_failure_redis_is_left_alone_a_moment_and_what_was_not_sent_is_a_gap(
+        pair: tuple[RedisHub, RedisHub], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair[0].publish([change()])
+        until(lambda: pair[1].number("es") == 1)
+        heard, tried = listening(pair[1]), []
+
+        def refuse(*_: object) -> None:
+            tried.append(1)
+            raise redis.ConnectionError
+
+        with monkeypatch.context() as away:
+            away.setattr(pair[0]._redis, "publish", refuse)
+            pair[0].publish([change()] * 5)
+        assert len(tried) == 1
+        pair[0]._away_until_s = 0.0
+        pair[0].publish([change()])
+        until(lambda: len(heard) == 2)
+        assert [gap for _, _, gap in heard] == [False, True]
+
     def test_a_restarted_publisher_is_no_gap(pair: tuple[RedisHub, RedisHub]) -> None:
         pair[0].publish([change()])
         until(lambda: pair[1].number("es") == 1)
