@@ -120,8 +120,10 @@ class Orders:
 
     def _claim(self, setpoint: Setpoint) -> tuple[Iterator[float | None], float] | None:
         """Its steps and the seconds they take once it is ours to send; else None."""
-        claimed = dispatch.claim_setpoint(setpoint, self._lease, now=datetime.now(UTC))
-        return steps_of(setpoint) if claimed else None
+        if not dispatch.claim_setpoint(setpoint, self._lease, now=datetime.now(UTC)):
+            return None
+        self._ingest.note_pending_setpoint()  # the proof may come before the write is noted
+        return steps_of(setpoint)
 
     async def _go_on(self, setpoint: Setpoint, steps: Iterator[float | None]) -> None:
         """The rest of a ramp, a step at a time, as long as the set-point holds its point."""

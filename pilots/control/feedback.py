@@ -25,8 +25,8 @@ _OPEN = [S.DISPATCHED, S.UNKNOWN]
 
 
 def pending_points() -> set[int]:
-    """Keys of the points whose next measurement may prove a set-point."""
-    return {feedback for _, feedback in awaited()}
+    """Keys of the points whose next measurement may prove a set-point, from its claim on."""
+    return {feedback for _, feedback in awaited(or_claimed=True)}
 
 
 def check_feedback(latest: Mapping[int, Measurement], *, now: datetime) -> list[Change]:

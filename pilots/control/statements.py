@@ -30,7 +30,10 @@ AND device.connection_id IN ({}) ORDER BY setpoint.received_at"""
 _AWAITED = """SELECT setpoint.id, COALESCE((SELECT feedback.id FROM pilots_point AS feedback
 WHERE feedback.device_id = point.device_id AND feedback.name = point.feedback), setpoint.point_id)
 FROM pilots_setpoint AS setpoint JOIN pilots_point AS point ON point.id = setpoint.point_id
-WHERE setpoint.state IN ('dispatched', 'unknown') ORDER BY setpoint.received_at"""
+WHERE {} ORDER BY setpoint.received_at"""
+_SENT = "setpoint.state IN ('dispatched', 'unknown')"
+#: The answer of a device may come sooner than we have noted that it was sent.
+_SENT_OR_CLAIMED = f"{_SENT} OR setpoint.state = 'validated' AND setpoint.claimed_at IS NOT NULL"
 _GUARDS = """SELECT
 EXISTS (SELECT 1 FROM pilots_operatorhold WHERE point_id = %s AND removed_at IS NULL),
 EXISTS (SELECT 1 FROM pilots_fallbackrun WHERE point_id = %s AND removed_at IS NULL),
@@ -98,10 +101,10 @@ def as_they_are(setpoints: Collection[Setpoint]) -> list[tuple[Setpoint, list[Se
     return [(setpoint, [each for each in events if each.setpoint_id == setpoint.pk]) for setpoint in fresh]
 
 
-def awaited() -> list[tuple[UUID, int]]:
+def awaited(*, or_claimed: bool = False) -> list[tuple[UUID, int]]:
     """Keys of the set-points whose proof is awaited, oldest first, each with that of its feedback point."""
     with connection.cursor() as cursor:
-        cursor.execute(_AWAITED)
+        cursor.execute(_AWAITED.format(_SENT_OR_CLAIMED if or_claimed else _SENT))
         return [(key if isinstance(key, UUID) else UUID(key), feedback) for key, feedback in cursor.fetchall()]
 
 
