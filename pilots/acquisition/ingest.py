@@ -68,6 +68,7 @@ class Ingest:
         self._queue: deque[Entry] = deque()
         self._queued = 0
         self._looked_at = 0
+        self._look_due_s = 0.0
         self._wake = threading.Condition()
         self._stopping = False
         self._urgent = False
@@ -205,6 +206,8 @@ class Ingest:
 
     def _look_ahead(self) -> None:
         """What moves an alarm is no longer left waiting; pages see what has come before it is stored."""
+        if (started := time.monotonic()) < self._look_due_s:
+            return
         with self._wake:
             entries = list(islice(self._queue, self._looked_at, None))
             self._looked_at = len(self._queue)
@@ -223,6 +226,8 @@ class Ingest:
                 hub(settings.REDIS_URL).publish(self.supply.told(news))
         except Exception:  # the flush meets it again and says what it is
             log.exception("values were not shown ahead")
+        # A tenth of the time at most: in a flood looking would cost as much as storing.
+        self._look_due_s = started + 10 * (time.monotonic() - started)
 
     def _rest_s(self) -> float | None:
         """Until an alarm's delay runs out; None when none runs."""

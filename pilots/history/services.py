@@ -21,7 +21,7 @@ from pilots.history.arrays import PG_EPOCH_US, execute, packed
 
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _COPY_TRAILER = b"\xff\xff"
-_KINDS = {"source_time": ">i8", "value": ">f8", "point": ">i4", "received_ms": ">i4", "quality": ">i2"}
+_KINDS = {"source_time": ">i8", "value": ">f8", "point": ">i4", "received_ms": ">i4", "quality": ">i2", "hour": ">i8"}
 _KINDS |= {"start": ">i8", "samples": ">i4", "level": ">i2"} | dict.fromkeys((*VALUES, "good_s"), ">f8")  # of roll-ups
 #: The outer bounds let the planner leave out every partition but those of these samples.
 _FORGET_SAME = """DELETE FROM sample USING (SELECT point, timestamptz 'epoch' + us * interval '1 us' AS source_time
@@ -69,9 +69,15 @@ def record_samples(points: Ints, samples: Measurements, *, now: datetime, may_re
 def _mark_late(cursor: CursorWrapper, points: Ints, times: Ints, now: datetime) -> None:
     """The hours that may be rolled up already are rolled up anew; in the samples' own transaction, so that none is missed."""
     late = times < microseconds(now) - LATE_AFTER_US
-    if late.any():
-        hours = np.unique(np.column_stack([points[late], times[late] // HOUR_US * HOUR_US]), axis=0)
-        cursor.executemany("INSERT INTO rollup_due (point, hour) VALUES (%s, %s)", hours.tolist())
+    if not late.any():
+        return
+    places = np.unique(times[late] // HOUR_US << 32 | points[late])  # a point's key is an int4
+    columns = {"point": places & 0xFFFFFFFF, "hour": (places >> 32) * HOUR_US}
+    if connection.vendor == "postgresql":
+        copy_rows(cursor, "rollup_due", columns)
+    else:
+        rows = np.column_stack(list(columns.values())).tolist()
+        cursor.executemany("INSERT INTO rollup_due (point, hour) VALUES (%s, %s)", rows)
 
 
 def _forget_same(points: Ints, times: Ints) -> None:
