@@ -67,8 +67,7 @@ class Ingest:
         self.counters = Counters()
         self._queue: deque[Entry] = deque()
         self._queued = 0
-        self._looked_at = 0
-        self._look_due_s = 0.0
+        self._looked_at, self._look_due_s = 0, 0.0
         self._wake = threading.Condition()
         self._stopping = False
         self._urgent = False
@@ -200,14 +199,14 @@ class Ingest:
 
     def _window_left_s(self, last_flush: float) -> float:
         """How long more may be gathered."""
-        if self._stopping or self._queued >= FLUSH_BOUND:
-            return 0.0
-        return last_flush + (LOOK_S if self._urgent else WINDOW_S) - time.monotonic()
+        ends = last_flush + (LOOK_S if self._urgent else WINDOW_S)
+        return 0.0 if self._stopping or self._queued >= FLUSH_BOUND else ends - time.monotonic()
 
     def _look_ahead(self) -> None:
         """What moves an alarm is no longer left waiting; pages see what has come before it is stored."""
-        if (started := time.monotonic()) < self._look_due_s:
+        if time.monotonic() < self._look_due_s:
             return
+        cpu_s = time.thread_time()
         with self._wake:
             entries = list(islice(self._queue, self._looked_at, None))
             self._looked_at = len(self._queue)
@@ -226,13 +225,12 @@ class Ingest:
                 hub(settings.REDIS_URL).publish(self.supply.told(news))
         except Exception:  # the flush meets it again and says what it is
             log.exception("values were not shown ahead")
-        # A tenth of the time at most: in a flood looking would cost as much as storing.
-        self._look_due_s = started + 10 * (time.monotonic() - started)
+        # A tenth of a core at most: in a flood looking would cost as much as storing.
+        self._look_due_s = time.monotonic() + 9 * (time.thread_time() - cpu_s)
 
     def _rest_s(self) -> float | None:
         """Until an alarm's delay runs out; None when none runs."""
-        due_us = self.alarms.due_us
-        return None if due_us == NEVER else max(0.0, due_us / 1e6 - time.time())
+        return None if self.alarms.due_us == NEVER else max(0.0, self.alarms.due_us / 1e6 - time.time())
 
     def _let_delays_elapse(self) -> None:
         """What was on its way long enough is an alarm, whether or not a value comes."""
@@ -270,7 +268,7 @@ class Ingest:
             except (OperationalError, InterfaceError) as error:
                 # The database is away: keep everything, nothing is acknowledged, try again until it is back.
                 if self._stopping:
-                    self._fail(entries, error)
+                    _fail(entries, error)
                     return
                 log.warning("flush waits for the database: %s", error)
                 close_old_connections()
@@ -295,7 +293,7 @@ class Ingest:
         if entry.size < 2:
             self.counters.poisoned += 1
             log.error("%s could not be stored: %s", entry, error)
-            self._fail(entries, Unstorable(f"The database refuses this value: {error}"))
+            _fail(entries, Unstorable(f"The database refuses this value: {error}"))
             return
         parts = entry.halves()
         for part in parts:
@@ -316,10 +314,6 @@ class Ingest:
         except DatabaseError as error:
             log.error("latest values of the last second were not written: %s", error)
         return len(owed) > 0
-
-    def _fail(self, entries: list[Entry], error: Exception) -> None:
-        for entry in entries:
-            entry.done.set_exception(error)
 
     def _flush(self, entries: list[Entry]) -> Batch:
         """One transaction. Whatever it raises, nothing was written and the image has not changed."""
@@ -385,6 +379,11 @@ class Ingest:
             hub(settings.REDIS_URL).publish(self.supply.told(self.preview.unseen(batch.shown)) + batch.setpoints)
         except Exception:  # a page that cannot be served is no reason to stop storing
             log.exception("changes were stored but not shown")
+
+
+def _fail(entries: list[Entry], error: Exception) -> None:
+    for entry in entries:
+        entry.done.set_exception(error)
 
 
 _ingest: Ingest | None = None
