@@ -33,11 +33,16 @@ export class Feed extends EventTarget {
     this.retryAt = null;
     this.n = this.epoch = null;
     this.opened = performance.now();
+    const early = window.earlyFeed?.pilot === this.pilot && window.earlyFeed.socket.readyState <= WebSocket.OPEN ? window.earlyFeed : null;
+    window.earlyFeed = null;
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/ws/pilots/${this.pilot}/`);
+    const socket = early?.socket ?? new WebSocket(`${scheme}://${location.host}/ws/pilots/${this.pilot}/`);
     this.socket = socket;
-    socket.onmessage = (event) => { if (socket === this.socket) this.take(JSON.parse(event.data)); };
+    let said = early?.said ?? null;
+    socket.onmessage = ({ data }) => { if (said) said.push([data, Date.now()]); else if (socket === this.socket) this.take(JSON.parse(data)); };
     socket.onclose = (event) => { if (socket === this.socket) this.lose(event.code); };
+    // What an early socket has said is told once the page's scripts listen.
+    if (said) setTimeout(() => { const before = said; said = null; for (const [data, at] of before) if (socket === this.socket) this.take(JSON.parse(data), at); });
   }
 
   retry() { this.tries = 0; this.reason = ""; this.abandon(); this.connect(); }
@@ -52,9 +57,9 @@ export class Feed extends EventTarget {
     if (this.live && this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
-  take(message) {
+  take(message, at = Date.now()) {
     this.heard = performance.now();
-    this.offset = message.now_ms - Date.now();
+    this.offset = message.now_ms - at;
     if (message.type === "snapshot") this.start(message);
     else if (message.epoch !== this.epoch || (message.type === "frame" && message.n !== this.n + 1)) { this.resync(); return; }
     else if (message.type === "beat" && message.n !== this.n) { this.resync(); return; }

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, Page
 
 from pilots.domain.alarm import AlarmState
 from pilots.models import Alarm, Device
@@ -22,6 +22,8 @@ from tests.journeys.browser import DESKTOP, IS_LIVE, chromium
 CODES = ("bg", "es", "nl", "no", "de")
 ROUNDS, ASKED, ALARMS = 3, 12, 5_000
 SETTLED_S = 10.0
+#: ms until values are live, and until the page's HTML is read.
+Wait = tuple[float, float]
 
 
 def main() -> None:
@@ -40,11 +42,12 @@ def main() -> None:
         alarms = [_alarms_page(product.origin, cookie) for _ in range(ROUNDS)]
     bare = "a page without content"
     report("page.render_ms", "ms p95, the slowest pilot's page", bare, rendered, Goal("value", "<=", 100))
-    sizes = [(size / 1024, page / 1024) for _, size, page in opened]
+    sizes = [(size / 1024, page / 1024) for *_, size, page in opened]
     report("page.wire_kib", "KiB, everything the largest pilot's page loads", "its HTML alone", sizes, Goal("value", "<=", 150))
     report("page.alarms_ms", f"ms p95, the alarm page with {ALARMS:,} open", bare, alarms, Goal("value", "<=", 1000))
-    loaded = [(usable, plain) for (usable, plain), *_ in opened]
-    report("page.usable_ms", "ms to live values, nothing cached", "its HTML is read", loaded, Goal("value", "<=", 1000))
+    usable, again = Goal("value", "<=", 1000), "ms to live values, its files cached"
+    report("page.usable_ms", "ms to live values, nothing cached", "its HTML is read", [each[0] for each in opened], usable)
+    report("page.usable_again_ms", again, "its HTML is read", [each[1] for each in opened], usable)
 
 
 def _rendered(origin: str, cookie: str) -> tuple[float, float]:
@@ -82,26 +85,28 @@ def _p95(client: httpx.Client, path: str) -> float:
     return quantile(waits, 0.95)
 
 
-def _slowest(browser: Browser, origin: str, cookie: str) -> tuple[tuple[float, float], float, float]:
-    """Of the pilots' pages the slowest (ms to live values, ms to its HTML), and the bytes of the largest and of its HTML."""
+def _slowest(browser: Browser, origin: str, cookie: str) -> tuple[Wait, Wait, float, float]:
+    """Of the pilots' pages the slowest the first time and the second, and the bytes of the largest and of its HTML."""
     found = [_open(browser, f"{origin}/pilots/{code}/", cookie) for code in CODES]
-    _, size, page = max(found, key=lambda each: each[1])
-    return max(found)[0], size, page
+    *_, size, page = max(found, key=lambda each: each[2])
+    return max(each[0] for each in found), max(each[1] for each in found), size, page
 
 
-def _open(browser: Browser, url: str, cookie: str) -> tuple[tuple[float, float], float, float]:
+def _open(browser: Browser, url: str, cookie: str) -> tuple[Wait, Wait, float, float]:
     context = browser.new_context(viewport=DESKTOP)
     try:
         name, _, value = cookie.partition("=")
         context.add_cookies([{"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}])
-        return _measured(context, url)
+        page = context.new_page()
+        first, size, plain = _measured(page, url)
+        again, *_ = _measured(page, url)
+        return first, again, size, plain
     finally:
         context.close()
 
 
-def _measured(context: BrowserContext, url: str) -> tuple[tuple[float, float], float, float]:
-    page = context.new_page()
-    wire = context.new_cdp_session(page)
+def _measured(page: Page, url: str) -> tuple[Wait, float, float]:
+    wire = page.context.new_cdp_session(page)
     sizes: list[float] = []
     wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     wire.send("Network.enable")
@@ -110,4 +115,5 @@ def _measured(context: BrowserContext, url: str) -> tuple[tuple[float, float], f
     usable: float = page.evaluate("performance.now()")
     page.wait_for_timeout(500)  # what is loaded late counts too
     timing: dict[str, Any] = page.evaluate("performance.getEntriesByType('navigation')[0].toJSON()")
+    wire.detach()
     return (usable, timing["responseEnd"]), sum(sizes), timing["transferSize"]
