@@ -55,7 +55,7 @@ def alarms_topic(pilot: str) -> str:
     return f"{pilot}/alarms"
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)  # whoever goes on after a failure has a savepoint of their own
 def turn(comings: Sequence[Coming], goings: Sequence[Going], *, now: datetime) -> None:
     """The table holds what came and what went; pages hear of it after the commit."""
     rules: dict[int, AlarmRule] = {}
