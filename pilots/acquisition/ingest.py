@@ -135,7 +135,8 @@ class Ingest:
                 raise IngestFull("The database does not take values just now: the queue is full.")
             self._queue.append(entry)
             self._queued += entry.size
-            self._urgent = self._urgent or entry.urgent
+            if entry.urgent:  # the writer sets it too, and not under the lock
+                self._urgent = True
             # The writer waits for the first, for an urgent one and for a full batch: waking it for each costs more than the put.
             if len(self._queue) == 1 or self._urgent or self._queued >= FLUSH_BOUND:
                 self._wake.notify_all()
@@ -284,8 +285,7 @@ class Ingest:
 
     def _isolate(self, entries: list[Entry], error: Exception) -> None:
         """One bad value must not take the others with it: halve until it stands alone, then set it aside and count it."""
-        if len(entries) > 1:
-            middle = len(entries) // 2
+        if middle := len(entries) // 2:
             self._flush_until_written(entries[:middle])
             self._flush_until_written(entries[middle:])
             return
