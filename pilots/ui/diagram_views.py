@@ -17,6 +17,7 @@ from pilots.domain.supply import Part, sections_of
 from pilots.domain.topology import GUEST_KINDS, NODE_KINDS, DeviceKind, DeviceSpec, LinkSpec
 from pilots.models import Role
 from pilots.ui.access import requires
+from pilots.ui.balance import balance_lines
 from pilots.ui.ladder import Rung, Way, rungs, ways
 from pilots.ui.quantities import shown_number
 from pilots.ui.single_line import EXTRAS, guard_marks, limit_w, link_keys, picture_of
@@ -52,6 +53,7 @@ def diagram_ladder(request: HttpRequest, **_route: str) -> HttpResponse:
         "pilot": pilot,
         "rungs": [_rung(topology, rung) for rung in rungs(topology)],
         "ways": [_way(way) for way in ways(topology)],
+        "balance": balance_lines(topology),
     }
     return render(request, "pilots/diagram_ladder.html", context)
 

@@ -24,6 +24,7 @@ def test_a_phone_shows_the_pilot_as_a_ladder(scada: Installation, chrome: Browse
     before = page.evaluate(ROWS)
     page.wait_for_function(f"(before) => {ROWS} !== before", arg=before)
     expect(ladder.get_by_role("button", name="es-SW01 Switch, Line switch 1 energised closed")).to_be_visible()
+    ladder.locator("[data-balance] .total .v:not(.never)").wait_for()
     # The pages stand at the thumb; what is rarely wanted comes with More.
     nav, log_out = page.locator(".mainnav"), page.get_by_role("button", name="Log out")
     box = nav.bounding_box()
