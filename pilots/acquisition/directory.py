@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from django.db.models import Count, Sum
 
-from pilots.domain.columns import Ints, Objects, Rules
+from pilots.domain.columns import Bools, Ints, Objects, Rules
 from pilots.domain.point import PointSpec
 from pilots.models import Pilot, Point
 
 CHECK_EVERY_S = 2.0
 UNKNOWN = -1
+#: A value that is old data after so long is renewed soon.
+SOON_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class PointTable:
         self.ids: Ints = np.array([entry.id for entry in entries], dtype=np.int64)
         self.pilots: Ints = np.array([entry.pilot_id for entry in entries], dtype=np.int64)
         self.rules = Rules.of([entry.spec for entry in entries], simulated=[entry.simulated for entry in entries])
+        ages_s = (entry.spec.max_age_s for entry in entries)
+        self.renewed_soon: Bools = np.array([age_s is not None and age_s <= SOON_S for age_s in ages_s], dtype=bool)
         self.references: Objects = np.array([entry.reference for entry in entries], dtype=object)
         self.names = [(entry.device, entry.spec.name, entry.spec.unit) for entry in entries]
 

@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
 
+from pilots.acquisition.awaited import Awaited
 from pilots.acquisition.batch import Batch, Counters, Entry, IngestFull, Rows, Unstorable
 from pilots.acquisition.by_hand import ByHand
 from pilots.acquisition.clocks import Clocks
@@ -33,7 +34,7 @@ from pilots.acquisition.process_image import ProcessImage, write_latest_values
 from pilots.acquisition.sorting import add_old, held_back, sort
 from pilots.acquisition.supply import SupplyWatch
 from pilots.alarms.evaluation import Judged, LimitWatch
-from pilots.control.feedback import check_feedback, pending_points
+from pilots.control.feedback import check_feedback
 from pilots.domain.columns import NEVER
 from pilots.domain.measurement import Measurement, RawReading
 from pilots.domain.moments import microseconds
@@ -46,8 +47,8 @@ log = logging.getLogger(__name__)
 
 #: Flushed at once when idle, else gathered this long: one commit serves many readings.
 WINDOW_S = 0.1
-#: Looked for so often: what moves an alarm or proves a set-point is flushed at once, though not sooner than so long after the
-#: last flush began, for a flush for each of many would leave no time for anything else.
+#: Looked for so often: what moves an alarm. That, and what may prove a set-point, ends the gathering; a flush takes longer than
+#: this, so with many of them under way one follows the other, each with all that came meanwhile.
 LOOK_S = 0.005
 QUEUE_BOUND = 200_000
 FLUSH_BOUND = 50_000
@@ -64,6 +65,7 @@ class Ingest:
         self.supply = SupplyWatch()
         self.alarms = LimitWatch()
         self.preview = Preview()
+        self.awaited = Awaited()
         self.counters = Counters()
         self._queue: deque[Entry] = deque()
         self._queued = 0
@@ -71,7 +73,6 @@ class Ingest:
         self._wake = threading.Condition()
         self._stopping = False
         self._urgent = False
-        self._pending: frozenset[int] = frozenset()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
@@ -105,7 +106,7 @@ class Ingest:
         The readings belong to the queue from now on: nobody changes them. The future's exception: Unstorable, or a
         DatabaseError when the writer ended before the database came back. Raises IngestFull when the queue is at its bound.
         """
-        urgent = bool(self._pending) and self._is_awaited(device, readings)
+        urgent = self.awaited.are_in(self.directory, device, readings)
         return self._enqueue(Entry(device, readings, microseconds(received), urgent=urgent))
 
     def mark_old(self, newest: Mapping[int, Measurement]) -> Future[None]:
@@ -116,14 +117,6 @@ class Ingest:
             if Flag.OLD not in measurement.quality.flags
         }
         return self._enqueue(Entry(old=old))
-
-    def note_pending_setpoint(self) -> None:
-        """Feedback is awaited: from now on it never waits for a batch."""
-        self._pending = frozenset(pending_points())
-
-    def _is_awaited(self, device: str, readings: Sequence[RawReading]) -> bool:
-        points = self.directory.device(device)
-        return any(reading.point in points and points[reading.point].id in self._pending for reading in readings)
 
     def _enqueue(self, entry: Entry) -> Future[None]:
         if not entry.size:
@@ -154,8 +147,9 @@ class Ingest:
                 self._flush_until_written(entries)
             elif self._stopping:
                 break
-            else:
-                self._let_delays_elapse()
+            # Also with values coming all the time: a delay may be that of a point which says nothing more.
+            if self._rest_s() == 0.0 and not self._delays_elapsed() and not entries:
+                self._ended.wait(1.0)
         connections.close_all()
 
     def _load(self) -> None:
@@ -164,7 +158,7 @@ class Ingest:
                 self.directory.refresh(force=True)
                 self.image.load(self.directory.table)
                 self.alarms.follow(self.directory.table.ids)
-                self.note_pending_setpoint()
+                self.awaited.ask()
                 return
             except DatabaseError as error:
                 log.warning("ingest waits for the database: %s", error)
@@ -233,18 +227,17 @@ class Ingest:
         """Until an alarm's delay runs out; None when none runs."""
         return None if self.alarms.due_us == NEVER else max(0.0, self.alarms.due_us / 1e6 - time.time())
 
-    def _let_delays_elapse(self) -> None:
-        """What was on its way long enough is an alarm, whether or not a value comes."""
+    def _delays_elapsed(self) -> bool:
+        """What was on its way long enough is an alarm, whether or not a value comes. False where it could not be told."""
         try:
             judged = self._judged(lambda: self.alarms.elapse(self.image.latest.value, now=datetime.now(UTC)))
         except (OperationalError, InterfaceError) as error:
             log.warning("alarms wait for the database: %s", error)
             close_old_connections()
             judged = None
-        if judged is None:
-            self._ended.wait(1.0)
-        else:
+        if judged is not None:
             self.alarms.keep(judged)
+        return judged is not None
 
     def _judged(self, judge: Callable[[], Judged]) -> Judged | None:
         """None where the alarms could not be told: that is undone alone and looked at again, for no value is refused for them.
@@ -371,7 +364,7 @@ class Ingest:
         self.counters.late += batch.late
         self.counters.repeated += batch.repeated
         if batch.setpoints:
-            self._pending = self._pending.difference(batch.latest)
+            self.awaited.ask()
         for entry in entries:
             entry.done.set_result(None)
         self.clocks.watch(entries)

@@ -122,7 +122,7 @@ class Orders:
         """Its steps and the seconds they take once it is ours to send; else None."""
         if not dispatch.claim_setpoint(setpoint, self._lease, now=datetime.now(UTC)):
             return None
-        self._ingest.note_pending_setpoint()  # the proof may come before the write is noted
+        self._ingest.awaited.ask()  # the proof may come before the write is noted
         return steps_of(setpoint)
 
     async def _go_on(self, setpoint: Setpoint, steps: Iterator[float | None]) -> None:
@@ -155,7 +155,7 @@ class Orders:
     async def _note(self, note: Callable[..., object], setpoint: Setpoint, words: dict[str, Any]) -> None:
         def noted() -> None:
             note(setpoint, actor=self._lease.owner, now=datetime.now(UTC), **words)
-            self._ingest.note_pending_setpoint()
+            self._ingest.awaited.ask()
 
         await self._threads.run(noted)
 

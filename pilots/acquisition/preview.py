@@ -54,11 +54,14 @@ class Preview:
         return news
 
     def unseen(self, rows: Rows) -> Rows:
-        """Those of the rows that were not shown as they are."""
+        """Those of the rows that were not shown as they are, and those that nothing renews soon.
+
+        A page that read the database between showing and storing has the old value; the next poll mends that, where there is one.
+        """
         self._follow(rows.points)
         shown = self._shown.take(rows.slots)
         seen = same(rows.measurements, shown) & (rows.measurements.received_us == shown.received_us)
-        return rows.take(~seen)
+        return rows.take(~(seen & rows.points.renewed_soon[rows.slots]))
 
     def _follow(self, points: PointTable) -> None:
         if points is not self._points:

@@ -30,7 +30,7 @@ AND device.connection_id IN ({}) ORDER BY setpoint.received_at"""
 _AWAITED = """SELECT setpoint.id, COALESCE((SELECT feedback.id FROM pilots_point AS feedback
 WHERE feedback.device_id = point.device_id AND feedback.name = point.feedback), setpoint.point_id)
 FROM pilots_setpoint AS setpoint JOIN pilots_point AS point ON point.id = setpoint.point_id
-WHERE {} ORDER BY setpoint.received_at"""
+WHERE setpoint.released_at IS NULL AND ({}) ORDER BY setpoint.received_at"""
 _SENT = "setpoint.state IN ('dispatched', 'unknown')"
 #: The answer of a device may come sooner than we have noted that it was sent.
 _SENT_OR_CLAIMED = f"{_SENT} OR setpoint.state = 'validated' AND setpoint.claimed_at IS NOT NULL"

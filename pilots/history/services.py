@@ -110,7 +110,7 @@ def _copy(cursor: CursorWrapper, columns: Mapping[str, np.ndarray[Any, Any]]) ->
 
 
 def copy_rows(cursor: CursorWrapper, table: str, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """PostgreSQL has these rows; times are µs since its own epoch."""
+    """PostgreSQL has these rows; what its table keeps as a time is µs since its own epoch."""
     if columns["point"].size:
         sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
         # Django passes psycopg's errors of a COPY through as they are: a lost database would look like a bad value.

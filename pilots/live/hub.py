@@ -23,6 +23,8 @@ from typing import Any
 
 import orjson
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from pilots.live.frames import Change, encode_frame
 
@@ -172,6 +174,9 @@ class RedisHub(Hub):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, health_check_interval=10)
+        # Whoever publishes waits, the writer of values among them: one try more on a connection that had ended, and no pauses.
+        at_once = Retry(NoBackoff(), 1)
+        self._outlet = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=at_once)
         self._channel = channel_of(url)
         self._publisher = secrets.token_hex(4)
         self._sending = threading.Lock()
@@ -193,6 +198,7 @@ class RedisHub(Hub):
         self._stopping.set()
         self._thread.join(3.0)
         self._redis.close()
+        self._outlet.close()
 
     def _send(self, body: dict[str, Any]) -> None:
         # Numbered and sent by one thread at a time: a number that overtakes another is a gap, and a snapshot for every page.
@@ -202,11 +208,19 @@ class RedisHub(Hub):
                 return
             body |= {"publisher": self._publisher, "k": self._sent}
             try:
-                self._redis.publish(self._channel, orjson.dumps(body, default=str))
+                self._outlet.publish(self._channel, orjson.dumps(body, default=str))
             except redis.RedisError as error:
                 # The database has it; pages fetch what they missed when the numbers go on.
                 self._away_until_s = time.monotonic() + AWAY_S
                 log.warning("live channel: %s", error)
+                self._tell_when_back()
+
+    def _tell_when_back(self) -> None:
+        """The next number shows what was lost, also where nothing else is going to be said for long: this wakes nobody."""
+        if not self._stopping.is_set():
+            timer = threading.Timer(AWAY_S + 0.1, self.wake, [""])
+            timer.daemon = True
+            timer.start()
 
     def _listen(self) -> None:
         while not self._stopping.is_set():

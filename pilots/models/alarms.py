@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from django.core.validators import MinValueValidator
 from django.db import connection, models
+from django.db.transaction import TransactionManagementError
 from django.utils.translation import gettext_lazy as _
 
 from pilots.domain.alarm import AlarmKind, AlarmState, Hidden, Priority
@@ -106,8 +107,10 @@ def locked_rules(keys: Iterable[int | None]) -> dict[int, AlarmRule]:
     """The rules, locked until the transaction ends: whoever writes a rule or more than one alarm does this first.
 
     In the order of their keys, and rules before alarms, so that of two who want the same neither waits for the other. Of a
-    rule's pilot the code is read, of its point the unit; the rest when it is asked for.
+    rule's pilot the code is read, of its point the unit; the rest when it is asked for. Only inside a transaction.
     """
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("rules are locked inside a transaction only")
     wanted = {key for key in keys if key is not None}
     if not wanted:
         return {}

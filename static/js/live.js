@@ -42,7 +42,12 @@ export class Feed extends EventTarget {
     socket.onmessage = ({ data }) => { if (said) said.push([data, Date.now()]); else if (socket === this.socket) this.take(JSON.parse(data)); };
     socket.onclose = (event) => { if (socket === this.socket) this.lose(event.code); };
     // What an early socket has said is told once the page's scripts listen.
-    if (said) setTimeout(() => { const before = said; said = null; for (const [data, at] of before) if (socket === this.socket) this.take(JSON.parse(data), at); });
+    if (said) setTimeout(() => {
+      const before = said;
+      said = null;
+      for (const [data, at] of before) if (socket === this.socket) this.take(JSON.parse(data), at);
+      this.say({ type: "seen", n: this.n });  // the server has waited for it since the early hour
+    });
   }
 
   retry() { this.tries = 0; this.reason = ""; this.abandon(); this.connect(); }

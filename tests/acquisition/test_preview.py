@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import orjson
@@ -15,7 +16,7 @@ from pilots.acquisition.ingest import Ingest
 from pilots.domain.measurement import RawReading
 from pilots.domain.moments import microseconds
 from pilots.live.hub import hub
-from pilots.models import Alarm
+from pilots.models import Alarm, Point
 from tests.acquisition.puts import announce, at, latest, locked_database, power
 from tests.alarms.builders import make_rule
 from tests.conftest import Battery
@@ -49,6 +50,39 @@ def test_pages_see_a_value_when_it_comes_and_once(
     waiting.result(10)
     assert latest(battery.power).value == 2000.0
     assert shown == [1.0, 2000.0]
+
+
+def test_what_nothing_renews_soon_is_told_again_once_it_is_stored(
+    battery: Battery, door: Ingest, shown: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Point.objects.filter(pk=battery.power.pk).update(period_s=None, max_interval_s=None)
+    announce(door, battery)
+    power(door, 1.0, 0)
+    monkeypatch.setattr(ingest_module, "WINDOW_S", 30.0)
+    door.put("es-STO01", [RawReading("active_power", 2000.0)], datetime.now(UTC))
+    until(lambda: 2000.0 in shown)
+    door.stop()
+    assert shown == [1.0, 2000.0, 2000.0]
+
+
+def test_a_delay_runs_out_while_other_values_come_all_the_time(battery: Battery, door: Ingest) -> None:
+    make_rule(battery.power, limit=5_000.0, on_delay_s=1.0)
+    announce(door, battery)
+    power(door, 6_000.0, (datetime.now(UTC) - at(0)).total_seconds())
+    feeding = threading.Event()
+
+    def feed() -> None:
+        while not feeding.is_set():
+            if door.queued < 2_000:
+                door.put("es-STO01", [RawReading("soc", 50.0)], datetime.now(UTC))
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        until(lambda: Alarm.objects.filter(rule__point=battery.power, returned_at=None).exists())
+    finally:
+        feeding.set()
+        feeder.join()
 
 
 def test_while_the_database_is_away_pages_stand_still(

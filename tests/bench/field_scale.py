@@ -24,6 +24,7 @@ import psutil
 from django.db.models import F
 
 from pilots.acquisition import gateway as gateway_module
+from pilots.acquisition.awaited import Awaited
 from pilots.acquisition.gateway import Gateway
 from pilots.acquisition.ingest import ingest
 from pilots.domain.measurement import Measurement, RawReading
@@ -73,6 +74,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.readings = 0
+        self.awaited = Awaited()
         self._done: Future[None] = Future()
         self._done.set_result(None)
 
@@ -82,9 +84,6 @@ class Counting:
 
     def mark_old(self, newest: Mapping[int, Measurement]) -> Future[None]:
         return self._done
-
-    def note_pending_setpoint(self) -> None:
-        return None
 
     def stop(self, timeout_s: float = 0.0) -> None:
         return None

@@ -67,6 +67,17 @@ def test_a_point_without_a_feedback_of_its_own_is_proved_by_itself(
     assert state(setpoint) == S.EXECUTED
 
 
+def test_a_proof_is_awaited_from_the_claim_on(wish: Wish, lease: HeldLease, battery: Battery) -> None:
+    setpoint = wish()
+    assert pending_points() == set()
+    assert dispatch.claim_setpoint(setpoint, lease, now=after(1))
+    assert pending_points() == {battery.power.pk}
+    measure(battery, -20_000.0, after(2))
+    assert state(setpoint) == S.VALIDATED
+    dispatch.note_dispatched(setpoint, raw="", actor="gateway-1", now=after(3))
+    assert (state(setpoint), pending_points()) == (S.EXECUTED, set())
+
+
 def test_a_confirmed_write_awaits_its_feedback(wish: Wish, lease: HeldLease, battery: Battery) -> None:
     setpoint = dispatched(wish, lease)
     assert state(setpoint) == S.DISPATCHED

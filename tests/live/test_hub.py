@@ -188,13 +188,12 @@ if "TEST_REDIS_URL" in os.environ:
             raise redis.ConnectionError
 
         with monkeypatch.context() as away:
-            away.setattr(pair[0]._redis, "publish", refuse)
+            away.setattr(pair[0]._outlet, "publish", refuse)
             pair[0].publish([change()] * 5)
         assert len(tried) == 1
-        pair[0]._away_until_s = 0.0
-        pair[0].publish([change()])
-        until(lambda: len(heard) == 2)
-        assert [gap for _, _, gap in heard] == [False, True]
+        # Nobody says anything more, and yet the pages hear that they missed something.
+        until(lambda: heard)
+        assert [gap for _, _, gap in heard] == [True]
 
     def test_a_restarted_publisher_is_no_gap(pair: tuple[RedisHub, RedisHub]) -> None:
         pair[0].publish([change()])
