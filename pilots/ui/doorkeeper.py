@@ -90,14 +90,17 @@ class Doorkeeper:
         while self._pages:
             await asyncio.sleep(max(0.0, LOOK_S - lasted_s))
             began = time.monotonic()
-            found = await self._look()
-            for page in tuple(self._pages):
-                page.told(found)
+            # Who comes in meanwhile was not asked for: to be absent would mean to be logged out.
+            asked = tuple(self._pages)
+            found = await self._look({page.visitor for page in asked})
+            for page in asked:
+                if page in self._pages:
+                    page.told(found)
             lasted_s = time.monotonic() - began
 
-    async def _look(self) -> Look | None:
+    async def _look(self, visitors: Collection[Visitor]) -> Look | None:
         try:
-            found: Look = await database_sync_to_async(look)({page.visitor for page in self._pages})
+            found: Look = await database_sync_to_async(look)(visitors)
         except Error as error:
             log.warning("open pages wait for the database: %s", error)
             return None

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from django.db import connection
 from django.test import override_settings
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, Locator, TimeoutError
 
 from invade_scada.ports import read_ports
 from pilots.acquisition.ingest import Ingest
@@ -45,8 +45,8 @@ SAID = {
 class Operator:
     """An asker at the page: one tab, which goes from faceplate to faceplate."""
 
-    def __init__(self, visitor: Visitor) -> None:
-        self.visitor, self.page = visitor, visitor.page
+    def __init__(self, visitor: Visitor, story: Callable[[], str]) -> None:
+        self.visitor, self.page, self.story = visitor, visitor.page, story
 
     def ask(self, wire: Wire, value: float, *, valid_s: float = 300.0, before_sent: Callable[[], object] = str) -> str:
         page = self.visitor.open_faceplate("zz", wire.device)
@@ -56,6 +56,11 @@ class Operator:
         form.locator("[name=value]").fill(f"{abs(value) / 1000:g}")
         choose(form.locator("[name=minutes]"), valid_s / 60)
         before_sent()
+        try:
+            form.locator("[data-send]:enabled").wait_for()
+        except TimeoutError as error:
+            band = page.locator("[data-lost], [data-state-line], [data-lag]").all_inner_texts()
+            raise AssertionError(f"{band} {self.visitor.faults}\n{self.story()}") from error
         with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
             form.locator("[data-send]").click()
         body = answered.value.json()
@@ -102,8 +107,8 @@ def start(ground: Ground, door: Ingest) -> Iterator[Start]:
 
 
 @pytest.fixture
-def web(ground: Ground, tmp_path: Path) -> Iterator[str]:
-    """The address of a web process of the product, on the ground's database."""
+def web(ground: Ground, tmp_path: Path) -> Iterator[Child]:
+    """A web process of the product, on the ground's database."""
     parts = urlsplit(os.environ["TEST_DATABASE_URL"])
     environment = os.environ | {
         "DATABASE_URL": urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}")),
@@ -121,16 +126,16 @@ def web(ground: Ground, tmp_path: Path) -> Iterator[str]:
     child = Child("web", process, log)
     try:
         wait_for(lambda: "web" in read_ports(tmp_path), START_S, "a port", story=child.tail)
-        yield f"http://127.0.0.1:{read_ports(tmp_path)['web']}"
+        yield child
     finally:
         child.kill()
 
 
 @pytest.fixture
-def operator(chrome: Browser, web: str) -> Iterator[Operator]:
-    visitor = Visitor(chrome, lambda: web)
+def operator(chrome: Browser, web: Child, tmp_path: Path) -> Iterator[Operator]:
+    visitor = Visitor(chrome, lambda: f"http://127.0.0.1:{read_ports(tmp_path)['web']}")
     visitor.sign_in()
-    yield Operator(visitor)
+    yield Operator(visitor, lambda: f"{web.process.poll()} {web.tail()}")
     visitor.leave()
 
 
