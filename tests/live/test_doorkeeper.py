@@ -11,6 +11,9 @@ import pytest
 from pilots.ui import doorkeeper
 from pilots.ui.doorkeeper import Doorkeeper, Look, Visitor
 
+# Where an answer is looked up in a thread, its connections are tended too.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 class Page:
     """Remembers what it was told."""
@@ -36,7 +39,7 @@ async def test_who_comes_in_during_a_look_is_not_told_of_it(monkeypatch: pytest.
     keeper, before, stays, newcomer = Doorkeeper(), Page(1), Page(2), Page(3)
     keeper.let_in(before)
     keeper.let_in(stays)
-    await asyncio.to_thread(looking.wait, 10)
+    assert await asyncio.to_thread(looking.wait, 10)
     keeper.let_out(before)
     keeper.let_in(newcomer)
     go_on.set()
