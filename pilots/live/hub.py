@@ -217,10 +217,14 @@ class RedisHub(Hub):
 
     def _tell_when_back(self) -> None:
         """The next number shows what was lost, also where nothing else is going to be said for long: this wakes nobody."""
-        if not self._stopping.is_set():
-            timer = threading.Timer(AWAY_S + 0.1, self.wake, [""])
-            timer.daemon = True
-            timer.start()
+
+        def tell() -> None:
+            if not self._stopping.is_set():
+                self.wake("")
+
+        timer = threading.Timer(AWAY_S + 0.1, tell)
+        timer.daemon = True
+        timer.start()
 
     def _listen(self) -> None:
         while not self._stopping.is_set():

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from pilots.acquisition import orders
+from pilots.acquisition.ingest import Ingest
 from pilots.control import dispatch, expiry
 from pilots.control.services import request_setpoint
+from pilots.domain.measurement import RawReading
 from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.models import Pilot, Point, Setpoint
 from tests.acquisition.conftest import Start
@@ -60,6 +62,25 @@ def test_s5_a_field_worker_stopped_between_claim_and_write(
     once_claimed(monkeypatch, stopped)
     assert ends_expired(ask())
     assert field.writes == []
+
+
+def test_the_proof_is_awaited_before_the_write_is_noted(
+    start: Start, pilot: Pilot, field: Field, door: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device may show the new value sooner than we have written down that it was told."""
+    start()
+    until(arrived)
+    shows = Point.objects.get(device__code="bg-STO01", name="p_set").feedback
+    note, awaited = dispatch.note_dispatched, []
+
+    def noted(*arguments: Any, **words: Any) -> None:
+        awaited.append(door.awaited.are_in(door.directory, "bg-STO01", [RawReading(shows, 0.0)]))
+        note(*arguments, **words)
+
+    monkeypatch.setattr(dispatch, "note_dispatched", noted)
+    ask()
+    until(lambda: awaited)
+    assert awaited == [True]
 
 
 def test_s5_the_wall_clock_is_set_back_between_claim_and_write(

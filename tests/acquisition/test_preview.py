@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 
 import orjson
@@ -109,6 +110,26 @@ def test_an_alarm_does_not_wait_for_the_window(battery: Battery, door: Ingest, m
     waiting = door.put("es-STO01", [RawReading("active_power", 6_000.0)], datetime.now(UTC))
     waiting.result(10)
     assert Alarm.objects.get(rule__point=battery.power).returned_at is None
+
+
+def test_a_look_rests_nine_times_as_long_as_it_cost(battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a flood it would cost as much as storing."""
+    power(door, 1.0, 0)
+    door.stop()
+    looks = []
+
+    def dear(*_: object) -> bool:
+        looks.append(time.thread_time())
+        while time.thread_time() < looks[-1] + 0.02:
+            pass
+        return False
+
+    monkeypatch.setattr(door.alarms, "would_turn", dear)
+    for _ in range(3):
+        door.put("es-STO01", [RawReading("active_power", 2.0)], datetime.now(UTC))
+        door._look_ahead()
+    assert len(looks) == 1
+    until(lambda: door._look_ahead() or len(looks) == 2)
 
 
 def test_what_is_shown_ahead_is_never_older_than_what_is_stored_or_shown(battery: Battery, door: Ingest) -> None:

@@ -113,7 +113,7 @@ def _measured(page: Page, url: str) -> tuple[Wait, float, float]:
     page.goto(url, wait_until="commit")
     page.wait_for_function(IS_LIVE, polling="raf")
     usable: float = page.evaluate("performance.now()")
-    page.wait_for_timeout(500)  # what is loaded late counts too
+    page.wait_for_timeout(1000)  # what is loaded late counts too
     timing: dict[str, Any] = page.evaluate("performance.getEntriesByType('navigation')[0].toJSON()")
     wire.detach()
     return (usable, timing["responseEnd"]), sum(sizes), timing["transferSize"]

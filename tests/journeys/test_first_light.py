@@ -10,12 +10,12 @@ import pytest
 
 from tests.journeys.installation import CODES, Installation, wait_for
 
-#: Ten seconds on a machine of its own; other tests run beside this one.
-CHANGED_S = 30.0
+#: What a pilot shows changes so soon after the start, by the samples' own times; a busy machine may take longer to read them.
+CHANGED_S, READ_S = 10.0, 20.0
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_pilot_has_good_simulated_values_that_change(scada: Installation, code: str) -> None:
+def test_every_pilot_has_good_simulated_values_that_change_within_ten_seconds(scada: Installation, code: str) -> None:
     start = datetime.fromtimestamp(scada.ready_at, UTC)
     references = [f"{code}/{row['device']}/{row['point']}" for row in scada.api.all("points", pilot=code) if row["unit"] == "W"]
 
@@ -26,7 +26,7 @@ def test_every_pilot_has_good_simulated_values_that_change(scada: Installation, 
                 seen[f"{row['device']}/{row['point']}"].add(row["value"])
         return any(len(values) > 1 for values in seen.values())
 
-    scada.until(changing, CHANGED_S, f"two good values of one point of {code}")
+    scada.until(changing, CHANGED_S + READ_S, f"two good values of one point of {code}")
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from tests.journeys.api import Json, moment, stamp
 from tests.journeys.installation import CODES, Installation
 from tests.journeys.peers import ForeignMeter, Pusher, Sender, Station
@@ -81,7 +79,6 @@ def check_sequences(ledger: list[Json]) -> None:
         assert found == list(range(1, len(found) + 1)), f"{place}: {found[:5]} ... {found[-5:]} of {len(found)}"
 
 
-@pytest.mark.parametrize("scada", [pytest.param("embedded", marks=pytest.mark.rig), "production"], indirect=True, scope="session")
 def test_without_its_simulators_a_pilot_is_old_and_comes_back_and_the_platform_misses_nothing(
     scada: Installation, foreign: ForeignMeter
 ) -> None:

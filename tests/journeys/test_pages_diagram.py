@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.journeys.browser import Visitor
-from tests.journeys.installation import Installation
+from tests.journeys.installation import Installation, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"], indirect=True, scope="session")]
 DEVICE = '.device[data-device="es-SW03"]'
@@ -16,6 +17,23 @@ PROVED = """() => { const lines = [...document.querySelectorAll(".diagram [data-
 def quality(scada: Installation) -> tuple[float, str, bool]:
     told = scada.api.value("es/es-SW03/position")
     return told["value"], told["quality"]["source"], "old" in told["quality"]["flags"]
+
+
+def test_the_socket_of_a_pilots_page_opens_before_its_scripts_and_is_the_only_one(scada: Installation, visitor: Visitor) -> None:
+    opened: list[str] = []
+    held: list[Route] = []
+    page = visitor.page
+    page.on("websocket", lambda socket: opened.append(socket.url))
+    page.route("**/js/pilot.js*", held.append)
+    page.goto(f"{scada.url}/pilots/es/", wait_until="commit")
+    wait_for(lambda: page.wait_for_timeout(100) or (opened and held), 30, "a socket while the page's script is held back")
+    assert [url.rpartition("/ws")[2] for url in opened if "/pilots/" in url] == ["/pilots/es/"]
+    for route in held:
+        route.continue_()
+    visitor.see_live()
+    visitor.see_change()
+    assert sum("/pilots/" in url for url in opened) == 1
+    assert visitor.faults == []
 
 
 def test_a_position_by_hand_is_marked_everywhere_and_the_field_has_the_last_word(scada: Installation, visitor: Visitor) -> None:
