@@ -24,7 +24,7 @@ def test_the_socket_of_a_pilots_page_opens_before_its_scripts_and_is_the_only_on
     held: list[Route] = []
     page = visitor.page
     page.on("websocket", lambda socket: opened.append(socket.url))
-    page.route("**/js/pilot.js*", held.append)
+    page.route("**/js/pilot.js*", lambda route: held.append(route))
     page.goto(f"{scada.url}/pilots/es/", wait_until="commit")
     wait_for(lambda: page.wait_for_timeout(100) or (opened and held), 30, "a socket while the page's script is held back")
     assert [url.rpartition("/ws")[2] for url in opened if "/pilots/" in url] == ["/pilots/es/"]
