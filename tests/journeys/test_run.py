@@ -20,7 +20,8 @@ STOP_S = 5.0
 def fresh(tmp_path: Path) -> Iterator[Installation]:
     """An installation in which nothing has run yet."""
     installation = Installation(tmp_path / "fresh", "embedded")
-    del installation.environment["INVADE_ADMIN_PASSWORD"]
+    # As in a service manager's log: what is said must not wait in a buffer until the end.
+    del installation.environment["INVADE_ADMIN_PASSWORD"], installation.environment["PYTHONUNBUFFERED"]
     yield installation
     installation.stop()
 

@@ -22,4 +22,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, role: str, demo: bool, **options: Any) -> None:
         if settings.EMBEDDED and role != "all":
             raise CommandError("one role alone needs REDIS_URL: without Redis the roles can only talk inside one process")
-        Installation(roles=list(ROLES) if role == "all" else [role], demo=demo, say=self.stdout.write).run()
+        Installation(roles=list(ROLES) if role == "all" else [role], demo=demo, say=self.say).run()
+
+    def say(self, line: str) -> None:
+        """At once, also into a file or a pipe: the password is said here and nowhere else."""
+        self.stdout.write(line)
+        self.stdout.flush()
