@@ -16,6 +16,7 @@ from pilots.models import AuditEvent, AuditVerification, Pilot, Role, User
 AUDITORS = (Role.SECAUD, Role.SECADM)
 #: Read what was done at their pilots, and their own deeds.
 CONCERNED = (Role.OPERATOR, Role.ENGINEER)
+READERS = (*AUDITORS, *CONCERNED)
 #: Triggers of migration 0005.
 _TRIGGERS = ("audit_chained", "audit_unchanged", "audit_kept")
 _PAGE = 1000
@@ -35,8 +36,7 @@ class Wanted:
 
 def may_read(user: User) -> bool:
     """Whether this person may read any of the trail."""
-    roles = [*AUDITORS, *CONCERNED]
-    return user.is_active and (user.is_superuser or user.grants.filter(role__in=roles).exists())
+    return user.rights().somewhere(*READERS)
 
 
 def reads_all(user: User) -> bool:
@@ -61,10 +61,9 @@ def readable_by(user: User) -> QuerySet[AuditEvent]:
 
 def pilots_of(user: User) -> QuerySet[Pilot]:
     """The pilots whose rows this person may read."""
-    roles = [*AUDITORS, *CONCERNED]
-    if any(user.has_role(role) for role in roles):
+    if any(user.has_role(role) for role in READERS):
         return Pilot.objects.all()
-    return Pilot.objects.filter(rolegrant__user=user, rolegrant__role__in=roles).distinct()
+    return Pilot.objects.filter(rolegrant__user=user, rolegrant__role__in=READERS).distinct()
 
 
 def search(rows: QuerySet[AuditEvent], wanted: Wanted) -> QuerySet[AuditEvent]:

@@ -6,6 +6,7 @@ Role names are those of IEC 62351-8, each granted for one pilot or all.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import AbstractUser
@@ -46,23 +47,48 @@ class User(AbstractUser):
     #: When the tour of the pages was walked or declined; until then it is offered.
     tour_ended_at = models.DateTimeField(null=True, editable=False)
 
+    def rights(self) -> Rights:
+        """What this person may just now, by one question to the database."""
+        return Rights(self, frozenset(self.grants.values_list("role", "pilot_id")))
+
     def visible_pilots(self) -> models.QuerySet[Pilot]:
         """The pilots where this person may see values; none without a grant."""
-        if not self.is_active:
-            return Pilot.objects.none()
-        if self.is_superuser or self.grants.filter(pilot=None, role__in=SEEING).exists():
-            return Pilot.objects.all()
-        return Pilot.objects.filter(rolegrant__user=self, rolegrant__role__in=SEEING).distinct()
+        return self.rights().visible_pilots()
 
     def has_role(self, role: Role, pilot: Pilot | None = None) -> bool:
         """Whether this person acts as `role` at `pilot` (None: at every pilot)."""
-        if not self.is_active or (self.is_kiosk and role != Role.VIEWER):
+        return self.rights().has_role(role, pilot)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """A person's grants (role, key of the pilot or None: every pilot) as they stood at one moment.
+
+    For a page that asks many times; whatever is to be done asks `User` again.
+    """
+
+    user: User
+    grants: frozenset[tuple[str, int | None]]
+
+    def visible_pilots(self) -> models.QuerySet[Pilot]:
+        """The pilots where this person may see values; none without a grant."""
+        if not self.user.is_active:
+            return Pilot.objects.none()
+        seen = {pilot for role, pilot in self.grants if role in SEEING}
+        if self.user.is_superuser or None in seen:
+            return Pilot.objects.all()
+        return Pilot.objects.filter(pk__in=[pilot for pilot in seen if pilot is not None])
+
+    def has_role(self, role: Role, pilot: Pilot | None = None) -> bool:
+        """Whether this person acts as `role` at `pilot` (None: at every pilot)."""
+        if not self.user.is_active or (self.user.is_kiosk and role != Role.VIEWER):
             return False
-        if self.is_superuser:
-            return True
-        grants = self.grants.filter(role=role)
-        everywhere = models.Q(pilot=None)
-        return grants.filter(everywhere if pilot is None else everywhere | models.Q(pilot=pilot)).exists()
+        here = {(role, None), (role, None if pilot is None else pilot.pk)}
+        return self.user.is_superuser or not self.grants.isdisjoint(here)
+
+    def somewhere(self, *roles: Role) -> bool:
+        """Whether this person acts as one of the roles at any pilot."""
+        return self.user.is_active and (self.user.is_superuser or any(role in roles for role, _pilot in self.grants))
 
 
 class Role(models.TextChoices):

@@ -173,6 +173,7 @@ class Alarm(models.Model):
             models.Index(fields=["device", "-raised_at"], name="alarm_of_device"),
             models.Index(fields=["rule", "-closed_at"], name="alarm_of_rule"),
             models.Index(fields=["pilot", "closed_at"], name="alarm_by_end"),
+            models.Index(fields=["-returned_at"], condition=models.Q(returned_at__isnull=False), name="alarm_by_return"),
         ]
 
     def __str__(self) -> str:

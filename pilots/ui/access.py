@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from pilots.models import Role
+from django.http import HttpRequest
+
+from pilots.models import Role, User
+from pilots.models.access import Rights
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -69,6 +72,14 @@ def requires(role: Role) -> Callable[[View], View]:
 def kiosk_may(method: str | None, name: str) -> bool:
     """Whether a kiosk's session may ask for the route of this name like this."""
     return method in ("GET", "HEAD") and name in KIOSK_READS
+
+
+def rights_of(request: HttpRequest) -> Rights:
+    """What who is logged in may read and be offered, asked once a request."""
+    held: Rights | None = getattr(request, "rights", None)
+    if held is None:
+        held = request.rights = cast(User, request.user).rights()  # type: ignore[attr-defined]
+    return held
 
 
 def _declare(view: View, access: Access) -> View:

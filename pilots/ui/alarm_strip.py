@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from pilots.alarms.selectors import ANNOUNCED, OPEN, WAITING, Tally, counts, seen_at, urgent_first
 from pilots.domain.alarm import AlarmState
@@ -24,7 +24,7 @@ def strip_of(user: User, pilots: Iterable[Pilot], now: datetime) -> dict[str, An
     if waiting:
         return told | _most_urgent(user, urgent_first(alarms.filter(ANNOUNCED, WAITING)), now)
     if not tallies:
-        told["last"] = alarms.filter(returned_at__isnull=False).order_by("-returned_at").first()
+        told["last"] = alarms.aggregate(at=Max("returned_at"))["at"]
     return told
 
 

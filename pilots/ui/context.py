@@ -10,15 +10,16 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
-from pilots.audit.selectors import may_read
+from pilots.audit.selectors import READERS
 from pilots.control.guards import off_words, switches_off
 from pilots.models import Connection, Pilot, Role, User
+from pilots.models.access import Rights
+from pilots.ui.access import rights_of
 from pilots.ui.alarm_strip import strip_of
 from pilots.ui.handbook import topic_of
 from pilots.ui.help_views import OFFERED_ON, tour_address
-from pilots.ui.switching import approvable_pilots
 from pilots.ui.time_zones import clock_of
-from pilots.ui.training import simulator, training_pilots
+from pilots.ui.training import TRAINERS, simulator
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -26,34 +27,34 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return {"own_pilots": [], "simulated": False, "trains": False, "commissions": False, "audits": False, "approves": False}
-    pilots = SimpleLazyObject(lambda: list(user.visible_pilots()))
+    pilots = SimpleLazyObject(lambda: list(rights_of(request).visible_pilots()))
     pilot = getattr(request, "pilot", None)
     return {
         "own_pilots": pilots,
         "clock": SimpleLazyObject(lambda: clock_of(request)),
         "strip": SimpleLazyObject(lambda: strip_of(user, list(pilots), timezone.now())),
-        "switch": SimpleLazyObject(lambda: _switch(user, pilot)),
+        "switch": SimpleLazyObject(lambda: _switch(rights_of(request), pilot)),
         "help_topic": "" if user.is_kiosk else topic_of(_route(request)),
         "tour": SimpleLazyObject(lambda: _tour(request, user, list(pilots))),
         "simulated": SimpleLazyObject(lambda: _any_simulated(list(pilots))),
-        "commissions": SimpleLazyObject(lambda: user.grants.filter(role=Role.ENGINEER).exists() or user.is_superuser),
-        "approves": SimpleLazyObject(lambda: approvable_pilots(user).exists()),
-        "audits": SimpleLazyObject(lambda: may_read(user)),
+        "commissions": SimpleLazyObject(lambda: rights_of(request).somewhere(Role.ENGINEER)),
+        "approves": SimpleLazyObject(lambda: rights_of(request).somewhere(Role.APPROVER)),
+        "audits": SimpleLazyObject(lambda: rights_of(request).somewhere(*READERS)),
         # The page's entry shows only where a simulation runs and its reader may break something of it.
-        "trains": SimpleLazyObject(lambda: simulator().is_there and bool(training_pilots(user))),
+        "trains": SimpleLazyObject(lambda: simulator().is_there and rights_of(request).somewhere(*TRAINERS)),
     }
 
 
-def _switch(user: User, pilot: Pilot | None) -> dict[str, Any]:
+def _switch(rights: Rights, pilot: Pilot | None) -> dict[str, Any]:
     """The commands-off switch of a pilot's pages, or of the others' (None): everybody's."""
     rows = list(switches_off(0 if pilot is None else pilot.pk))
     code = [] if pilot is None else [pilot.code]
     scope = "all_" if pilot is None else ""
     return {
         "pilot": pilot,
-        "off_rows": [_("Commands are off")] * bool(rows) if user.is_kiosk else [off_words(row) for row in rows],
+        "off_rows": [_("Commands are off")] * bool(rows) if rights.user.is_kiosk else [off_words(row) for row in rows],
         "off_here": any(row.pilot_id == (None if pilot is None else pilot.pk) for row in rows),
-        "may_switch": user.has_role(Role.OPERATOR, pilot),
+        "may_switch": rights.has_role(Role.OPERATOR, pilot),
         "off_url": reverse(f"{scope}commands_off", args=code),
         "on_url": reverse(f"{scope}commands_on", args=code),
     }

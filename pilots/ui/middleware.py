@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from pilots.audit.origin import Origin, add_to_origin, asked_from, fingerprint
 from pilots.domain.errors import AuditUnavailable
 from pilots.models import Role, User
-from pilots.ui.access import Access, Door, declared_access, kiosk_may
+from pilots.ui.access import Access, Door, declared_access, kiosk_may, rights_of
 from pilots.ui.kiosks import account_of, is_closed
 from pilots.ui.time_zones import clock_choice, speak_for
 
@@ -131,7 +131,7 @@ class DenyByDefaultMiddleware:
             raise PermissionDenied(_("Your account does not open the configuration pages."))
         add_to_origin(role=str(access.role or access.door))
         if access.door is Door.ROLE:
-            return _check_role(request, user, access.role, str(kwargs.get("code", "")))
+            return _check_role(request, access.role, str(kwargs.get("code", "")))
         return None
 
 
@@ -143,13 +143,14 @@ def _check_kiosk(request: HttpRequest, user: User, name: str) -> None:
         raise PermissionDenied(_("This kiosk was revoked or has ended."))
 
 
-def _check_role(request: HttpRequest, user: User, role: Role | None, code: str) -> HttpResponseBase | None:
-    pilot = user.visible_pilots().filter(code=code).first()
+def _check_role(request: HttpRequest, role: Role | None, code: str) -> HttpResponseBase | None:
+    rights = rights_of(request)
+    pilot = rights.visible_pilots().filter(code=code).first()
     if pilot is None:
         raise Http404
     request.pilot = pilot  # type: ignore[attr-defined]
     speak_for(request, pilot)
-    if role in (None, Role.VIEWER) or user.has_role(Role(role), pilot):
+    if role in (None, Role.VIEWER) or rights.has_role(Role(role), pilot):
         return None
     reason = _("You may look at %(pilot)s, not switch there. Ask the pilot's lead.") % {"pilot": pilot.name}
     if wants_json(request):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from pilots.domain.topology import DeviceKind
 
@@ -50,7 +52,12 @@ def direction_role(kind: DeviceKind) -> str:
 
 
 def page_words() -> dict[str, object]:
-    """What live.js and the others say; `%` marks are filled by the page."""
+    """What live.js and the others say in the reader's language; `%` marks are filled by the page. Not to be changed."""
+    return _page_words(get_language())
+
+
+@cache
+def _page_words(_language: str) -> dict[str, object]:
     return {
         "direction": {
             "infeed": [_("into the grid"), _("balanced"), _("from the grid")],
