@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from pilots.models import Role
+from pilots.models import Role, RoleGrant, User
 from pilots.ui.access import Door, declared_access
 from tests.builders import make_pilot
 from tests.ui.conftest import Plant, client_of
@@ -97,6 +98,52 @@ def test_a_pilot_that_may_not_be_seen_does_not_exist(viewer: Client) -> None:
 
 def test_a_role_that_sees_nothing_opens_no_pilot(plant: Plant) -> None:
     assert client_of(Role.SECAUD, "sam").get("/pilots/es/").status_code == 404
+
+
+def test_what_was_taken_away_is_gone_with_the_next_request(plant: Plant, operator: Client) -> None:
+    assert "data-off-form" in operator.get("/pilots/es/").content.decode()
+    RoleGrant.objects.filter(user__username="olaf").update(role=Role.VIEWER)
+    assert "data-off-form" not in operator.get("/pilots/es/").content.decode()
+    RoleGrant.objects.filter(user__username="olaf").delete()
+    assert operator.get("/pilots/es/").status_code == 404
+
+
+#: role, where it is held, at the own pilot, at another, everywhere, sees the own, sees another
+HELD = [
+    (Role.VIEWER, "own", [True, False, False], "own"),
+    (Role.OPERATOR, "every", [True, True, True], "both"),
+    (Role.SECAUD, "every", [True, True, True], ""),
+    (Role.APPROVER, "other", [False, True, False], "other"),
+]
+
+
+@pytest.mark.parametrize(("role", "where", "acts", "sees"), HELD)
+def test_a_role_holds_where_it_is_granted(db: None, role: Role, where: str, acts: list[bool], sees: str) -> None:
+    own, other = make_pilot("es"), make_pilot("nl")
+    user = User.objects.create(username="uma")
+    RoleGrant.objects.create(user=user, role=role, pilot={"own": own, "other": other, "every": None}[where])
+    rights = user.rights()
+    assert [rights.has_role(role, pilot) for pilot in (own, other, None)] == acts
+    assert rights.somewhere(Role.INSTALLER, role) and not rights.somewhere(Role.INSTALLER)
+    assert set(rights.visible_pilots()) == {"own": {own}, "other": {other}, "both": {own, other}, "": set()}[sees]
+
+
+def test_an_account_that_is_closed_may_nothing_and_the_first_one_everything(db: None) -> None:
+    pilot = make_pilot("es")
+    user = User.objects.create(username="uma", is_superuser=True)
+    assert user.rights().has_role(Role.OPERATOR) and user.rights().somewhere(Role.SECADM)
+    assert list(user.rights().visible_pilots()) == [pilot]
+    user.is_active = False
+    assert not (user.rights().has_role(Role.OPERATOR) or user.rights().somewhere(Role.SECADM))
+    assert list(user.rights().visible_pilots()) == []
+
+
+def test_a_pilots_page_asks_the_database_ten_questions(
+    plant: Plant, operator: Client, django_assert_max_num_queries: Callable[[int], CaptureQueriesContext]
+) -> None:
+    operator.get("/pilots/es/")
+    with django_assert_max_num_queries(10):
+        operator.get("/pilots/es/")
 
 
 def test_only_staff_opens_the_configuration(operator: Client) -> None:

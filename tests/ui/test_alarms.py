@@ -50,6 +50,14 @@ def test_why_and_what_to_do_stand_beside_the_list(alarm: Alarm, operator: Client
     assert operator.get(f"/alarms/{alarm.pk}/").status_code == 200
 
 
+def test_without_alarms_the_strip_says_when_the_last_one_returned(alarm: Alarm, viewer: Client) -> None:
+    at = datetime(2026, 3, 29, 10, 20, tzinfo=UTC)
+    Alarm.objects.update(state="normal", acknowledged_at=at, returned_at=at, closed_at=at)
+    assert "No alarms. Last one returned to normal 29 Mar 10:20." in " ".join(viewer.get("/").content.decode().split())
+    Alarm.objects.all().delete()
+    assert "Last one returned" not in viewer.get("/").content.decode()
+
+
 def test_the_strip_stands_on_every_page_and_sounds_for_who_may_answer(alarm: Alarm, operator: Client, viewer: Client) -> None:
     for path in ("/", "/setpoints/", "/pilots/es/", "/pilots/es/trends/"):
         text = operator.get(path).content.decode()
