@@ -11,12 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -28,6 +26,7 @@ from pilots.acquisition.by_hand import ByHand
 from pilots.acquisition.clocks import Clocks
 from pilots.acquisition.counter_resets import note_counter_resets
 from pilots.acquisition.directory import Directory
+from pilots.acquisition.entry_queue import EntryQueue
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.preview import Preview
 from pilots.acquisition.process_image import ProcessImage, write_latest_values
@@ -67,12 +66,12 @@ class Ingest:
         self.preview = Preview()
         self.awaited = Awaited()
         self.counters = Counters()
-        self._queue: deque[Entry] = deque()
-        self._queued = 0
-        self._looked_at, self._look_due_s = 0, 0.0
+        self._queue = EntryQueue()
+        self._look_due_s = 0.0
+        #: When the writer last took everything, and when anything.
+        self._emptied_s = self._taken_s = 0.0
         self._wake = threading.Condition()
         self._stopping = False
-        self._urgent = False
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
@@ -98,7 +97,7 @@ class Ingest:
     @property
     def queued(self) -> int:
         """Readings waiting for the next flush."""
-        return self._queued
+        return self._queue.size
 
     def put(self, device: str, readings: Sequence[RawReading], received: datetime) -> Future[None]:
         """Queued; the future is done once the readings are committed. Points the device does not have are counted.
@@ -123,15 +122,12 @@ class Ingest:
             entry.done.set_result(None)
             return entry.done
         with self._wake:
-            if self._queued + entry.size > QUEUE_BOUND:
+            if self._queue.size + entry.size > QUEUE_BOUND:
                 self.counters.refused += entry.size
                 raise IngestFull("The database does not take values just now: the queue is full.")
-            self._queue.append(entry)
-            self._queued += entry.size
-            if entry.urgent:  # the writer sets it too, and not under the lock
-                self._urgent = True
+            self._queue.add(entry)
             # The writer waits for the first, for an urgent one and for a full batch: waking it for each costs more than the put.
-            if len(self._queue) == 1 or self._urgent or self._queued >= FLUSH_BOUND:
+            if len(self._queue) == 1 or self._queue.urgent or self._queue.size >= FLUSH_BOUND:
                 self._wake.notify_all()
         return entry.done
 
@@ -139,11 +135,8 @@ class Ingest:
 
     def _write_forever(self) -> None:
         self._load()
-        last_flush = 0.0
         while True:
-            entries = self._take(last_flush)
-            if entries:
-                last_flush = time.monotonic()
+            if entries := self._take():
                 self._flush_until_written(entries)
             elif self._stopping:
                 break
@@ -165,24 +158,22 @@ class Ingest:
                 close_old_connections()
                 self._ended.wait(1.0)
 
-    def _take(self, last_flush: float) -> list[Entry]:
+    def _take(self) -> list[Entry]:
+        """All that came in a window; before it ends, and alone, what devices told that have urgent news."""
         if not self._await_one():
             return []
-        while self._window_left_s(last_flush) > 0:
+        while self._wait_s() > 0:
             self._look_ahead()
             with self._wake:
                 # Asked again under the lock: who put something urgent meanwhile has waked nobody.
-                self._wake.wait(max(0.0, min(LOOK_S, self._window_left_s(last_flush))))
-        self.preview.forget_waiting()
-        taken, size = [], 0
+                self._wake.wait(max(0.0, min(LOOK_S, self._wait_s())))
         with self._wake:
-            while self._queue and size < FLUSH_BOUND:
-                taken.append(self._queue.popleft())
-                size += taken[-1].size
-            self._queued -= size
-            self._looked_at = max(0, self._looked_at - len(taken))
-            self._urgent = any(entry.urgent for entry in self._queue)
-        return taken
+            self._taken_s = time.monotonic()
+            if self._window_left_s() > 0:
+                return self._queue.take_urgent()
+            self._emptied_s = self._taken_s
+            self.preview.forget_waiting()
+            return self._queue.take(FLUSH_BOUND)
 
     def _await_one(self) -> bool:
         """False when an alarm's delay has run out before anything came; with nothing queued also at the end."""
@@ -192,10 +183,16 @@ class Ingest:
                     return False
         return True
 
-    def _window_left_s(self, last_flush: float) -> float:
+    def _window_left_s(self) -> float:
         """How long more may be gathered."""
-        ends = last_flush + (LOOK_S if self._urgent else WINDOW_S)
-        return 0.0 if self._stopping or self._queued >= FLUSH_BOUND else ends - time.monotonic()
+        if self._stopping or self._queue.size >= FLUSH_BOUND:
+            return 0.0
+        return self._emptied_s + WINDOW_S - time.monotonic()
+
+    def _wait_s(self) -> float:
+        """How long nothing is taken yet."""
+        left_s = self._window_left_s()
+        return min(left_s, self._taken_s + LOOK_S - time.monotonic()) if self._queue.urgent else left_s
 
     def _look_ahead(self) -> None:
         """What moves an alarm is no longer left waiting; pages see what has come before it is stored."""
@@ -203,8 +200,7 @@ class Ingest:
             return
         cpu_s = time.thread_time()
         with self._wake:
-            entries = list(islice(self._queue, self._looked_at, None))
-            self._looked_at = len(self._queue)
+            entries = self._queue.unseen()
         points, latest = self.directory.table, self.image.latest
         if self.image.points is not points:
             return
@@ -213,8 +209,10 @@ class Ingest:
                 arrived = gather(entries, points)
                 arrived = arrived.take(~held_back(arrived, self.image))
                 newer = arrived.take(arrived.measurements.source_us >= latest.source_us[arrived.slots])
-                if self.alarms.would_turn(points.ids, newer.slots, newer.measurements, latest.value):
-                    self._urgent = True
+                turning = self.alarms.turning(points.ids, newer.slots, newer.measurements, latest.value)
+                if turning.size:
+                    with self._wake:
+                        self._queue.hurry({points.entries[slot].device for slot in turning})
                 self.preview.add(newer)
             if (news := self.preview.due_news(latest)) is not None:
                 hub(settings.REDIS_URL).publish(self.supply.told(news))

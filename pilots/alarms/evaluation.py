@@ -70,9 +70,10 @@ class LimitWatch:
 
     def evaluate(self, slots: Ints, values: Measurements, latest: Floats, *, now: datetime) -> Judged:
         """Alarms that these values raise or end are in the table; `latest` are all points' newest values before them."""
-        rows, mine, limit = self._looked_up(slots, values, latest)
+        rows, which, limit = self._looked_up(slots, latest)
         if not rows.size:
             return Judged()
+        mine = values.take(which)
         after = judge(self._rules.take(rows), self._conditions.take(rows), mine, limit)
         turned = np.flatnonzero(after.active != self._conditions.active[rows])
         if turned.size:
@@ -80,24 +81,25 @@ class LimitWatch:
             self._turn(rows[turned], after.active[turned], at[turned], mine.value[turned], limit[turned], now)
         return Judged(rows, after)
 
-    def would_turn(self, ids: Ints, slots: Ints, values: Measurements, latest: Floats) -> bool:
-        """Whether these values of the points that are followed raise or end an alarm; nothing is noted."""
+    def turning(self, ids: Ints, slots: Ints, values: Measurements, latest: Floats) -> Ints:
+        """The slots of the points that are followed whose values raise or end an alarm; nothing is noted."""
         if ids is not self._ids:
-            return False
-        rows, mine, limit = self._looked_up(slots, values, latest)
+            return _NONE
+        rows, which, limit = self._looked_up(slots, latest)
         if not rows.size:
-            return False
-        after = judge(self._rules.take(rows), self._conditions.take(rows), mine, limit)
-        return bool((after.active != self._conditions.active[rows]).any())
+            return _NONE
+        after = judge(self._rules.take(rows), self._conditions.take(rows), values.take(which), limit)
+        turned: Ints = slots[which[after.active != self._conditions.active[rows]]]
+        return turned
 
-    def _looked_up(self, slots: Ints, values: Measurements, latest: Floats) -> tuple[Ints, Measurements, Floats]:
-        """The rules of these points, and for each its value and limit."""
+    def _looked_up(self, slots: Ints, latest: Floats) -> tuple[Ints, Ints, Floats]:
+        """The rules of these points; for each the place of its point among them, and its limit."""
         if not self._keys.size:
-            return _NONE, values.take(_NONE), latest[_NONE]
+            return _NONE, _NONE, latest[_NONE]
         counts, starts = self._counts[slots], self._starts[slots]
         which, ends = np.repeat(np.arange(slots.size), counts), np.cumsum(counts)
         rows = np.repeat(starts, counts) + np.arange(which.size) - np.repeat(ends - counts, counts)
-        return rows, values.take(which), self._limits(rows, latest)
+        return rows, which, self._limits(rows, latest)
 
     def elapse(self, latest: Floats, *, now: datetime) -> Judged:
         """Alarms whose delay has run out by now are in the table."""

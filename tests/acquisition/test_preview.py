@@ -6,6 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import numpy as np
 import orjson
 import pytest
 from django.conf import settings
@@ -14,6 +15,7 @@ import pilots.acquisition.ingest as ingest_module
 from pilots.acquisition.batch import Entry
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.ingest import Ingest
+from pilots.domain.columns import Ints
 from pilots.domain.measurement import RawReading
 from pilots.domain.moments import microseconds
 from pilots.live.hub import hub
@@ -118,13 +120,13 @@ def test_a_look_rests_nine_times_as_long_as_it_cost(battery: Battery, door: Inge
     door.stop()
     looks = []
 
-    def dear(*_: object) -> bool:
+    def dear(*_: object) -> Ints:
         looks.append(time.thread_time())
         while time.thread_time() < looks[-1] + 0.02:
             pass
-        return False
+        return np.empty(0, dtype=np.int64)
 
-    monkeypatch.setattr(door.alarms, "would_turn", dear)
+    monkeypatch.setattr(door.alarms, "turning", dear)
     for _ in range(3):
         door.put("es-STO01", [RawReading("active_power", 2.0)], datetime.now(UTC))
         door._look_ahead()
