@@ -6,10 +6,12 @@ import logging
 import threading
 from collections.abc import Sequence
 
+import numpy as np
 from django.db import DatabaseError
 
-from pilots.acquisition.directory import Directory
+from pilots.acquisition.directory import Directory, PointTable
 from pilots.control.feedback import pending_points
+from pilots.domain.columns import Bools
 from pilots.domain.measurement import RawReading
 
 log = logging.getLogger(__name__)
@@ -36,3 +38,7 @@ class Awaited:
             return False
         points = directory.device(device)
         return any(reading.point in points and points[reading.point].id in self._points for reading in readings)
+
+    def mask(self, table: PointTable) -> Bools:
+        """Of each slot of the table whether it is of such a point."""
+        return np.isin(table.ids, list(self._points)) if self._points else np.zeros(len(table.entries), dtype=bool)

@@ -312,7 +312,7 @@ class Ingest:
         arrived = self._gathered(entries)
         points = arrived.points
         self.image.follow(points)
-        self.image.by_hand = self.by_hand.mask(points)
+        self.image.by_hand, self.image.awaited = self.by_hand.mask(points), self.awaited.mask(points)
         batch = sort(arrived, self.image)
         add_old(batch, {point: value for entry in entries for point, value in entry.old.items()}, self.image, now)
         batch.unknown = sum(len(entry.readings) for entry in entries) - len(arrived)

@@ -39,6 +39,8 @@ class ProcessImage:
         self.latest = self.kept = self.counted = Measurements.none_yet(0)
         #: Whether a value by hand stands there: what the field sends meanwhile goes to the history only.
         self.by_hand = np.zeros(0, dtype=bool)
+        #: Whether its value may prove a set-point: who notes the write looks for it in the database.
+        self.awaited = np.zeros(0, dtype=bool)
         self._written_s = np.zeros(0)
         self._owed = np.zeros(0, dtype=bool)
 
@@ -71,6 +73,7 @@ class ProcessImage:
         self.points, self.latest, self.kept, self.counted = points, latest, kept, counted
         self._owed, self._written_s = owed, written_s
         self.by_hand = np.zeros(len(points.entries), dtype=bool)
+        self.awaited = np.zeros(len(points.entries), dtype=bool)
 
     def newest(self, point_id: int) -> Measurement | None:
         """None when this process has seen none."""
@@ -98,7 +101,7 @@ class ProcessImage:
         Its history holds what a crash would cost the others, up to their deadband; words it does not hold.
         """
         rested = now_s - self._written_s[rows.slots] >= WRITE_EVERY_S
-        return rows.take(rested | (rows.measurements.text != None))  # noqa: E711  element by element
+        return rows.take(rested | self.awaited[rows.slots] | (rows.measurements.text != None))  # noqa: E711  element by element
 
     def update(self, batch: Batch, now_s: float) -> None:
         """After the commit: memory follows."""

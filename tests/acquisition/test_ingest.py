@@ -418,6 +418,24 @@ def test_under_load_words_are_written_at_once(battery: Battery, door: Ingest) ->
     assert list(door.image.due(newest, time.monotonic())) == [battery.p_set.pk, serial.pk]
 
 
+def test_under_load_what_may_prove_a_set_point_is_written_at_once(
+    battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who notes the write looks for the proof in the database, and a value that comes on change comes once."""
+    power(door, 0.0, 0)
+    monkeypatch.setattr(ingest_module, "FLUSH_BOUND", 1)
+    monkeypatch.setattr("pilots.acquisition.awaited.pending_points", lambda: {battery.power.pk})
+    door.awaited.ask()
+    with locked_database():
+        futures = [door.put("es-STO01", [RawReading("active_power", 1000.0 * n, source_time=at(n))], at(n)) for n in range(1, 4)]
+        stored: list[float | None] = []
+        for future in futures:  # in the writer's thread, between this flush and the next
+            future.add_done_callback(lambda _: stored.append(latest(battery.power).value))
+    for future in futures:
+        future.result(10)
+    until(lambda: stored == [1000.0, 2000.0, 3000.0])
+
+
 def test_a_deleted_point_whose_row_is_owed_takes_no_other_value_with_it(
     battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

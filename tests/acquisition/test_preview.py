@@ -20,8 +20,9 @@ from pilots.domain.measurement import RawReading
 from pilots.domain.moments import microseconds
 from pilots.live.hub import hub
 from pilots.models import Alarm, Point
-from tests.acquisition.puts import announce, at, latest, locked_database, power
+from tests.acquisition.puts import announce, at, latest, locked_database, power, samples
 from tests.alarms.builders import make_rule
+from tests.builders import make_device, make_point
 from tests.conftest import Battery
 from tests.waiting import until
 
@@ -112,6 +113,25 @@ def test_an_alarm_does_not_wait_for_the_window(battery: Battery, door: Ingest, m
     waiting = door.put("es-STO01", [RawReading("active_power", 6_000.0)], datetime.now(UTC))
     waiting.result(10)
     assert Alarm.objects.get(rule__point=battery.power).returned_at is None
+
+
+def test_an_alarm_takes_what_its_own_device_told_along_and_nothing_else(
+    battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_rule(battery.power, limit=5_000.0)
+    other = make_point(make_device(battery.pilot, "es-STO02"))
+    announce(door, battery)
+    power(door, 1.0, 0)
+    monkeypatch.setattr(ingest_module, "WINDOW_S", 30.0)
+    told = [("es-STO02", 7_000.0, 1), ("es-STO01", 2_000.0, 1), ("es-STO01", 6_000.0, 2), ("es-STO02", 8_000.0, 2)]
+    futures = [door.put(device, [RawReading("active_power", value, source_time=at(s))], at(s)) for device, value, s in told]
+    futures[2].result(10)
+    assert [future.done() for future in futures] == [False, True, True, False]
+    assert [row.value for row in samples(battery.power)] == [1.0, 2_000.0, 6_000.0]
+    assert samples(other) == []
+    door.stop()
+    assert [row.value for row in samples(other)] == [7_000.0, 8_000.0]
+    assert all(future.done() for future in futures)
 
 
 def test_a_look_rests_nine_times_as_long_as_it_cost(battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
