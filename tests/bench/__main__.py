@@ -22,7 +22,7 @@ import psycopg
 from tests.bench.figures import Figure
 
 PARTS = ["field", "field_104", "field_scale", "ingest", "control", "audit", "live", "news", "history", "export", "pages"]
-#: On a busy machine; alone a part takes well under a minute, `news` one and `pages` two.
+#: On a busy machine; alone a part takes well under a minute, `news` and `pages` two.
 PART_TIMEOUT_S = 180.0
 #: Their processes speak with each other as in production; the others are measured without Redis, or name it themselves.
 WITH_REDIS = ["control"]

@@ -25,7 +25,7 @@ from tests.bench.figures import Goal, note, quantile, report
 from tests.bench.peers import LEVELS, LEVELS_FROM, age_ms, peer
 
 DEVICES, LINKS, LEVEL_LINKS, BATTERIES = 100, 10, 4, 12
-ROUNDS, WINDOW_S, WARM_UP_S, PAUSE_S = 3, 15.0, 8.0, 0.5
+ROUNDS, WINDOW_S, WARM_UP_S, PAUSE_S = 3, 30.0, 8.0, 0.5
 TOKEN = "token-of-the-bench"
 NEWS = '{"type":"news","now_ms":1790000000000}'
 
