@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connections, transaction
@@ -70,6 +71,8 @@ class Ingest:
         self._look_due_s = 0.0
         #: When the writer last took everything, and when anything.
         self._emptied_s = self._taken_s = 0.0
+        #: Whether what it took is urgent, and others wait for the end of their window.
+        self._alone = False
         self._wake = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -169,7 +172,8 @@ class Ingest:
                 self._wake.wait(max(0.0, min(LOOK_S, self._wait_s())))
         with self._wake:
             self._taken_s = time.monotonic()
-            if self._window_left_s() > 0:
+            self._alone = self._window_left_s() > 0
+            if self._alone:
                 return self._queue.take_urgent()
             self._emptied_s = self._taken_s
             self.preview.forget_waiting()
@@ -347,7 +351,9 @@ class Ingest:
     def _choose_written(self, batch: Batch) -> None:
         """With more waiting the next flush comes at once: rows that were written just now can wait for it."""
         written, owed, now_s = batch.latest, self.image.owed(batch.latest.slots), time.monotonic()
-        if self._queue:
+        if self._alone:  # few rows: who hears of the alarm finds the value that raised it
+            owed = owed.take(np.zeros(len(owed), dtype=bool))
+        elif self._queue:
             written, owed = self.image.due(written, now_s), self.image.due(owed, now_s)
         batch.written, batch.shown = written.joined(owed), batch.latest.joined(owed)
 

@@ -129,6 +129,7 @@ def test_an_alarm_takes_what_its_own_device_told_along_and_nothing_else(
     assert [future.done() for future in futures] == [False, True, True, False]
     assert [row.value for row in samples(battery.power)] == [1.0, 2_000.0, 6_000.0]
     assert samples(other) == []
+    assert latest(battery.power).value == 6_000.0, "also under load: who hears of the alarm finds the value"
     door.stop()
     assert [row.value for row in samples(other)] == [7_000.0, 8_000.0]
     assert all(future.done() for future in futures)
