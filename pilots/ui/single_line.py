@@ -199,7 +199,9 @@ class _Writer:
         return self.topology.points.get(device, {}).get(point, "")
 
     def _value(self, reference: str, right: float, y: float, size: str = "") -> str:
-        box = tag("rect", class_="oldbox", x=-70.0 if not size else -56.0, y=-13.5, width=74.0 if not size else 60.0, height=16.5)
+        # A small value stands close below another: their boxes must not run into each other, nor into the bar between.
+        x, y, width, height = (-56.0, -10.5, 60.0, 13.5) if size else (-70.0, -13.5, 74.0, 16.5)
+        box = tag("rect", class_="oldbox", x=x, y=y, width=width, height=height)
         digits = tag("tspan", "–", class_="n") + tag("tspan", "", class_="u", dx=3)
         text = tag("text", digits, class_="num", text_anchor="end")
         return tag(
