@@ -200,8 +200,8 @@ class _Writer:
 
     def _value(self, reference: str, right: float, y: float, size: str = "") -> str:
         # A small value stands close below another: their boxes must not run into each other, nor into the bar between.
-        x, y, width, height = (-56.0, -10.5, 60.0, 13.5) if size else (-70.0, -13.5, 74.0, 16.5)
-        box = tag("rect", class_="oldbox", x=x, y=y, width=width, height=height)
+        left, top, width = (-56.0, -10.5, 60.0) if size else (-70.0, -13.5, 74.0)
+        box = tag("rect", class_="oldbox", x=left, y=top, width=width, height=3.0 - top)
         digits = tag("tspan", "–", class_="n") + tag("tspan", "", class_="u", dx=3)
         text = tag("text", digits, class_="num", text_anchor="end")
         return tag(

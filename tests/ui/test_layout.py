@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from itertools import combinations
 
@@ -15,7 +16,7 @@ from pilots.domain.supply import Part, Section, sections_of
 from pilots.domain.topology import DeviceKind, DeviceSpec
 from pilots.ui.balance import balance_lines
 from pilots.ui.comm_column import column_height, column_rows
-from pilots.ui.layout import Drawing, arrange
+from pilots.ui.layout import Box, Drawing, arrange
 from pilots.ui.single_line import draw, fit
 from pilots.ui.topology import Topology, infeed_references
 
@@ -202,3 +203,36 @@ def test_a_nudge_moves_a_feeder_and_nothing_beside_it(topology: Topology, data: 
 @pytest.mark.parametrize("code", CODES)
 def test_the_power_at_the_infeed_is_measured_at_the_infeed(code: str) -> None:
     assert infeed_references(built_in(code)) == [f"{code}-GRID/active_power"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_value_stands_in_its_own_devices_slot_and_beside_the_others(code: str) -> None:
+    """The slots do not overlap; what is drawn must also be where its slot is, the box of an old value with it."""
+    topology = built_in(code)
+    slots = {place.device.id: place.text for place in arranged(topology).places}
+    boxes: list[Box] = []
+    for device in ET.fromstring(draw(topology)).iter("g"):
+        if "device" not in (device.get("class") or "").split():
+            continue
+        own = next(part.get("data-device", "") for part in device.iter("g") if part.get("data-device"))
+        for value in device.iter("g"):
+            if "v" in (value.get("class") or "").split():
+                boxes.append(old_box(value, own))
+                assert within(boxes[-1], slots[own]), f"{value.get('data-ref')} at {boxes[-1]}, not in {slots[own]}"
+    assert len(boxes) > 20
+    assert [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
+
+
+def old_box(value: ET.Element, owner: str) -> Box:
+    place = re.fullmatch(r"translate\((\S+) (\S+)\)", value.get("transform", ""))
+    rect = value.find("rect")
+    assert place is not None and rect is not None
+    x, y, width, height = (float(rect.get(name, "")) for name in ("x", "y", "width", "height"))
+    return Box(float(place[1]) + x, float(place[2]) + y, width, height, owner)
+
+
+def within(box: Box, slot: Box) -> bool:
+    """With the edge of its box a hand's breadth over at most: lines are drawn around the text."""
+    over = 6
+    across = slot.x - over <= box.x and box.x + box.width <= slot.x + slot.width + over
+    return across and slot.y - over <= box.y and box.y + box.height <= slot.y + slot.height + over
