@@ -18,7 +18,8 @@ function mark(device, [priority, state]) {
   const [shape, body, ring, baseline] = SHAPES[priority], isNew = state !== "acknowledged";
   const face = state === "unacknowledged" ? "unack" : state === "returned" ? "returned" : "active";
   const [left] = (device.querySelector(".tagmark")?.getAttribute("transform") ?? "(-16").match(/-?[\d.]+/), reach = -Number(left);
-  const group = drawn("g", { class: `almark al al-${priority} al-${face}`, transform: `translate(${reach} ${-reach}) scale(.8)` });
+  // At the symbol's upper right corner, short of the name beside it.
+  const group = drawn("g", { class: `almark al al-${priority} al-${face}`, transform: `translate(${reach - 5} ${-reach - 2}) scale(.8)` });
   if (isNew) group.append(drawn(shape, { ...ring, class: "ring" }));
   group.append(drawn(shape, body), drawn("text", { y: baseline }, String(priority)));
   return group;

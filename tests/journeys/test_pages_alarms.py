@@ -16,6 +16,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.parametrize("scada", ["embedded"]
 #: Mean phase voltage of the meter (PM5000 register list), V.
 VOLTAGE, CALM_V, HIGH_V = 3035, 231.5, 280.0
 WHICH = "text=far+too+high&pilot=xx"
+#: Names of the diagram that a mark reaches into by more than a pixel.
+COVERED = """() => {
+  const boxes = (what) => [...document.querySelectorAll(`.diagram ${what}`)].map((one) => [one, one.getBoundingClientRect()]);
+  const marks = boxes(".almark");
+  return boxes(".name").filter(([, name]) => marks.some(([, mark]) => mark.left < name.right - 1 && name.left < mark.right - 1
+    && mark.top < name.bottom - 1 && name.top < mark.bottom - 1)).map(([one]) => one.textContent);
+}"""
 
 
 @pytest.fixture
@@ -90,3 +97,14 @@ def test_an_alarm_is_shelved_with_a_reason_and_brought_back_by_keys_and_a_click(
     assert "shelve alarm" in told
     assert "meter is being changed" in told
     assert visitor.faults == []
+
+
+@pytest.mark.parametrize("code", ["es", "nl", "de"])
+def test_the_mark_of_an_alarm_covers_no_name(scada: Installation, visitor: Visitor, code: str) -> None:
+    page = visitor.go(f"/pilots/{code}/")
+    devices = page.eval_on_selector_all(".diagram [data-device]", "all => all.map((one) => one.dataset.device)")
+    worst = {device: [1 + number % 4, "unacknowledged"] for number, device in enumerate(devices)}
+    page.route("**/alarms/marks", lambda route: route.fulfill(json=worst))
+    page.evaluate("document.dispatchEvent(new CustomEvent('alarms'))")
+    page.wait_for_function("(n) => document.querySelectorAll('.diagram .almark').length === n", arg=len(devices))
+    assert page.evaluate(COVERED) == []
