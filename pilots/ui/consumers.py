@@ -181,8 +181,9 @@ class PilotConsumer(AsyncWebsocketConsumer):
         await self._show(encode_snapshot(self.pilot, epoch=self.hub.epoch, n=n, now=datetime.now(UTC), **rows))
 
     async def _show(self, text: str) -> None:
-        # Most of what an open page costs: straight to the server, without the two methods that would hand it on.
-        await self.base_send({"type": "websocket.send", "text": without_names(text) if self.is_kiosk else text})
+        # Most of what an open page costs: straight to the server (asgi.py), without the methods that would hand it on.
+        send = self.scope.get("server_send", self.base_send)
+        await send({"type": "websocket.send", "text": without_names(text) if self.is_kiosk else text})
 
 
 class LinkConsumer(PilotConsumer):
