@@ -20,7 +20,7 @@ from pilots.ui.access import requires
 from pilots.ui.balance import balance_lines
 from pilots.ui.ladder import Rung, Way, rungs, ways
 from pilots.ui.quantities import shown_number
-from pilots.ui.single_line import EXTRAS, guard_marks, limit_w, link_keys, picture_of
+from pilots.ui.single_line import EXTRAS, bar_of, guard_marks, limit_w, link_keys, picture_of
 from pilots.ui.topology import Letter, Topology, by_letter, topology_of
 from pilots.ui.views import pilot_of
 from pilots.ui.words import KIND_NAMES, direction_role
@@ -61,7 +61,8 @@ def diagram_ladder(request: HttpRequest, **_route: str) -> HttpResponse:
 def _rung(topology: Topology, rung: Rung) -> dict[str, Any]:
     device = rung.device
     letters = [_letter(links) for links in topology.links_at(device.id).values()]
-    return _facts(topology, device) | {"rung": rung, "drawing": _drawing(device), "letters": letters}
+    bar = mark_safe(bar_of(device, topology.power(device)))  # noqa: S308  our own drawing, no input in it
+    return _facts(topology, device) | {"rung": rung, "drawing": _drawing(device), "bar": bar, "letters": letters}
 
 
 def _way(way: Way) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class _Writer:
         reference = self._power(device)
         if reference:
             parts.append(self._value(reference, box.x + 68, place.y + 11))
-            parts.append(_bar(device, reference, box.x + 68, place.y + 12.5))
+            parts.append(bar_of(device, reference, box.x + 68, place.y + 12.5))
             parts.append(self._word(device, reference, box.x + 78, place.y + 11, "start"))
         extras = self._extras(device)
         parts += [self._value(extra, box.x + 50 + 70 * n, place.y + 26, "small") for n, extra in enumerate(extras)]
@@ -179,7 +179,7 @@ class _Writer:
         parts = [tag("text", escape(fit(device.id, room)), class_="name", x=box.x, y=place.y - 3)]
         if reference:
             parts.append(self._value(reference, right, place.y - 3))
-            parts.append(_bar(device, reference, right, place.y))
+            parts.append(bar_of(device, reference, right, place.y))
             parts.append(self._word(device, reference, right, place.y + 13, "end"))
         parts += [*self._chips(device, box.x, place.y + 3), _tag_word(right, place.y + 13, "end")]
         for number, extra in enumerate(self._extras(device)):
@@ -295,7 +295,7 @@ def limit_w(device: DeviceSpec) -> float | None:
     return next((float(limit) for limit in found if limit), None)
 
 
-def _bar(device: DeviceSpec, reference: str, right: float, y: float) -> str:
+def bar_of(device: DeviceSpec, reference: str, right: float = BAR, y: float = -1.5) -> str:
     """Power against its limit; from the middle where it goes both ways. The page sets the length."""
     limit = limit_w(device)
     if limit is None:

@@ -7,7 +7,8 @@ import re
 import pytest
 from django.test import Client
 
-from pilots.models import Role
+from pilots.catalogue.services import note_change
+from pilots.models import Device, Role
 from pilots.ui.ladder import END, NONE, PASS, TEE, rungs, ways
 from pilots.ui.layout import arrange
 from tests.builders import make_device, make_point
@@ -68,6 +69,13 @@ def test_a_row_is_a_button_of_what_the_picture_shows(viewer: Client, plant: Plan
     assert 'data-links="a|es-SCADA|es-STO01"' in battery
     assert 'data-position="es-SW01/position"' in sw and 'data-section="es-GRID"' in sw and "blade open" in sw
     assert 'data-section="es-SW01/"' in pv and "very long name &lt;b&gt;" in pv
+
+
+def test_a_row_has_the_bar_of_the_picture_where_a_limit_is_declared(viewer: Client, plant: Plant) -> None:
+    Device.objects.filter(pk=plant.storage.pk).update(nameplate={"rated_power_w": 100_000})
+    note_change(plant.pilot)
+    (bar,) = re.findall(r'<svg class="limit".*?</svg>', viewer.get("/pilots/es/ladder/").content.decode(), re.DOTALL)
+    assert 'data-bar="es-STO01/active_power" data-limit="100000" data-both="1"' in bar
 
 
 def test_it_is_shown_to_who_may_see_the_pilot(plant: Plant) -> None:
