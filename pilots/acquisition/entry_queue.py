@@ -17,7 +17,7 @@ class EntryQueue:
         self._looked_at = 0
         #: Values, not entries.
         self.size = 0
-        #: Whether something of it ends the gathering.
+        #: Whether something of it waits for no window.
         self.urgent = False
 
     def __len__(self) -> int:

@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 
 #: Flushed at once when idle, else gathered this long: one commit serves many readings.
 WINDOW_S = 0.1
-#: Looked for so often: what moves an alarm. That, and what may prove a set-point, ends the gathering; a flush takes longer than
-#: this, so with many of them under way one follows the other, each with all that came meanwhile.
+#: Looked for so often: what moves an alarm. That, and what may prove a set-point, waits for no window; a flush takes longer than
+#: this, so with many of them under way one follows the other, each with all that became urgent meanwhile.
 LOOK_S = 0.005
 QUEUE_BOUND = 200_000
 FLUSH_BOUND = 50_000

@@ -54,11 +54,13 @@ class Preview:
         return news
 
     def unseen(self, rows: Rows) -> Rows:
-        """Those of the rows that were not shown as they are, and those that nothing renews soon.
+        """Those of the rows that were not shown as they are, and those that nothing renews soon. Of their points nothing waits now.
 
         A page that read the database between showing and storing has the old value; the next poll mends that, where there is one.
         """
         self._follow(rows.points)
+        if self._waiting is not None:
+            self._waiting = self._waiting.take(~np.isin(self._waiting.slots, rows.slots))
         shown = self._shown.take(rows.slots)
         seen = same(rows.measurements, shown) & (rows.measurements.received_us == shown.received_us)
         return rows.take(~(seen & rows.points.renewed_soon[rows.slots]))

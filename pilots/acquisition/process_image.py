@@ -98,7 +98,8 @@ class ProcessImage:
     def due(self, rows: Rows, now_s: float) -> Rows:
         """Those of the rows that the database must have now even under load.
 
-        Its history holds what a crash would cost the others, up to their deadband; words it does not hold.
+        Its history holds what a crash would cost the others, up to their deadband; words it does not hold, and a proof that comes
+        once is looked for here.
         """
         rested = now_s - self._written_s[rows.slots] >= WRITE_EVERY_S
         return rows.take(rested | self.awaited[rows.slots] | (rows.measurements.text != None))  # noqa: E711  element by element

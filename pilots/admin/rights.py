@@ -36,17 +36,16 @@ def actor_of(request: HttpRequest) -> str:
 def acts_everywhere(request: HttpRequest, *roles: Role) -> bool:
     """Whether who asks has one of the roles at every pilot."""
     user = person(request)
-    return user is not None and any(user.has_role(role) for role in roles)
+    if user is None:
+        return False
+    rights = user.rights()
+    return any(rights.has_role(role) for role in roles)
 
 
 def pilots_where(request: HttpRequest, *roles: Role) -> QuerySet[Pilot]:
     """The pilots where who asks has one of the roles."""
     user = person(request)
-    if user is None:
-        return Pilot.objects.none()
-    if acts_everywhere(request, *roles):
-        return Pilot.objects.all()
-    return Pilot.objects.filter(rolegrant__user=user, rolegrant__role__in=roles).distinct()
+    return Pilot.objects.none() if user is None else user.rights().pilots_where(*roles)
 
 
 class ByPilot:

@@ -54,16 +54,14 @@ def readable_by(user: User) -> QuerySet[AuditEvent]:
     if reads_all(user):
         return AuditEvent.objects.all()
     reach = Q(pilot__in=[pilot.code for pilot in pilots_of(user)])
-    if user.grants.filter(role__in=CONCERNED).exists():
+    if user.rights().somewhere(*CONCERNED):
         reach |= Q(actor=user.get_username())
     return AuditEvent.objects.filter(reach)
 
 
 def pilots_of(user: User) -> QuerySet[Pilot]:
     """The pilots whose rows this person may read."""
-    if any(user.has_role(role) for role in READERS):
-        return Pilot.objects.all()
-    return Pilot.objects.filter(rolegrant__user=user, rolegrant__role__in=READERS).distinct()
+    return user.rights().pilots_where(*READERS)
 
 
 def search(rows: QuerySet[AuditEvent], wanted: Wanted) -> QuerySet[AuditEvent]:

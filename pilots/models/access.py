@@ -49,7 +49,11 @@ class User(AbstractUser):
 
     def rights(self) -> Rights:
         """What this person may just now, by one question to the database."""
-        return Rights(self, frozenset(self.grants.values_list("role", "pilot_id")))
+        if not self.is_active:
+            return Rights(everything=False, grants=frozenset())
+        grants = self.grants.filter(role=Role.VIEWER) if self.is_kiosk else self.grants.all()
+        everything = self.is_superuser and not self.is_kiosk
+        return Rights(everything=everything, grants=frozenset(grants.values_list("role", "pilot_id")))
 
     def visible_pilots(self) -> models.QuerySet[Pilot]:
         """The pilots where this person may see values; none without a grant."""
@@ -60,35 +64,32 @@ class User(AbstractUser):
         return self.rights().has_role(role, pilot)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rights:
-    """A person's grants (role, key of the pilot or None: every pilot) as they stood at one moment.
+    """A person's grants (role, key of the pilot or None: every pilot) as they stood at one moment, for one request at most."""
 
-    For a page that asks many times; whatever is to be done asks `User` again.
-    """
-
-    user: User
+    everything: bool
     grants: frozenset[tuple[str, int | None]]
 
     def visible_pilots(self) -> models.QuerySet[Pilot]:
         """The pilots where this person may see values; none without a grant."""
-        if not self.user.is_active:
-            return Pilot.objects.none()
-        seen = {pilot for role, pilot in self.grants if role in SEEING}
-        if self.user.is_superuser or None in seen:
+        return self.pilots_where(*SEEING)
+
+    def pilots_where(self, *roles: Role) -> models.QuerySet[Pilot]:
+        """The pilots where this person acts as one of the roles."""
+        where = {pilot for role, pilot in self.grants if role in roles}
+        if self.everything or None in where:
             return Pilot.objects.all()
-        return Pilot.objects.filter(pk__in=[pilot for pilot in seen if pilot is not None])
+        return Pilot.objects.filter(pk__in=[pilot for pilot in where if pilot is not None])
 
     def has_role(self, role: Role, pilot: Pilot | None = None) -> bool:
         """Whether this person acts as `role` at `pilot` (None: at every pilot)."""
-        if not self.user.is_active or (self.user.is_kiosk and role != Role.VIEWER):
-            return False
         here = {(role, None), (role, None if pilot is None else pilot.pk)}
-        return self.user.is_superuser or not self.grants.isdisjoint(here)
+        return self.everything or not self.grants.isdisjoint(here)
 
     def somewhere(self, *roles: Role) -> bool:
         """Whether this person acts as one of the roles at any pilot."""
-        return self.user.is_active and (self.user.is_superuser or any(role in roles for role, _pilot in self.grants))
+        return self.everything or any(role in roles for role, _pilot in self.grants)
 
 
 class Role(models.TextChoices):

@@ -11,10 +11,11 @@ from django.db.models import Max, QuerySet
 from pilots.alarms.selectors import ANNOUNCED, OPEN, WAITING, Tally, counts, seen_at, urgent_first
 from pilots.domain.alarm import AlarmState
 from pilots.models import Alarm, Pilot, Role, User
+from pilots.models.access import Rights
 from pilots.ui.alarm_rows import AGES, PRIORITY_WORDS, alarm_row, glyph
 
 
-def strip_of(user: User, pilots: Iterable[Pilot], now: datetime) -> dict[str, Any]:
+def strip_of(rights: Rights, pilots: Iterable[Pilot], now: datetime) -> dict[str, Any]:
     """Counts by priority, the most urgent one nobody has seen, and what sounds here; without alarms it costs two queries."""
     alarms = seen_at(pilots)
     tallies = [tally for tally in counts(alarms) if tally.all]
@@ -22,7 +23,7 @@ def strip_of(user: User, pilots: Iterable[Pilot], now: datetime) -> dict[str, An
     told = {"counts": [_tally(tally) for tally in tallies], "waiting": waiting, "sounds": "", "first": None, "last": None}
     told["ages"] = "|".join(map(str, AGES.values()))
     if waiting:
-        return told | _most_urgent(user, urgent_first(alarms.filter(ANNOUNCED, WAITING)), now)
+        return told | _most_urgent(rights, urgent_first(alarms.filter(ANNOUNCED, WAITING)), now)
     if not tallies:
         told["last"] = alarms.aggregate(at=Max("returned_at"))["at"]
     return told
@@ -33,8 +34,8 @@ def _tally(tally: Tally) -> dict[str, Any]:
     return {"glyph": drawn, "all": tally.all, "new": tally.new, "words": PRIORITY_WORDS[tally.priority]}
 
 
-def _most_urgent(user: User, new: QuerySet[Alarm], now: datetime) -> dict[str, Any]:
-    answered = [pilot.pk for pilot in pilots_of(user, Role.OPERATOR, Role.ENGINEER)]
+def _most_urgent(rights: Rights, new: QuerySet[Alarm], now: datetime) -> dict[str, Any]:
+    answered = [pilot.pk for pilot in rights.pilots_where(Role.OPERATOR, Role.ENGINEER)]
     first = new.first()
     sounding = new.filter(pilot__in=answered, state=AlarmState.UNACKNOWLEDGED).values_list("priority", flat=True).first()
     row = first and alarm_row(first, now, may_answer=first.pilot_id in answered, may_return=False)
@@ -46,11 +47,3 @@ def device_alarms(device: int, user: User, pilot: Pilot, now: datetime) -> list[
     may = user.has_role(Role.OPERATOR, pilot) or user.has_role(Role.ENGINEER, pilot)
     rows = urgent_first(seen_at([pilot]).filter(OPEN, device=device))[:20]
     return [alarm_row(alarm, now, may_answer=may, may_return=may) for alarm in rows]
-
-
-def pilots_of(user: User, *roles: Role) -> list[Pilot]:
-    """The pilots where this person acts as one of these roles."""
-    seen, grants = user.visible_pilots(), user.grants.filter(role__in=roles)
-    if user.is_superuser or grants.filter(pilot=None).exists():
-        return list(seen)
-    return list(seen.filter(pk__in=grants.values("pilot")))

@@ -22,9 +22,9 @@ from pilots.alarms.selectors import worst_by_device as worst
 from pilots.alarms.services import AlarmRefused
 from pilots.domain.alarm import Hidden, Priority
 from pilots.models import Alarm, AlarmRule, Pilot, Role, User
-from pilots.ui.access import requires, signed_in
+from pilots.ui.access import requires, rights_of, signed_in
 from pilots.ui.alarm_rows import PRIORITY_WORDS, age_words, alarm_row, rule_row, steps, timeline, with_members
-from pilots.ui.alarm_strip import pilots_of, strip_of
+from pilots.ui.alarm_strip import strip_of
 from pilots.ui.filters import BadFilter, choice, texts
 from pilots.ui.views import pilot_of
 from pilots.ui.words import page_words
@@ -74,8 +74,8 @@ def alarm_detail(request: HttpRequest, alarm_id: UUID) -> HttpResponse:
 @require_safe
 def alarm_strip(request: HttpRequest) -> HttpResponse:
     """The strip's content once more."""
-    user = _user(request)
-    return render(request, "pilots/alarm_strip.html", {"strip": strip_of(user, list(user.visible_pilots()), timezone.now())})
+    rights = rights_of(request)
+    return render(request, "pilots/alarm_strip.html", {"strip": strip_of(rights, list(rights.visible_pilots()), timezone.now())})
 
 
 @requires(Role.VIEWER)
@@ -97,7 +97,7 @@ def alarm_marks(request: HttpRequest, **_route: str) -> JsonResponse:
 def acknowledge_alarms(request: HttpRequest) -> HttpResponse:
     """`alarm` (one or many) have been seen, with `comment`."""
     keys = [key for key in map(_uuid, request.POST.getlist("alarm")) if key is not None]
-    own = seen_at(pilots_of(_user(request), Role.OPERATOR, Role.ENGINEER))
+    own = seen_at(_user(request).rights().pilots_where(Role.OPERATOR, Role.ENGINEER))
     if not own.filter(pk__in=keys[:1]).exists():
         raise PermissionDenied(_("Only operators and engineers of the pilot acknowledge its alarms."))
     comment, now = _text(request, "comment"), timezone.now()
@@ -267,7 +267,7 @@ def _detail(request: HttpRequest, alarm: Alarm) -> dict[str, Any]:
 
 
 def _keys(user: User, *roles: Role) -> set[int]:
-    return {pilot.pk for pilot in pilots_of(user, *roles)}
+    return {pilot.pk for pilot in user.rights().pilots_where(*roles)}
 
 
 def _rule(request: HttpRequest, number: int) -> AlarmRule:

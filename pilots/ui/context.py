@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from pilots.audit.selectors import READERS
 from pilots.control.guards import off_words, switches_off
 from pilots.models import Connection, Pilot, Role, User
-from pilots.models.access import Rights
 from pilots.ui.access import rights_of
 from pilots.ui.alarm_strip import strip_of
 from pilots.ui.handbook import topic_of
@@ -32,8 +31,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     return {
         "own_pilots": pilots,
         "clock": SimpleLazyObject(lambda: clock_of(request)),
-        "strip": SimpleLazyObject(lambda: strip_of(user, list(pilots), timezone.now())),
-        "switch": SimpleLazyObject(lambda: _switch(rights_of(request), pilot)),
+        "strip": SimpleLazyObject(lambda: strip_of(rights_of(request), list(pilots), timezone.now())),
+        "switch": SimpleLazyObject(lambda: _switch(request, user, pilot)),
         "help_topic": "" if user.is_kiosk else topic_of(_route(request)),
         "tour": SimpleLazyObject(lambda: _tour(request, user, list(pilots))),
         "simulated": SimpleLazyObject(lambda: _any_simulated(list(pilots))),
@@ -45,16 +44,16 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _switch(rights: Rights, pilot: Pilot | None) -> dict[str, Any]:
+def _switch(request: HttpRequest, user: User, pilot: Pilot | None) -> dict[str, Any]:
     """The commands-off switch of a pilot's pages, or of the others' (None): everybody's."""
     rows = list(switches_off(0 if pilot is None else pilot.pk))
     code = [] if pilot is None else [pilot.code]
     scope = "all_" if pilot is None else ""
     return {
         "pilot": pilot,
-        "off_rows": [_("Commands are off")] * bool(rows) if rights.user.is_kiosk else [off_words(row) for row in rows],
+        "off_rows": [_("Commands are off")] * bool(rows) if user.is_kiosk else [off_words(row) for row in rows],
         "off_here": any(row.pilot_id == (None if pilot is None else pilot.pk) for row in rows),
-        "may_switch": rights.has_role(Role.OPERATOR, pilot),
+        "may_switch": rights_of(request).has_role(Role.OPERATOR, pilot),
         "off_url": reverse(f"{scope}commands_off", args=code),
         "on_url": reverse(f"{scope}commands_on", args=code),
     }

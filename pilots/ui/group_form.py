@@ -15,6 +15,7 @@ from pilots.control.group_plans import GroupWish, Part, groupable, may_share, st
 from pilots.domain.errors import SetpointRejected
 from pilots.domain.setpoint import Issuer, RejectCode
 from pilots.models import Pilot, Point, Role, User
+from pilots.models.access import Rights
 from pilots.ui.quantities import expiries, point_name, shown_number, shown_unit
 
 FIELDS = ("point", "direction", "value", "minutes", "reason")
@@ -110,9 +111,9 @@ def is_directed(points: Sequence[Point]) -> bool:
     return any(each["minimum"] < 0 < each["maximum"] for each in capabilities)
 
 
-def group_pilots(user: User, pilots: Iterable[Pilot]) -> list[Pilot]:
+def group_pilots(rights: Rights, pilots: Iterable[Pilot]) -> list[Pilot]:
     """Those of the pilots where this person may send one target to several devices."""
-    return [pilot for pilot in pilots if user.has_role(Role.OPERATOR, pilot) and may_share(pilot)]
+    return [pilot for pilot in pilots if rights.has_role(Role.OPERATOR, pilot) and may_share(pilot)]
 
 
 def _points(pilot: Pilot, form: QueryDict) -> list[Point]:

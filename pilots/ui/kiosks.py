@@ -137,10 +137,7 @@ def kiosks_of(user: User) -> QuerySet[Kiosk]:
 
 def engineered(user: User) -> QuerySet[Pilot]:
     """The pilots that this person may put on a screen."""
-    seen, grants = user.visible_pilots(), user.grants.filter(role=Role.ENGINEER)
-    if user.is_superuser or grants.filter(pilot=None).exists():
-        return seen
-    return seen.filter(pk__in=grants.values("pilot"))
+    return user.rights().pilots_where(Role.ENGINEER)
 
 
 def account_of(request: HttpRequest) -> User | None:

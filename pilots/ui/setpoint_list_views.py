@@ -23,7 +23,7 @@ from pilots.domain.setpoint import Issuer, SetpointState
 from pilots.exports.sample_csv import Echo, harmless
 from pilots.models import Pilot, Point, Setpoint, User
 from pilots.northbound.messages import rfc3339
-from pilots.ui.access import signed_in
+from pilots.ui.access import rights_of, signed_in
 from pilots.ui.filters import BadFilter, choice, in_page_zone, texts, window
 from pilots.ui.group_form import group_pilots
 from pilots.ui.quantities import point_name
@@ -55,7 +55,7 @@ def setpoints_page(request: HttpRequest) -> HttpResponse:
         "issuers": [(issuer, issuer_name(issuer)) for issuer in Issuer],
         "points": [(name, point_name(name)) for name in _commandable(pilots)],
         "active": seen.filter(ACTIVE).count(),
-        "group_pilots": group_pilots(cast(User, request.user), pilots),
+        "group_pilots": group_pilots(rights_of(request), pilots),
     }
     return render(request, "pilots/setpoints.html", context, status=400 if context["refusal"] else 200)
 

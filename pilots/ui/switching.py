@@ -18,9 +18,7 @@ from pilots.ui.quantities import point_name
 
 def approvable_pilots(user: User) -> QuerySet[Pilot]:
     """The pilots where this person may be the second one."""
-    if user.has_role(Role.APPROVER):
-        return Pilot.objects.all()
-    return Pilot.objects.filter(rolegrant__user=user, rolegrant__role=Role.APPROVER).distinct()
+    return user.rights().pilots_where(Role.APPROVER)
 
 
 def switches_of(points: list[Point]) -> list[dict[str, Any]]:

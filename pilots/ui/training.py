@@ -27,10 +27,7 @@ def simulator() -> SimulatorControl:
 
 def training_pilots(user: User) -> list[Pilot]:
     """The pilots where this person may start faults."""
-    grants = user.grants.filter(role__in=TRAINERS)
-    if user.is_superuser or grants.filter(pilot=None).exists():
-        return list(user.visible_pilots())
-    return list(user.visible_pilots().filter(pk__in=grants.values("pilot")))
+    return list(user.rights().pilots_where(*TRAINERS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

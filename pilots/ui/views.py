@@ -11,12 +11,12 @@ from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from pilots.control.group_plans import may_share
 from pilots.domain.topology import DeviceKind
 from pilots.models import Device, Pilot, Role, User
 from pilots.ui.access import public, requires, rights_of, signed_in
 from pilots.ui.balance import balance_lines, has_room
 from pilots.ui.faceplates import faceplate_context
+from pilots.ui.group_form import group_pilots
 from pilots.ui.pilot_map import map_of
 from pilots.ui.single_line import drawing_of
 from pilots.ui.topology import Letter, Topology, infeed_references, letters, topology_of
@@ -94,7 +94,7 @@ def pilot_page(request: HttpRequest, **_route: str) -> HttpResponse:
         "drawing": drawing_of(topology),
         "balance": balance_lines(topology) if has_room(topology) else [],
         "first_device": "" if cast(User, request.user).is_kiosk else _first_device(topology),
-        "may_group": rights_of(request).has_role(Role.OPERATOR, pilot) and may_share(pilot),
+        "may_group": pilot in group_pilots(rights_of(request), [pilot]),
         "words": page_words(),
     }
     return render(request, "pilots/pilot.html", context)

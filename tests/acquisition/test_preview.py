@@ -15,6 +15,7 @@ import pilots.acquisition.ingest as ingest_module
 from pilots.acquisition.batch import Entry
 from pilots.acquisition.gathering import gather
 from pilots.acquisition.ingest import Ingest
+from pilots.acquisition.preview import SHOWN_S
 from pilots.domain.columns import Ints
 from pilots.domain.measurement import RawReading
 from pilots.domain.moments import microseconds
@@ -116,7 +117,7 @@ def test_an_alarm_does_not_wait_for_the_window(battery: Battery, door: Ingest, m
 
 
 def test_an_alarm_takes_what_its_own_device_told_along_and_nothing_else(
-    battery: Battery, door: Ingest, monkeypatch: pytest.MonkeyPatch
+    battery: Battery, door: Ingest, shown: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_rule(battery.power, limit=5_000.0)
     other = make_point(make_device(battery.pilot, "es-STO02"))
@@ -130,6 +131,9 @@ def test_an_alarm_takes_what_its_own_device_told_along_and_nothing_else(
     assert [row.value for row in samples(battery.power)] == [1.0, 2_000.0, 6_000.0]
     assert samples(other) == []
     assert latest(battery.power).value == 6_000.0, "also under load: who hears of the alarm finds the value"
+    until(lambda: 8_000.0 in shown)
+    time.sleep(0.1)  # several looks
+    assert shown.count(6_000.0) == 1
     door.stop()
     assert [row.value for row in samples(other)] == [7_000.0, 8_000.0]
     assert all(future.done() for future in futures)
@@ -153,6 +157,21 @@ def test_a_look_rests_nine_times_as_long_as_it_cost(battery: Battery, door: Inge
         door._look_ahead()
     assert len(looks) == 1
     until(lambda: door._look_ahead() or len(looks) == 2)
+
+
+def test_what_was_stored_alone_is_not_shown_ahead_any_more(battery: Battery, door: Ingest) -> None:
+    """The others of its window still wait to be shown."""
+    other = make_point(make_device(battery.pilot, "es-STO02"))
+    announce(door, battery)
+    power(door, 1.0, 100)
+    door.stop()
+    entries = [Entry(device, [RawReading("active_power", 2.0)], microseconds(at(101))) for device in ("es-STO01", "es-STO02")]
+    arrived = gather(entries, door.directory.table)
+    door.preview.add(arrived)
+    assert len(door.preview.unseen(arrived.take(np.array([0])))) == 1
+    time.sleep(SHOWN_S)
+    news = door.preview.due_news(door.image.latest)
+    assert news is not None and list(news) == [other.pk]
 
 
 def test_what_is_shown_ahead_is_never_older_than_what_is_stored_or_shown(battery: Battery, door: Ingest) -> None:

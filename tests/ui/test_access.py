@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from pilots.models import Role, RoleGrant, User
+from pilots.models import Pilot, Role, RoleGrant, User
 from pilots.ui.access import Door, declared_access
 from tests.builders import make_pilot
 from tests.ui.conftest import Plant, client_of
@@ -125,6 +125,9 @@ def test_a_role_holds_where_it_is_granted(db: None, role: Role, where: str, acts
     rights = user.rights()
     assert [rights.has_role(role, pilot) for pilot in (own, other, None)] == acts
     assert rights.somewhere(Role.INSTALLER, role) and not rights.somewhere(Role.INSTALLER)
+    everywhere = set(Pilot.objects.all())
+    assert set(rights.pilots_where(role)) == {"own": {own}, "other": {other}, "every": everywhere}[where]
+    assert not rights.pilots_where(Role.INSTALLER)
     assert set(rights.visible_pilots()) == {"own": {own}, "other": {other}, "both": {own, other}, "": set()}[sees]
 
 
