@@ -54,7 +54,7 @@ class Preview:
         return news
 
     def unseen(self, rows: Rows) -> Rows:
-        """Those of the rows that were not shown as they are, and those that nothing renews soon. Of their points nothing waits now.
+        """Those of the rows that were not shown as they are, and those nothing renews soon. Of their points nothing waits now.
 
         A page that read the database between showing and storing has the old value; the next poll mends that, where there is one.
         """
