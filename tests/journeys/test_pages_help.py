@@ -28,6 +28,19 @@ def step(page: Page, number: int) -> str:
     return page.locator(".tourcard h2").inner_text()
 
 
+#: With trouble and without, before the next frame says which it is.
+OFFERED = """() => [true, false].map((trouble) => {
+  document.querySelector("[data-state-line]").classList.toggle("trouble", trouble);
+  return document.querySelector("[data-tour]").checkVisibility();
+})"""
+
+
+def test_where_something_is_not_live_no_tour_is_offered_before_it_is_said(scada: Installation, viewer: Visitor) -> None:
+    page = viewer.go("/pilots/es/")
+    viewer.see_live()
+    assert page.evaluate(OFFERED) == [False, True]
+
+
 def test_a_newcomer_walks_the_tour_and_finds_help_beside_the_page(scada: Installation, viewer: Visitor) -> None:
     page = viewer.go("/")
     page.focus("[data-tour] [data-start]")
